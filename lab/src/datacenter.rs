@@ -1,0 +1,296 @@
+//! What stands in the simulated data centre: a TOML file that a user can replace.
+//!
+//! Names of keys are those of the field: moRefs are given by the simulators, everything else can be said.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole data centre.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataCenter {
+    /// The OpenShift cluster with MTV and KubeVirt.
+    pub cluster: ClusterModel,
+    /// The vCenter.
+    pub vsphere: VsphereModel,
+    /// Guest operating systems by name; disks of VMs refer to them.
+    pub guests: BTreeMap<String, GuestModel>,
+}
+
+/// The OpenShift cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterModel {
+    /// `status.desired.version` of the ClusterVersion.
+    pub openshift_version: String,
+    /// `spec.version` of the MTV ClusterServiceVersion.
+    pub mtv_version: String,
+    /// Namespace of the MTV operator.
+    pub mtv_namespace: String,
+    /// Worker nodes.
+    pub workers: Vec<String>,
+    /// Storage classes, the default one first.
+    pub storage_classes: Vec<StorageClassModel>,
+    /// User name and password of the cluster administrator (OAuth login).
+    pub admin: Login,
+}
+
+/// A storage class of the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageClassModel {
+    /// Name.
+    pub name: String,
+    /// `Filesystem` or `Block`.
+    pub volume_mode: String,
+    /// `ReadWriteOnce` or `ReadWriteMany`.
+    pub access_mode: String,
+}
+
+/// User name and password.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: String,
+}
+
+/// The vCenter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VsphereModel {
+    /// `about.version`.
+    pub version: String,
+    /// Login of the SDK.
+    pub login: Login,
+    /// Datacenter name.
+    pub datacenter: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// ESXi hosts of the cluster.
+    pub hosts: Vec<String>,
+    /// Datastores.
+    pub datastores: Vec<DatastoreModel>,
+    /// Networks.
+    pub networks: Vec<NetworkModel>,
+    /// Virtual machines and templates.
+    pub vms: Vec<VmModel>,
+}
+
+/// A datastore.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatastoreModel {
+    /// Name.
+    pub name: String,
+    /// Capacity in GiB.
+    pub capacity_gib: u64,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkModel {
+    /// Name.
+    pub name: String,
+    /// A distributed port group instead of a standard network.
+    #[serde(default)]
+    pub distributed: bool,
+}
+
+/// A virtual machine or template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmModel {
+    /// Name.
+    pub name: String,
+    /// A template cannot be powered on.
+    #[serde(default)]
+    pub template: bool,
+    /// Guest operating system, a key of `guests`.
+    pub guest: String,
+    /// Powered on at the start.
+    #[serde(default)]
+    pub powered_on: bool,
+    /// `bios` or `efi`.
+    #[serde(default = "bios")]
+    pub firmware: String,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Cores per socket.
+    #[serde(default = "one")]
+    pub cores_per_socket: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Changed block tracking.
+    #[serde(default)]
+    pub changed_block_tracking: bool,
+    /// Disks, the first one boots.
+    pub disks: Vec<DiskModel>,
+    /// Network adapters.
+    pub nics: Vec<NicModel>,
+}
+
+fn bios() -> String {
+    "bios".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskModel {
+    /// Size in GiB.
+    pub size_gib: u64,
+    /// Datastore; default: the first one.
+    pub datastore: Option<String>,
+    /// `pvscsi`, `lsilogic-sas` or `sata`.
+    #[serde(default = "pvscsi")]
+    pub controller: String,
+}
+
+fn pvscsi() -> String {
+    "pvscsi".to_owned()
+}
+
+/// A network adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NicModel {
+    /// Network name.
+    pub network: String,
+    /// `vmxnet3` or `e1000e`.
+    #[serde(default = "vmxnet3")]
+    pub adapter: String,
+    /// Guest addresses with prefix length, reported by the guest's tools while it runs. Empty: DHCP gives one.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+fn vmxnet3() -> String {
+    "vmxnet3".to_owned()
+}
+
+/// A guest operating system: what stands on a disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestModel {
+    /// vSphere guest id, such as `rhel8_64Guest`.
+    pub guest_id: String,
+    /// For people, such as `Red Hat Enterprise Linux 8 (64-bit)`.
+    pub full_name: String,
+    /// `linux` or `windows`.
+    pub family: String,
+    /// libosinfo short id as virt-inspector reports it, such as `rhel8.8`.
+    pub os_info: String,
+    /// Host name.
+    pub host_name: String,
+    /// SSH login.
+    pub login: Login,
+    /// Whether qemu-guest-agent and open-vm-tools are installed.
+    #[serde(default = "yes")]
+    pub agent: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for ClusterModel {
+    fn default() -> Self {
+        Self {
+            openshift_version: "4.20.4".to_owned(),
+            mtv_version: "2.10.0".to_owned(),
+            mtv_namespace: "openshift-mtv".to_owned(),
+            workers: ["worker-0", "worker-1", "worker-2"].map(str::to_owned).to_vec(),
+            storage_classes: vec![
+                StorageClassModel {
+                    name: "lab-block".to_owned(),
+                    volume_mode: "Block".to_owned(),
+                    access_mode: "ReadWriteMany".to_owned(),
+                },
+                StorageClassModel {
+                    name: "lab-file".to_owned(),
+                    volume_mode: "Filesystem".to_owned(),
+                    access_mode: "ReadWriteOnce".to_owned(),
+                },
+            ],
+            admin: Login { user: "kubeadmin".to_owned(), password: "lab-kubeadmin".to_owned() },
+        }
+    }
+}
+
+impl Default for VsphereModel {
+    fn default() -> Self {
+        Self {
+            version: "8.0.3".to_owned(),
+            login: Login { user: "administrator@vsphere.local".to_owned(), password: "lab-vsphere".to_owned() },
+            datacenter: "DC0".to_owned(),
+            cluster: "DC0_C0".to_owned(),
+            hosts: vec!["esxi-0.lab".to_owned(), "esxi-1.lab".to_owned()],
+            datastores: Vec::new(),
+            networks: Vec::new(),
+            vms: Vec::new(),
+        }
+    }
+}
+
+/// The data centre that the binary carries.
+pub const DEFAULT: &str = include_str!("datacenter.toml");
+
+impl DataCenter {
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// What is wrong and where, in the TOML reader's words, or a name that is used but not described.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let model: Self = toml::from_str(text)?;
+        for vm in &model.vsphere.vms {
+            anyhow::ensure!(model.guests.contains_key(&vm.guest), "vm `{}`: guest `{}` is not described under [guests]", vm.name, vm.guest);
+            anyhow::ensure!(!vm.disks.is_empty(), "vm `{}`: needs at least one disk", vm.name);
+            for nic in &vm.nics {
+                anyhow::ensure!(
+                    model.vsphere.networks.iter().any(|n| n.name == nic.network),
+                    "vm `{}`: network `{}` is not described under [[vsphere.networks]]",
+                    vm.name,
+                    nic.network
+                );
+            }
+            for datastore in vm.disks.iter().filter_map(|d| d.datastore.as_ref()) {
+                anyhow::ensure!(
+                    model.vsphere.datastores.iter().any(|d| d.name == *datastore),
+                    "vm `{}`: datastore `{datastore}` is not described under [[vsphere.datastores]]",
+                    vm.name
+                );
+            }
+        }
+        anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
+        anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
+        anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");
+        Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_whole() {
+        let model = DataCenter::parse(DEFAULT).unwrap();
+        assert!(model.vsphere.vms.iter().any(|vm| vm.name == "mtv-tests-rhel8"));
+    }
+
+    #[test]
+    fn a_dangling_name_is_told() {
+        let text = DEFAULT.replace("network = \"VM Network\"", "network = \"nowhere\"");
+        let error = DataCenter::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("`nowhere`"), "{error}");
+    }
+}

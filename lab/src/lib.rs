@@ -1,0 +1,9 @@
+//! The lab: a simulated data centre behind real protocols on loopback.
+//!
+//! OpenShift with MTV and KubeVirt, a vCenter and guests with SSH. Each simulator is a role of its own: the Kubernetes
+//! API is a server, everything that acts on it is an ordinary client of it, with watches and optimistic locking, so that
+//! any real component can take a simulator's place.
+
+pub mod clock;
+pub mod datacenter;
+pub mod world;

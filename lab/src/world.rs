@@ -1,0 +1,73 @@
+//! What the simulators share: the data centre, the clock, a client of the Kubernetes API, and what stands on which disk.
+//!
+//! Simulators talk to each other over their protocols. The one thing that has no protocol is the content of a disk: it is
+//! kept here, by the backing file's name in the source and by the PersistentVolumeClaim's UID in the cluster.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crate::{
+    clock::Clock,
+    datacenter::{DataCenter, GuestModel},
+};
+
+/// What is on a disk. Two disks with the same image have the same content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskImage {
+    /// Guest operating system if this disk boots, a key of the data centre's `guests`.
+    pub guest: Option<String>,
+}
+
+/// Contents of disks.
+#[derive(Debug, Default)]
+pub struct Disks(RwLock<HashMap<String, DiskImage>>);
+
+impl Disks {
+    /// Says what stands on a disk: a backing file such as `[ds] vm/vm.vmdk`, or `pvc:UID`.
+    pub fn put(&self, disk: impl Into<String>, image: DiskImage) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(disk.into(), image);
+    }
+
+    /// What stands on a disk.
+    pub fn get(&self, disk: &str) -> Option<DiskImage> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(disk).cloned()
+    }
+
+    /// Copies the content of one disk to another; false if the first one is not known.
+    pub fn copy(&self, from: &str, to: impl Into<String>) -> bool {
+        let Some(image) = self.get(from) else { return false };
+        self.put(to, image);
+        true
+    }
+
+    /// Forgets a disk.
+    pub fn remove(&self, disk: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(disk);
+    }
+}
+
+/// What the simulators share.
+#[derive(Clone)]
+pub struct World {
+    /// What stands in the data centre at the start.
+    pub datacenter: Arc<DataCenter>,
+    /// Time.
+    pub clock: Clock,
+    /// Contents of disks.
+    pub disks: Arc<Disks>,
+}
+
+impl World {
+    /// A world at its start.
+    pub fn new(datacenter: DataCenter, clock: Clock) -> Self {
+        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default() }
+    }
+
+    /// The operating system that stands on a disk.
+    pub fn guest(&self, disk: &str) -> Option<GuestModel> {
+        let name = self.disks.get(disk)?.guest?;
+        self.datacenter.guests.get(&name).cloned()
+    }
+}

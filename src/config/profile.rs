@@ -1,0 +1,80 @@
+//! Provider profiles: where virtual machines come from.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::secrets::Secret;
+
+/// Kind of a source, as Forklift spells it in `Provider.spec.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// VMware vSphere.
+    Vsphere,
+    /// RHV / oVirt.
+    Ovirt,
+    /// OpenStack.
+    Openstack,
+    /// OpenShift Virtualization.
+    Openshift,
+    /// OVA files on an NFS share.
+    Ova,
+    /// Hyper-V.
+    Hyperv,
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vsphere => "vsphere",
+            Self::Ovirt => "ovirt",
+            Self::Openstack => "openstack",
+            Self::Openshift => "openshift",
+            Self::Ova => "ova",
+            Self::Hyperv => "hyperv",
+        })
+    }
+}
+
+/// User and password of a guest operating system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestLogin {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A profile that is complete for its kind.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Name of its table.
+    pub name: String,
+    /// File that it stands in.
+    pub file: PathBuf,
+    /// Kind of the source.
+    pub kind: ProviderKind,
+    /// Version of the source, used in names only.
+    pub version: String,
+    /// Host name; default: that of `api_url`.
+    pub fqdn: String,
+    /// SDK URL, `Provider.spec.url`.
+    pub api_url: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+    /// Whether the tool itself and Forklift leave TLS of this endpoint unverified. The user's own choice; default false.
+    pub insecure_skip_verify: bool,
+    /// PEM file of certificates to trust for this endpoint beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `Provider.spec.settings.vddkInitImage`.
+    pub vddk_init_image: Option<String>,
+    /// Login of Linux guests.
+    pub guest_linux: Option<GuestLogin>,
+    /// Login of Windows guests.
+    pub guest_windows: Option<GuestLogin>,
+    /// What only some kinds have, such as OpenStack's `region_name`.
+    pub extra: BTreeMap<String, String>,
+}

@@ -1,0 +1,113 @@
+//! What a step gets from the engine: a way to tell, a deadline, a token that says stop.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use super::Deadline;
+use crate::{
+    events::{Event, FORMAT, Trouble, What},
+    secrets::mask,
+};
+
+/// Why a step did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Something that was tested is wrong.
+    Failed(Trouble),
+    /// Something that the test stands on does not work: cluster, source, credentials.
+    Errored(Trouble),
+    /// The token said stop.
+    Interrupted,
+}
+
+/// Puts events on their way, with run, scenario and step filled in and secrets masked.
+#[derive(Debug, Clone)]
+pub struct Emitter {
+    run: Arc<str>,
+    started: Instant,
+    scenario: Option<Arc<str>>,
+    step: Option<Arc<str>>,
+    events: UnboundedSender<Event>,
+}
+
+impl Emitter {
+    /// For a run that starts now.
+    pub fn new(run: &str, events: UnboundedSender<Event>) -> Self {
+        Self { run: run.into(), started: Instant::now(), scenario: None, step: None, events }
+    }
+
+    /// The same for a scenario.
+    #[must_use]
+    pub fn scenario(&self, name: &str) -> Self {
+        Self { scenario: Some(name.into()), step: None, ..self.clone() }
+    }
+
+    /// The same for a step.
+    #[must_use]
+    pub fn step(&self, name: &str) -> Self {
+        Self { step: Some(name.into()), ..self.clone() }
+    }
+
+    /// Emits. When nobody listens any more the process is ending, and there is nothing to do about it.
+    pub fn emit(&self, what: What) {
+        let _ = self.events.send(Event {
+            v: FORMAT,
+            ts: Timestamp::now(),
+            elapsed: self.started.elapsed().as_secs_f64(),
+            run: self.run.to_string(),
+            scenario: self.scenario.as_deref().map(str::to_owned),
+            step: self.step.as_deref().map(str::to_owned),
+            what: masked(what),
+        });
+    }
+}
+
+fn mask_all(texts: Vec<String>) -> Vec<String> {
+    texts.iter().map(|t| mask(t)).collect()
+}
+
+/// Masks every text that can hold what a server or a guest said.
+fn masked(what: What) -> What {
+    match what {
+        What::StepProgress { doing, percent } => What::StepProgress { doing: mask(&doing), percent },
+        What::StateChanged { object, state } => What::StateChanged { object, state: mask(&state) },
+        What::Warning { message } => What::Warning { message: mask(&message) },
+        What::StepFinished { verdict, took, trouble, notes } => What::StepFinished {
+            verdict,
+            took,
+            trouble: trouble.map(|t| Trouble { summary: mask(&t.summary), details: mask_all(t.details), hints: mask_all(t.hints) }),
+            notes: mask_all(notes),
+        },
+        What::StepSkipped { reason } => What::StepSkipped { reason: mask(&reason) },
+        What::CancelBegun { stage, reason } => What::CancelBegun { stage, reason: mask(&reason) },
+        What::LeftBehind { object, reason } => What::LeftBehind { object, reason: mask(&reason) },
+        What::Facts { facts } => What::Facts { facts: facts.into_iter().map(|(k, v)| (k, mask(&v))).collect() },
+        other => other,
+    }
+}
+
+/// What a step gets from the engine.
+#[derive(Debug, Clone)]
+pub struct StepCx {
+    /// Where to tell what happens.
+    pub emitter: Emitter,
+    /// When the step must be over.
+    pub deadline: Deadline,
+    /// Says stop: waits end with [`Failure::Interrupted`].
+    pub cancel: CancellationToken,
+}
+
+impl StepCx {
+    /// Tells what the step waits for or does now: a sentence without full stop.
+    pub fn progress(&self, doing: impl Into<String>, percent: Option<f64>) {
+        self.emitter.emit(What::StepProgress { doing: doing.into(), percent });
+    }
+
+    /// Tells something worth telling that is no failure.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.emitter.emit(What::Warning { message: message.into() });
+    }
+}

@@ -1,0 +1,58 @@
+//! Runs a plan of steps: scheduler, pipeline, deadlines, cancellation. It emits events and knows nothing of Forklift.
+//!
+//! What the steps do is behind [`Workload`]; the engine knows scenarios and steps by index and name.
+
+mod cx;
+mod deadline;
+
+pub use cx::{Emitter, Failure, StepCx};
+pub use deadline::Deadline;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+/// A step as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// Stable name.
+    pub name: &'static str,
+    /// Runs although an earlier step failed: it cleans up.
+    pub always: bool,
+    /// Longest time.
+    pub limit: Duration,
+}
+
+/// A scenario as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRun {
+    /// Stable, unique name.
+    pub name: String,
+    /// Names it had elsewhere.
+    pub aliases: Vec<String>,
+    /// Steps in order.
+    pub steps: Vec<PlannedStep>,
+    /// Reason if it must not be run.
+    pub skip: Option<String>,
+}
+
+/// What is still there after a teardown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// `Plan mig/x`, `VM x on vsphere`.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the engine runs. Everything that happens outside of the process is behind this trait.
+pub trait Workload: Send + Sync + 'static {
+    /// Once, before the first scenario: connections, namespace, Provider resources. Returns notes for the report.
+    fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// One step of one scenario, both by index. Returns notes for the report.
+    fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// Once, after the last scenario, also after failures and the first interrupt. Returns what is left.
+    fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>>;
+}

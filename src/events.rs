@@ -1,0 +1,185 @@
+//! What happens in a run. The engine emits these; every report is fed by them and by nothing else.
+//!
+//! Texts in events are masked before they are emitted, so that every sink is clean by construction.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::exit::ExitCode;
+
+/// Version of the event format, `v` on each line of `events.ndjson`. Fields are only ever added.
+pub const FORMAT: u32 = 1;
+
+/// An event with its time and place.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// Version of the format.
+    pub v: u32,
+    /// Wall clock.
+    pub ts: Timestamp,
+    /// Seconds since the run started, by the monotonic clock.
+    pub elapsed: f64,
+    /// Run id.
+    pub run: String,
+    /// Scenario, where the event belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// Step, where the event belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// How a step or scenario ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// Something that was tested is wrong.
+    Failed,
+    /// Something that the test stands on does not work: cluster, source, credentials, the tool.
+    Errored,
+    /// Not run, with a reason.
+    Skipped,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+/// Why a step did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// One line.
+    pub summary: String,
+    /// Everything else: expected beside actual, the chain of causes, conditions.
+    pub details: Vec<String>,
+    /// What the user might do.
+    pub hints: Vec<String>,
+}
+
+/// A scenario as the run starts it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedScenario {
+    /// Name.
+    pub name: String,
+    /// Names of its steps in order.
+    pub steps: Vec<String>,
+    /// Reason if it will not be run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+    /// Names it had elsewhere.
+    pub aliases: Vec<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The run starts.
+    RunStarted {
+        /// Version of mtv-test.
+        version: String,
+        /// Folder of the results.
+        results: PathBuf,
+        /// Scenarios in order.
+        scenarios: Vec<PlannedScenario>,
+    },
+    /// Facts about the surroundings, for report properties: provider, storage class, MTV and OpenShift version.
+    Facts {
+        /// Name to value.
+        facts: BTreeMap<String, String>,
+    },
+    /// A scenario starts.
+    ScenarioStarted,
+    /// A step starts. Steps without scenario belong to the run: `set_up` and `tear_down`.
+    StepStarted,
+    /// What a step waits for or does now.
+    StepProgress {
+        /// A sentence without full stop, such as "waiting for Plan x to be Ready".
+        doing: String,
+        /// Percent of the disk transfer, where there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        percent: Option<f64>,
+    },
+    /// A condition or phase of an object changed.
+    StateChanged {
+        /// `Plan mig/x`.
+        object: String,
+        /// New state in a few words.
+        state: String,
+    },
+    /// Something worth telling that is no failure.
+    Warning {
+        /// A sentence.
+        message: String,
+    },
+    /// A step ended.
+    StepFinished {
+        /// How.
+        verdict: Verdict,
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+        /// Why it did not pass.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trouble: Option<Trouble>,
+        /// What it found out, for the report: one line per check.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// A step is not run.
+    StepSkipped {
+        /// Why.
+        reason: String,
+    },
+    /// A scenario ended.
+    ScenarioFinished {
+        /// How.
+        verdict: Verdict,
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// A signal came or the run is given up.
+    CancelBegun {
+        /// Which stage of the ladder: 1 tear down, 2 skip teardown.
+        stage: u8,
+        /// Why.
+        reason: String,
+    },
+    /// An object was deleted by a teardown.
+    Deleted {
+        /// `Plan mig/x`, `VM x on vsphere`.
+        object: String,
+    },
+    /// An object is still there after a teardown.
+    LeftBehind {
+        /// `Plan mig/x`, `VM x on vsphere`.
+        object: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run ended.
+    RunFinished {
+        /// Exit code.
+        #[serde(serialize_with = "code")]
+        exit: ExitCode,
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+        /// Requests by service and verb.
+        requests: BTreeMap<String, u64>,
+    },
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn code<S: serde::Serializer>(exit: &ExitCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(exit.code)
+}

@@ -1,0 +1,20 @@
+//! `mtv-test` proves that MTV (upstream name Forklift) really migrates virtual machines into OpenShift Virtualization.
+//!
+//! Data flows one way: [`config`] is read, [`select`] makes the plan of the run, [`engine`] runs its [`steps`] and emits
+//! [`events`], [`report`] writes what comes out, and the [`journal`] knows everything that has to be deleted again.
+
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod engine;
+pub mod events;
+pub mod exit;
+pub mod forklift;
+pub mod guest;
+pub mod journal;
+pub mod providers;
+pub mod report;
+pub mod secrets;
+pub mod select;
+pub mod steps;
+pub mod verify;

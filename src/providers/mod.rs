@@ -1,0 +1,200 @@
+//! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
+
+pub mod vsphere;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::BoxFuture;
+
+use crate::config::profile::{Profile, ProviderKind};
+
+/// Why a provider could not do what it was asked for. The kind decides the exit code and whether a retry makes sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderError {
+    /// User name or password refused.
+    Login(String),
+    /// No connection, with the address.
+    Unreachable(String),
+    /// The certificate is not trusted.
+    Certificate(String),
+    /// A VM, datastore or other object that does not exist, or exists twice.
+    NotFound(String),
+    /// The source refused or failed an operation.
+    Operation(String),
+    /// The deadline ended; what was awaited.
+    Deadline(String),
+    /// The source cannot do this at all.
+    Unsupported(String),
+}
+
+impl ProviderError {
+    /// Whether it is the environment (address, certificate, login) rather than the operation.
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Unreachable(_) | Self::Certificate(_))
+    }
+}
+
+impl std::fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Login(text)
+        | Self::Unreachable(text)
+        | Self::Certificate(text)
+        | Self::NotFound(text)
+        | Self::Operation(text)
+        | Self::Deadline(text)
+        | Self::Unsupported(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for ProviderError {}
+
+/// Result of a provider operation.
+pub type ProviderResult<T> = Result<T, ProviderError>;
+
+/// Power of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// Runs.
+    On,
+    /// Does not run.
+    Off,
+    /// Suspended, paused, in between.
+    Other,
+}
+
+/// How to clone a VM.
+#[derive(Debug, Clone)]
+pub struct CloneRequest {
+    /// Name of the VM or template to clone.
+    pub source: String,
+    /// Name of the clone. Unique by the run id in it.
+    pub name: String,
+    /// Run id, written into the clone so that ownership can be proved from the source alone.
+    pub run: String,
+    /// Switch on changed block tracking, which warm migration needs.
+    pub changed_block_tracking: bool,
+}
+
+/// A VM of a source as it is listed: what `clean` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceVm {
+    /// Managed object reference for vSphere, UUID elsewhere.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Run id found in the VM, if it is a clone of ours.
+    pub run: Option<String>,
+}
+
+/// What a source says of one network adapter.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Nic {
+    /// Device label.
+    pub name: String,
+    /// MAC address, lower case with colons.
+    pub mac: String,
+    /// Network name.
+    pub network: String,
+    /// Network id (managed object reference for vSphere).
+    pub network_id: String,
+    /// Guest addresses, if tools tell.
+    pub addresses: Vec<String>,
+}
+
+/// What a source says of one disk.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Disk {
+    /// Device label.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Datastore, storage domain or volume type.
+    pub storage: String,
+    /// Device key.
+    pub key: i64,
+}
+
+/// A snapshot of a source VM.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Snapshot {
+    /// Number within the VM.
+    pub id: i64,
+    /// Name.
+    pub name: String,
+    /// RFC 3339.
+    pub created: String,
+    /// Power of the VM when it was taken.
+    pub state: String,
+}
+
+/// Everything that checks need to know about a source VM, in one description.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct VmDescription {
+    /// Managed object reference for vSphere, UUID elsewhere.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// BIOS UUID.
+    pub uuid: String,
+    /// Power.
+    pub power: Power,
+    /// Sockets.
+    pub sockets: u32,
+    /// Cores per socket.
+    pub cores_per_socket: u32,
+    /// Mebibytes.
+    pub memory_mib: u64,
+    /// Network adapters.
+    pub nics: Vec<Nic>,
+    /// Disks.
+    pub disks: Vec<Disk>,
+    /// Snapshots, oldest first, all branches.
+    pub snapshots: Vec<Snapshot>,
+    /// Whether a guest agent or tools run.
+    pub tools_running: bool,
+    /// Whether the guest is Windows.
+    pub windows: bool,
+}
+
+/// A connected source. Every method has its own deadline and answers with a sentence when it fails.
+pub trait SourceProvider: Send + Sync {
+    /// Which kind of source it is.
+    fn kind(&self) -> ProviderKind;
+    /// For people: kind, host, version.
+    fn describe(&self) -> String;
+    /// PEM certificates of the endpoint, for the Provider's Secret. `None` where TLS is not verified.
+    fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>>;
+    /// Clones a VM or template; the clone is powered off. Returns its id.
+    fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>>;
+    /// Brings a VM to a power state; nothing to do is success.
+    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>>;
+    /// Waits until the guest reports its network; false when the time is up, which is no error.
+    fn wait_for_guest<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, ProviderResult<bool>>;
+    /// Takes a snapshot without memory.
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
+    /// Describes a VM.
+    fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>>;
+    /// VMs of these names, each name at most once in the answer; missing ones are left out.
+    fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;
+    /// All VMs made by a run, by the mark that `clone_vm` leaves.
+    fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;
+    /// Powers off and deletes a VM; one that is gone already is success.
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
+    /// Ends the session.
+    fn disconnect(&self) -> BoxFuture<'_, ()>;
+    /// Requests made so far, by name of the call.
+    fn requests(&self) -> BTreeMap<String, u64>;
+}
+
+/// Connects to the source that a profile names.
+pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider>> {
+    match profile.kind {
+        // One line per kind joins here as its client lands.
+        other => Err(ProviderError::Unsupported(format!(
+            "profile `{}` is of type {other}; this release can migrate from vsphere only",
+            profile.name
+        ))),
+    }
+}
