@@ -61,6 +61,27 @@ pub struct Trouble {
     pub hints: Vec<String>,
 }
 
+impl Trouble {
+    /// Trouble that one line tells.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), details: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds a line of detail.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Adds what the user might do.
+    #[must_use]
+    pub fn hint(mut self, line: impl Into<String>) -> Self {
+        self.hints.push(line.into());
+        self
+    }
+}
+
 /// A scenario as the run starts it.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedScenario {

@@ -23,6 +23,15 @@ pub enum Failure {
     Interrupted,
 }
 
+impl From<anyhow::Error> for Failure {
+    /// What did not work below a step is the environment's trouble; a failed check says so by itself.
+    fn from(error: anyhow::Error) -> Self {
+        let mut chain = error.chain().map(ToString::to_string);
+        let summary = chain.next().unwrap_or_default();
+        Self::Errored(Trouble { summary, details: chain.collect(), hints: Vec::new() })
+    }
+}
+
 /// Puts events on their way, with run, scenario and step filled in and secrets masked.
 #[derive(Debug, Clone)]
 pub struct Emitter {

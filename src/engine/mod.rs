@@ -6,7 +6,7 @@ mod cx;
 mod deadline;
 
 pub use cx::{Emitter, Failure, StepCx};
-pub use deadline::Deadline;
+pub use deadline::{Deadline, human};
 
 use std::time::Duration;
 
