@@ -1,1 +1,3 @@
-//! select
+//! Which scenarios run: markers, names, gates.
+
+pub mod version;
