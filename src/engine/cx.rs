@@ -1,6 +1,9 @@
 //! What a step gets from the engine: a way to tell, a deadline, a token that says stop.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
@@ -39,29 +42,45 @@ pub struct Emitter {
     started: Instant,
     scenario: Option<Arc<str>>,
     step: Option<Arc<str>>,
+    /// The last progress of the step, so that a step that runs out of time can be told by what it did last.
+    doing: Arc<Mutex<Option<String>>>,
     events: UnboundedSender<Event>,
 }
 
 impl Emitter {
     /// For a run that starts now.
     pub fn new(run: &str, events: UnboundedSender<Event>) -> Self {
-        Self { run: run.into(), started: Instant::now(), scenario: None, step: None, events }
+        Self { run: run.into(), started: Instant::now(), scenario: None, step: None, doing: Arc::default(), events }
     }
 
     /// The same for a scenario.
     #[must_use]
     pub fn scenario(&self, name: &str) -> Self {
-        Self { scenario: Some(name.into()), step: None, ..self.clone() }
+        Self { scenario: Some(name.into()), step: None, doing: Arc::default(), ..self.clone() }
     }
 
     /// The same for a step.
     #[must_use]
     pub fn step(&self, name: &str) -> Self {
-        Self { step: Some(name.into()), ..self.clone() }
+        Self { step: Some(name.into()), doing: Arc::default(), ..self.clone() }
+    }
+
+    /// The run that the events belong to.
+    pub fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    /// What the step told last by [`What::StepProgress`], masked.
+    pub fn last_progress(&self) -> Option<String> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Emits. When nobody listens any more the process is ending, and there is nothing to do about it.
     pub fn emit(&self, what: What) {
+        let what = masked(what);
+        if let What::StepProgress { doing, .. } = &what {
+            *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.clone());
+        }
         let _ = self.events.send(Event {
             v: FORMAT,
             ts: Timestamp::now(),
@@ -69,7 +88,7 @@ impl Emitter {
             run: self.run.to_string(),
             scenario: self.scenario.as_deref().map(str::to_owned),
             step: self.step.as_deref().map(str::to_owned),
-            what: masked(what),
+            what,
         });
     }
 }

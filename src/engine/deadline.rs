@@ -30,14 +30,3 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 }
-
-/// A duration as people write it: `850ms`, `12.3s`, `5m12s`, `1h02m`.
-pub fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => format!("{}ms", duration.as_millis()),
-        1..60 => format!("{:.1}s", duration.as_secs_f64()),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-    }
-}

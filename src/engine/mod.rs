@@ -2,13 +2,23 @@
 //!
 //! What the steps do is behind [`Workload`]; the engine knows scenarios and steps by index and name.
 
+mod attempt;
 mod cx;
 mod deadline;
+mod outcome;
+mod run;
+pub mod signals;
+#[cfg(test)]
+mod tests;
 
+pub use attempt::human;
 pub use cx::{Emitter, Failure, StepCx};
-pub use deadline::{Deadline, human};
+pub use deadline::Deadline;
+pub use outcome::{Outcome, Totals};
+pub use run::{Options, SET_UP, TEAR_DOWN, run, step_names};
+pub use signals::{Interrupt, Interrupts};
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -55,4 +65,9 @@ pub trait Workload: Send + Sync + 'static {
 
     /// Once, after the last scenario, also after failures and the first interrupt. Returns what is left.
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>>;
+
+    /// Requests made so far, by service and verb, for the report.
+    fn requests(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
