@@ -70,55 +70,37 @@ impl Hub {
         running.store.clone()
     }
 
-    pub(super) async fn all(
+    /// Waits until `look` finds what it wants in the store; `state` says what was seen last, `refresh` names what the plain
+    /// read in between is about: one object, or all of the kind.
+    async fn wait<T>(
         &self,
         cluster: &Cluster,
         cx: &StepCx,
-        kind: &'static Kind,
-        namespace: Option<&str>,
-    ) -> Result<Vec<DynamicObject>, Failure> {
-        let mut store = self.subscribe(cluster, kind, namespace);
-        let glance = store.clone();
-        tokio::select! {
-            () = cx.cancel.cancelled() => Err(Failure::Interrupted),
-            () = tokio::time::sleep_until(cx.deadline.at()) => {
-                let trouble = glance.borrow().trouble.clone().unwrap_or_else(|| "no answer yet".to_owned());
-                Err(timed_out(&format!("the list of {}", name_of(kind, namespace, "")), Duration::ZERO, &trouble))
-            }
-            listed = store.wait_for(|s| s.listed) => match listed {
-                Ok(store) => Ok(store.objects.values().map(|o| (**o).clone()).collect()),
-                Err(_) => Err(Failure::Errored(Trouble::new("the shared watch ended unexpectedly"))),
-            },
-        }
-    }
-
-    pub(super) async fn wait<T>(
-        &self,
-        cluster: &Cluster,
-        cx: &StepCx,
-        awaited: Awaited<'_>,
-        mut look: impl FnMut(Option<&DynamicObject>) -> Result<Option<T>, Failure>,
+        awaited: &Awaited<'_>,
+        mut look: impl FnMut(&Store) -> Result<Option<T>, Failure>,
+        state: impl Fn(&Store) -> String,
     ) -> Result<T, Failure> {
-        let Awaited { kind, namespace, name, until, limit } = awaited;
-        let object_name = name_of(kind, namespace, name);
+        let Awaited { kind, namespace, name, until, limit } = *awaited;
+        let subject = name_of(kind, namespace, name);
         let started = Instant::now();
         let deadline = cx.deadline.within(limit);
         let mut store = self.subscribe(cluster, kind, namespace);
         let mut last_state = String::new();
         let mut read_at = started + SAFETY_READ;
         loop {
-            let (listed, object, trouble) = {
+            {
                 let now = store.borrow_and_update();
-                (now.listed, now.objects.get(name).cloned(), now.trouble.clone())
-            };
-            if listed {
-                let state = state_of(object.as_deref());
-                if state != last_state {
-                    cx.emitter.emit(What::StateChanged { object: object_name.clone(), state: state.clone() });
-                    last_state = state;
-                }
-                if let Some(found) = look(object.as_deref())? {
-                    return Ok(found);
+                if now.listed {
+                    let state = state(&now);
+                    if state != last_state {
+                        cx.emitter.emit(What::StateChanged { object: subject.clone(), state: state.clone() });
+                        last_state = state;
+                    }
+                    if let Some(found) = look(&now)? {
+                        return Ok(found);
+                    }
+                } else if let Some(trouble) = &now.trouble {
+                    last_state.clone_from(trouble);
                 }
             }
             tokio::select! {
@@ -127,20 +109,54 @@ impl Hub {
                     return Err(Failure::Errored(Trouble::new("the shared watch ended unexpectedly")));
                 },
                 () = tokio::time::sleep_until(deadline.at()) => {
-                    let state = trouble.filter(|_| !listed).unwrap_or_else(|| state_of(object.as_deref()));
-                    return Err(timed_out(&format!("{object_name} {until}"), started.elapsed(), &state));
+                    return Err(timed_out(&format!("{subject} {until}"), started.elapsed(), &last_state));
                 }
                 () = tokio::time::sleep_until(read_at) => {
                     read_at = Instant::now() + SAFETY_READ;
-                    let object = cluster.get(kind, namespace, name).await.map_err(Failure::from)?;
-                    if let Some(found) = look(object.as_ref())? {
-                        cx.warn(format!("the watch of {} missed a change of {object_name}; a plain read found it", kind.plural));
+                    let fresh = read(cluster, kind, namespace, name).await?;
+                    if let Some(found) = look(&fresh)? {
+                        cx.warn(format!("the watch of {} missed a change of {subject}; a plain read found it", kind.plural));
                         return Ok(found);
                     }
                 }
             }
         }
     }
+
+    pub(super) async fn wait_one<T>(
+        &self,
+        cluster: &Cluster,
+        cx: &StepCx,
+        awaited: Awaited<'_>,
+        mut look: impl FnMut(Option<&DynamicObject>) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let name = awaited.name;
+        let one = |store: &Store| store.objects.get(name).map(|o| (**o).clone());
+        self.wait(cluster, cx, &awaited, |store| look(one(store).as_ref()), |store| state_of(one(store).as_ref())).await
+    }
+
+    pub(super) async fn wait_all<T>(
+        &self,
+        cluster: &Cluster,
+        cx: &StepCx,
+        awaited: Awaited<'_>,
+        mut look: impl FnMut(&[&DynamicObject]) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let kind = awaited.kind;
+        let all = |store: &Store| look(&store.objects.values().map(Arc::as_ref).collect::<Vec<_>>());
+        self.wait(cluster, cx, &awaited, all, |store| format!("{} {}", store.objects.len(), kind.plural)).await
+    }
+}
+
+/// The store as a plain read sees it: one object, or all where no name is given.
+async fn read(cluster: &Cluster, kind: &'static Kind, namespace: Option<&str>, name: &str) -> anyhow::Result<Store> {
+    let objects = if name.is_empty() {
+        cluster.list(kind, namespace, "").await?
+    } else {
+        cluster.get(kind, namespace, name).await?.into_iter().collect()
+    };
+    let objects = objects.into_iter().map(|o| (o.metadata.name.clone().unwrap_or_default(), Arc::new(o))).collect();
+    Ok(Store { listed: true, objects, trouble: None })
 }
 
 /// What a wait says when its time is up.

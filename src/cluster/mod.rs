@@ -29,6 +29,9 @@ use hub::Hub;
 /// Name under which the API server knows our writes.
 pub const FIELD_MANAGER: &str = "mtv-test";
 
+/// Longest wait for the first list of a watch.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+
 /// A connected cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
@@ -141,7 +144,7 @@ impl Cluster {
         awaited: Awaited<'_>,
         look: impl FnMut(Option<&DynamicObject>) -> Result<Option<T>, Failure>,
     ) -> Result<T, Failure> {
-        self.hub.wait(self, cx, awaited, look).await
+        self.hub.wait_one(self, cx, awaited, look).await
     }
 
     /// Waits until an object of this UID is gone; another object of the same name does not count.
@@ -162,9 +165,40 @@ impl Cluster {
         .await
     }
 
-    /// Objects of a kind that the shared watch knows, once it has listed them.
-    pub async fn watched(&self, cx: &StepCx, kind: &'static Kind, namespace: Option<&str>) -> Result<Vec<DynamicObject>, Failure> {
-        self.hub.all(self, cx, kind, namespace).await
+    /// The same for all objects of a kind in a namespace; `awaited.name` is empty.
+    pub async fn wait_all<T>(
+        &self,
+        cx: &StepCx,
+        awaited: Awaited<'_>,
+        look: impl FnMut(&[&DynamicObject]) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        self.hub.wait_all(self, cx, awaited, look).await
+    }
+
+    /// Objects of a kind that the shared watch knows and that `keep` accepts.
+    pub async fn watched(
+        &self,
+        cx: &StepCx,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        keep: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<Vec<DynamicObject>, Failure> {
+        let awaited = Awaited { kind, namespace, name: "", until: "to be listed", limit: LIST_LIMIT };
+        self.wait_all(cx, awaited, |all| Ok(Some(all.iter().filter(|o| keep(o)).map(|o| (*o).clone()).collect()))).await
+    }
+
+    /// Starts or stops a virtual machine. One that is in that state already is success.
+    pub async fn switch(&self, namespace: &str, vm: &str, verb: &str) -> anyhow::Result<()> {
+        let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachines/{vm}/{verb}");
+        let send = || async {
+            let request = http::Request::put(&path).header("content-type", "application/json").body(b"{}".to_vec());
+            self.client.request_text(request.map_err(kube::Error::HttpError)?).await
+        };
+        match send.retry(backoff()).when(is_transient).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) => Err(describe(&error, verb, &format!("VirtualMachine {namespace}/{vm}"))),
+        }
     }
 
     /// A client of the same login for another address: Forklift's inventory behind its Route. Certificates are verified with

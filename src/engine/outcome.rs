@@ -109,13 +109,7 @@ mod tests {
     fn of(verdicts: &[Verdict]) -> Outcome {
         let mut totals = Totals { planned: verdicts.len(), ..Totals::default() };
         verdicts.iter().for_each(|v| totals.count(*v));
-        Outcome {
-            scenarios: totals,
-            steps: totals,
-            set_up: Some(Verdict::Passed),
-            tear_down: Some(Verdict::Passed),
-            ..Outcome::default()
-        }
+        Outcome { scenarios: totals, steps: totals, set_up: Some(Verdict::Passed), tear_down: Some(Verdict::Passed), ..Outcome::default() }
     }
 
     #[test]

@@ -212,11 +212,8 @@ impl Run {
         for Leftover { object, reason } in &outcome.left {
             emitter.emit(What::LeftBehind { object: object.clone(), reason: reason.clone() });
         }
-        let (verdict, trouble) = if outcome.left.is_empty() {
-            (ended.verdict, ended.trouble)
-        } else {
-            (Verdict::Failed, Some(left_behind(&outcome.left)))
-        };
+        let (verdict, trouble) =
+            if outcome.left.is_empty() { (ended.verdict, ended.trouble) } else { (Verdict::Failed, Some(left_behind(&outcome.left))) };
         outcome.tear_down = Some(verdict);
         finish(&emitter, verdict, ended.took, trouble, Vec::new());
     }

@@ -93,7 +93,13 @@ mod tests {
         let shown: Vec<String> = records.iter().map(|r| r.entry.to_string()).collect();
         assert_eq!(
             shown,
-            ["Namespace auto-ab12", "Plan auto-ab12/p", "Gizmo auto-ab12/g", "VM auto-ab12-vm on vsphere", "volume snapshot s on openstack"]
+            [
+                "Namespace auto-ab12",
+                "Plan auto-ab12/p",
+                "Gizmo auto-ab12/g",
+                "VM auto-ab12-vm on vsphere",
+                "volume snapshot s on openstack"
+            ]
         );
         assert!(records.iter().all(|r| r.state == State::Created));
         assert_eq!(records[4].reference.as_deref(), Some("42"));

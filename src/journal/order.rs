@@ -62,11 +62,7 @@ const STAGES: &[(Action, &str, Takes)] = &[
     (Action::Delete, "Hosts", Kinds(&["Host"])),
     (Action::Delete, "Providers", Kinds(&["Provider"])),
     (Action::Delete, "Secrets and network attachments", Kinds(&["Secret", "ConfigMap", "NetworkAttachmentDefinition"])),
-    (
-        Action::Delete,
-        "service accounts and roles",
-        Kinds(&["RoleBinding", "ClusterRoleBinding", "Role", "ClusterRole", "ServiceAccount"]),
-    ),
+    (Action::Delete, "service accounts and roles", Kinds(&["RoleBinding", "ClusterRoleBinding", "Role", "ClusterRole", "ServiceAccount"])),
     (Action::Delete, "other objects", OtherKinds),
     // The controller must work with its settings of the run until its objects are gone.
     (Action::Restore, "changed settings", Patches),
@@ -77,7 +73,9 @@ const STAGES: &[(Action, &str, Takes)] = &[
 fn takes(takes: &Takes, entry: &Entry) -> bool {
     match (takes, entry) {
         (Kinds(kinds), Entry::Object { kind, .. }) => kinds.contains(&kind.as_str()),
-        (OtherKinds, Entry::Object { kind, .. }) => !STAGES.iter().any(|(_, _, t)| matches!(t, Kinds(kinds) if kinds.contains(&kind.as_str()))),
+        (OtherKinds, Entry::Object { kind, .. }) => {
+            !STAGES.iter().any(|(_, _, t)| matches!(t, Kinds(kinds) if kinds.contains(&kind.as_str())))
+        }
         (Sources, Entry::Clone { .. } | Entry::VolumeSnapshot { .. }) | (Patches, Entry::Patch { .. }) => true,
         _ => false,
     }
@@ -106,13 +104,8 @@ mod tests {
     use crate::{config::profile::ProviderKind, journal::EntryId};
 
     fn object(id: u64, kind: &str, state: State) -> Record {
-        let entry = Entry::Object {
-            api_version: "x/v1".into(),
-            kind: kind.into(),
-            namespace: "n".into(),
-            name: format!("o{id}"),
-            scenario: None,
-        };
+        let entry =
+            Entry::Object { api_version: "x/v1".into(), kind: kind.into(), namespace: "n".into(), name: format!("o{id}"), scenario: None };
         Record { id: EntryId(id), entry, state, reference: None }
     }
 

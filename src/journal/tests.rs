@@ -228,7 +228,9 @@ async fn a_damaged_file_is_set_aside_and_made_whole() {
 
 #[test]
 fn what_is_no_journal_is_refused() {
-    for text in ["[1, 2]", "hello, this is no journal", "{\"format\":\"mtv-test.resources\",\"version\":2,\"records\":[]}", "PK\u{3}\u{4}zip"] {
+    for text in
+        ["[1, 2]", "hello, this is no journal", "{\"format\":\"mtv-test.resources\",\"version\":2,\"records\":[]}", "PK\u{3}\u{4}zip"]
+    {
         assert!(parse(text.as_bytes()).is_err(), "{text}");
     }
 }
@@ -236,9 +238,8 @@ fn what_is_no_journal_is_refused() {
 fn entries() -> impl Strategy<Value = Entry> {
     let text = || "\\PC{0,12}|[\\x00-\\x20\"\\\\{}]{0,6}";
     prop_oneof![
-        (text(), text(), text(), text(), proptest::option::of(text())).prop_map(|(api_version, kind, namespace, name, scenario)| {
-            Entry::Object { api_version, kind, namespace, name, scenario }
-        }),
+        (text(), text(), text(), text(), proptest::option::of(text()))
+            .prop_map(|(api_version, kind, namespace, name, scenario)| { Entry::Object { api_version, kind, namespace, name, scenario } }),
         (text(), text(), proptest::option::of(text())).prop_map(|(profile, name, scenario)| Entry::Clone {
             profile,
             provider: ProviderKind::Ovirt,

@@ -153,8 +153,7 @@ fn repair(path: &Path, found: &Read) -> Result<Tail> {
     let folder = folder_of(path);
     fs::copy(path, beside(path, ".damaged")).context("failed to set the damaged file aside")?;
     let mut new = tempfile::NamedTempFile::new_in(&folder)?;
-    let lines: Result<Vec<String>, _> =
-        (0..).zip(&found.lines).map(|(seq, line)| encode(&Line { seq, ..line.clone() })).collect();
+    let lines: Result<Vec<String>, _> = (0..).zip(&found.lines).map(|(seq, line)| encode(&Line { seq, ..line.clone() })).collect();
     let text = format!("{HEAD}{}", lines?.join(SEPARATOR));
     new.write_all(text.as_bytes())?;
     new.write_all(TAIL.as_bytes())?;
