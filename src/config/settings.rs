@@ -7,6 +7,10 @@ use std::{path::PathBuf, time::Duration};
 pub struct Settings {
     /// Name of the provider profile.
     pub source_provider: Option<String>,
+    /// File with the provider profiles.
+    pub providers: PathBuf,
+    /// Folder with scenario files that add to the embedded ones or replace them.
+    pub scenarios: Option<PathBuf>,
     /// StorageClass of all maps.
     pub storage_class: Option<String>,
     /// Namespace of the MTV operator.
@@ -42,6 +46,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             source_provider: None,
+            providers: PathBuf::from("providers.toml"),
+            scenarios: None,
             storage_class: None,
             mtv_namespace: "openshift-mtv".to_owned(),
             target_namespace_prefix: "mtv-test".to_owned(),

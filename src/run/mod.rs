@@ -1,5 +1,6 @@
 //! A run against a cluster and a source: its names, its session, what it owns, and how that is taken away again.
 
+mod execute;
 mod migrated;
 pub mod names;
 mod owned;
@@ -8,6 +9,7 @@ mod state;
 mod teardown;
 mod workload;
 
+pub use execute::execute;
 pub use owned::Owner;
 pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure};
 pub use state::{Migrating, ScenarioState};

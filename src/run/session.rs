@@ -19,7 +19,7 @@ use crate::{
     forklift::{self, Inventory},
     journal::{Entry, Journal},
     providers::{ProviderError, SourceProvider},
-    select::version::Version,
+    select::Version,
 };
 
 /// Longest wait for the operator's pods, as mtv-api-tests has it.
@@ -87,10 +87,10 @@ pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<Clu
         cluster.list(&kinds::STORAGE_CLASS, None, ""),
     );
     let id = system?.and_then(|n| n.metadata.uid).context("namespace kube-system has no UID")?;
-    let openshift = version.ok().flatten().and_then(|v| v.text("/status/desired/version").and_then(|t| t.parse().ok()));
+    let openshift = version.ok().flatten().and_then(|v| v.text("/status/desired/version").and_then(Version::parse));
     let mtv = csvs.unwrap_or_default().iter().find_map(|csv| {
         let name = csv.metadata.name.as_deref()?;
-        (name.starts_with("mtv-operator") || name.starts_with("forklift-operator")).then(|| csv.text("/spec/version")?.parse().ok())?
+        (name.starts_with("mtv-operator") || name.starts_with("forklift-operator")).then(|| csv.text("/spec/version").and_then(Version::parse))?
     });
     let classes = classes?;
     let names: Vec<String> = classes.iter().filter_map(|c| c.metadata.name.clone()).collect();

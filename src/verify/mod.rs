@@ -19,7 +19,7 @@ use crate::{
     config::scenario::{Scenario, ScenarioVm},
     forklift::NetworkTarget,
     providers::{Snapshot, VmDescription},
-    select::version::Version,
+    select::Version,
 };
 
 /// What a guest answered when it was asked, if it was.

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     config::scenario::{PowerWish, Requirements},
     providers::{Disk, Nic, Power},
+    select::Version,
 };
 
 const UUID: &str = "422c6a2a-5ea9-1083-39f3-3b140fffb444";
@@ -110,7 +111,7 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
         target: &target,
         networks: &networks,
         storage_class: "sc",
-        openshift: Some(&world.openshift.parse().unwrap()),
+        openshift: Some(&Version::parse(world.openshift).unwrap()),
         agent: &world.agent,
         ssh: &world.ssh,
     })
