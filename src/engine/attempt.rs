@@ -17,6 +17,9 @@ pub(super) const GRACE: Duration = Duration::from_millis(1500);
 /// How far beyond its deadline work may go, because a wait that ends by itself explains better than the engine can.
 const OVERRUN: Duration = Duration::from_secs(2);
 
+/// How long to wait until work that was told to drop everything has done so. It needs no more than the next turn of its task.
+const DROPPED: Duration = Duration::from_millis(100);
+
 /// How work ended.
 #[derive(Debug)]
 pub(super) struct Ended<T> {
@@ -65,6 +68,11 @@ where
         () = stopped => None,
         () = tokio::time::sleep_until(deadline.at() + OVERRUN) => None,
     };
+    if joined.is_none() {
+        // Nothing of it may go on beside what comes next. Work that blocks its thread cannot be dropped and is not waited for.
+        task.0.abort();
+        let _ = tokio::time::timeout(DROPPED, &mut task.0).await;
+    }
     let took = started.elapsed();
     let ended = |verdict, value, trouble, internal| Ended { verdict, value, trouble, took, internal };
     match joined {

@@ -5,6 +5,8 @@
 mod attempt;
 mod cx;
 mod deadline;
+#[cfg(test)]
+pub(crate) mod fake;
 mod outcome;
 mod run;
 pub mod signals;
