@@ -122,9 +122,12 @@ pub async fn wait<T>(
     let mut seen = BTreeMap::new();
     loop {
         let live = session.live().await;
-        let round = round(session, &live, &awaited, deadline, &mut seen, &mut done).await;
+        let round = round(session, &live, &awaited, deadline, &mut seen, &mut done);
+        // A request that hangs does not outlast the deadline; its collector is not used again.
+        let Ok(round) = tokio::time::timeout_at(deadline, round).await else { return Ok(Ended::Late(seen)) };
         match round {
-            Ok(ended) => return Ok(ended),
+            Ok(Some(value)) => return Ok(Ended::Done(value)),
+            Ok(None) => return Ok(Ended::Gone),
             Err(CallError::Fault(fault)) if fault.is_gone(&awaited.object.value) && fault.detail.get("obj").is_some() => {
                 return Ok(Ended::Gone);
             }
@@ -148,7 +151,7 @@ pub async fn wait<T>(
     }
 }
 
-/// One filter from its beginning until the condition holds, the deadline is over or something breaks.
+/// One filter from its beginning until the condition holds (some value) or the object is gone (none).
 async fn round<T>(
     session: &Session,
     live: &Live,
@@ -156,7 +159,7 @@ async fn round<T>(
     deadline: Instant,
     seen: &mut BTreeMap<String, Node>,
     done: &mut impl FnMut(&BTreeMap<String, Node>) -> Option<T>,
-) -> Result<Ended<T>, CallError> {
+) -> Result<Option<T>, CallError> {
     let mut collector = match live.pool.take() {
         Some(collector) => collector,
         None => create(session, live).await?,
@@ -194,14 +197,11 @@ async fn follow<T>(
     deadline: Instant,
     seen: &mut BTreeMap<String, Node>,
     done: &mut impl FnMut(&BTreeMap<String, Node>) -> Option<T>,
-) -> Result<Ended<T>, CallError> {
+) -> Result<Option<T>, CallError> {
     // Empty: the whole present state. Filters of earlier waits report too, about other objects.
     let mut version = String::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Ended::Late(std::mem::take(seen)));
-        }
         // Rounded up: at zero the server answers at once, and the loop would spin until the deadline.
         let hold = (left.as_secs() + 1).min(HOLD);
         let body =
@@ -213,10 +213,10 @@ async fn follow<T>(
             next.clone_into(&mut version);
         }
         if apply(set, awaited.object, seen) {
-            return Ok(Ended::Gone);
+            return Ok(None);
         }
         if let Some(value) = done(seen) {
-            return Ok(Ended::Done(value));
+            return Ok(Some(value));
         }
     }
 }
