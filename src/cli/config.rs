@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> CliResult {
                 let value = if value.is_empty() { "-".to_owned() } else { value };
                 table.add_row([key.name, &value, &from, key.about]);
             }
-            table.lines().map(|line| format!("{}\n", line.trim())).collect()
+            table.lines().flat_map(|line| [line.trim().to_owned(), "\n".to_owned()]).collect()
         }
     };
     print_data(&text)?;

@@ -73,14 +73,11 @@ impl CliError {
         } else {
             ("error".to_owned(), "hint".to_owned())
         };
-        let mut text = match &self.what {
+        let text = match &self.what {
             What::Message(message) => format!("{error}: {message}"),
             What::Problems(problems) => problems.render(styled),
         };
-        for hint in &self.hints {
-            text.push_str(&format!("\n{help}: {hint}"));
-        }
-        text
+        std::iter::once(text).chain(self.hints.iter().map(|hint| format!("{help}: {hint}"))).collect::<Vec<_>>().join("\n")
     }
 }
 

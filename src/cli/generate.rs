@@ -48,14 +48,12 @@ fn pages(command: &clap::Command, name: &str, files: &mut Vec<(PathBuf, Vec<u8>)
 }
 
 pub(super) fn run(args: &Args) -> CliResult {
-    let mut told = String::new();
     for (path, content) in files()? {
         let path = args.folder.join(path);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, content));
         written.map_err(|e| CliError::usage(format!("cannot write {}: {e}", path.display())))?;
-        told.push_str(&format!("{}\n", path.display()));
+        print_data(&format!("{}\n", path.display()))?;
     }
-    print_data(&told)?;
     Ok(exit::PASSED)
 }
 

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> CliResult {
     print_data(&match args.output {
         Format::Table => table(&plan),
         Format::Json => json(&plan)?,
-        Format::Name => plan.scenarios.iter().map(|s| format!("{}\n", s.scenario.name)).collect(),
+        Format::Name => plan.scenarios.iter().flat_map(|s| [s.scenario.name.as_str(), "\n"]).collect(),
     })?;
     Ok(exit::PASSED)
 }

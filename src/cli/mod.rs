@@ -46,7 +46,7 @@ enum Command {
 
 /// The whole command line, with the exit codes in its help. Completions and manual pages are made from the same value.
 pub fn command() -> clap::Command {
-    Cli::command().after_help(exit_codes())
+    Cli::command().after_help(exit_codes()).mut_subcommands(|command| command.after_long_help(exit_codes()))
 }
 
 /// The table of exit codes as help shows it.

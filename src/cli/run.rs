@@ -173,20 +173,14 @@ fn required(resolved: &Resolved) -> Result<String, CliError> {
     if settings.storage_class.is_none() {
         missing.push(("storage_class", "--storage-class SC"));
     }
-    match (&settings.source_provider, missing.as_slice()) {
-        (Some(name), []) => Ok(name.clone()),
-        _ => {
-            let names: Vec<String> = missing.iter().map(|(key, _)| format!("`{key}`")).collect();
-            let error = CliError::usage(format!("required settings are missing: {}", names.join(", ")));
-            Err(missing.iter().fold(error, |error, (key, flag)| {
-                error.hint(format!(
-                    "set `{key}` with `{flag}`, {}{}, or a line in mtv-test.toml",
-                    settings_keys::ENV_PREFIX,
-                    key.to_uppercase()
-                ))
-            }))
-        }
+    if let (Some(name), []) = (&settings.source_provider, missing.as_slice()) {
+        return Ok(name.clone());
     }
+    let names: Vec<String> = missing.iter().map(|(key, _)| format!("`{key}`")).collect();
+    let error = CliError::usage(format!("required settings are missing: {}", names.join(", ")));
+    Err(missing.iter().fold(error, |error, (key, flag)| {
+        error.hint(format!("set `{key}` with `{flag}`, {}{}, or a line in mtv-test.toml", settings_keys::ENV_PREFIX, key.to_uppercase()))
+    }))
 }
 
 pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {

@@ -34,12 +34,12 @@ pub(super) fn run(args: &Args) -> CliResult {
     let mut files: Vec<PathBuf> = args.files.iter().flat_map(|path| toml_files(path, &mut problems)).collect();
     files.dedup();
     let mut scenarios = Vec::new();
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for file in &files {
         let mut found = Problems::default();
         let what = check(file, &mut scenarios, &mut found);
         if !found.has_errors() {
-            lines.push_str(&format!("{}: {what}\n", file.display()));
+            lines.push(format!("{}: {what}\n", file.display()));
         }
         problems.append(found);
     }
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> CliResult {
         return Err(CliError::from(problems));
     }
     print_warnings(&problems);
-    print_data(&lines)?;
+    print_data(&lines.concat())?;
     Ok(exit::PASSED)
 }
 
@@ -64,7 +64,7 @@ fn check(file: &Path, scenarios: &mut Vec<scenario_file::Located>, problems: &mu
     let text = match read::text(file) {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return String::new();
         }
     };

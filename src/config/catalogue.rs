@@ -40,7 +40,7 @@ impl Catalogue {
         for file in folder.map(|folder| files(folder, &mut problems)).unwrap_or_default() {
             match read::text(&file) {
                 Ok(text) => own.extend(scenario_file::parse(&file, &text, &mut problems)),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         embedded.retain(|old| own.iter().all(|new| new.scenario.name != old.scenario.name));

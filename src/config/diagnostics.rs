@@ -26,8 +26,7 @@ impl Source {
 
     /// Line of a byte offset, from 1.
     pub fn line(&self, offset: usize) -> usize {
-        let before = &self.shown.as_bytes()[..offset.min(self.shown.len())];
-        before.iter().filter(|b| **b == b'\n').count() + 1
+        self.shown.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
     }
 
     /// Brings a span into the text: inside, on character boundaries, and not empty where that is possible.
@@ -171,8 +170,8 @@ impl Problems {
     }
 
     /// All of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+    pub fn all(&self) -> &[Problem] {
+        &self.0
     }
 
     /// The value if there is no error, with the warnings; otherwise the problems.

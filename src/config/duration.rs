@@ -6,7 +6,7 @@ use std::time::Duration;
 const UNITS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Longest duration that is accepted: 30 days. More is a slip, and sums of such waits stay far from overflow.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 /// Reads a duration. The error says what is wrong and, after it, how to write it.
 pub fn parse(text: &str) -> Result<Duration, (String, String)> {
@@ -51,14 +51,13 @@ pub fn parse(text: &str) -> Result<Duration, (String, String)> {
 /// Writes a duration the way [`parse`] reads it.
 pub fn format(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let mut text = String::new();
-    for (unit, size) in UNITS {
-        if left >= *size {
-            text.push_str(&format!("{}{unit}", left / size));
-            left %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
+    let parts = UNITS.iter().map(|(unit, size)| {
+        let number = left / size;
+        left %= size;
+        (number, unit)
+    });
+    let text: Vec<String> = parts.filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text.concat() }
 }
 
 #[cfg(test)]

@@ -193,7 +193,8 @@ impl ProfileFile {
         Self::parse(path, &text, world_readable(path))
     }
 
-    fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, Problems> {
+    /// Reads a text as if it stood in a file.
+    pub fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, Problems> {
         let source = Source::new(path.display().to_string(), blot(text));
         let mut problems = Problems::default();
         let Some(document) = read::document(&source, text, &mut problems) else { return Err(problems) };

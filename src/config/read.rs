@@ -64,12 +64,12 @@ pub struct Kind {
 }
 
 /// A file's text, and why it cannot be read.
-pub fn text(path: &Path) -> Result<String, Problem> {
-    let bytes = fs::read(path).map_err(|e| Problem::error(format!("cannot read {}: {}", path.display(), io_reason(&e))))?;
+pub fn text(path: &Path) -> Result<String, Box<Problem>> {
+    let bytes = fs::read(path).map_err(|e| Box::new(Problem::error(format!("cannot read {}: {}", path.display(), io_reason(&e)))))?;
     String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        Problem::error(format!("{}:{line} is not UTF-8", path.display())).help("save the file as UTF-8 text")
+        let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
+        Box::new(Problem::error(format!("{}:{line} is not UTF-8", path.display())).help("save the file as UTF-8 text"))
     })
 }
 
@@ -187,16 +187,13 @@ pub fn take_table<'t>(source: &Arc<Source>, table: &mut DeTable<'t>, key: &str, 
 }
 
 /// Fills a struct from a table; everything that does not fit is told and left out.
-pub fn fill<T: DeserializeOwned>(
+pub fn fill<T: DeserializeOwned + Default>(
     source: &Arc<Source>,
     mut table: DeTable<'_>,
     span: &Range<usize>,
     kind: Kind,
     problems: &mut Problems,
-) -> T
-where
-    T: Default,
-{
+) -> T {
     let known = fields::<T>();
     let mut unknown: Vec<_> = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())).cloned().collect();
     unknown.sort_by_key(|key| key.span().start);

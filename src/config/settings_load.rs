@@ -110,7 +110,7 @@ pub fn load(sources: &Sources) -> Result<Resolved, Problems> {
     if let Some(file) = file {
         match read::text(&file) {
             Ok(text) => from_file(&file, &text, &mut resolved, &mut problems),
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
     }
     from_env(&sources.env, &mut resolved, &mut problems);

@@ -90,7 +90,8 @@ pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<Clu
     let openshift = version.ok().flatten().and_then(|v| v.text("/status/desired/version").and_then(Version::parse));
     let mtv = csvs.unwrap_or_default().iter().find_map(|csv| {
         let name = csv.metadata.name.as_deref()?;
-        (name.starts_with("mtv-operator") || name.starts_with("forklift-operator")).then(|| csv.text("/spec/version").and_then(Version::parse))?
+        (name.starts_with("mtv-operator") || name.starts_with("forklift-operator"))
+            .then(|| csv.text("/spec/version").and_then(Version::parse))?
     });
     let classes = classes?;
     let names: Vec<String> = classes.iter().filter_map(|c| c.metadata.name.clone()).collect();

@@ -49,7 +49,7 @@ impl Expression {
         let source = Source::new("--marker", text);
         let tokens = tokens(text, &source)?;
         let mut parser = Parser { source: &source, tokens: &tokens, next: 0, end: text.len(), known, unknown: Problems::default() };
-        let expression = parser.or(0).map_err(Problems::from)?;
+        let expression = parser.or(0)?;
         if let Some(token) = parser.tokens.get(parser.next) {
             return Err(parser.unexpected(token).into());
         }
@@ -79,7 +79,7 @@ enum What<'t> {
 
 type Token<'t> = (What<'t>, Range<usize>);
 
-fn tokens<'t>(text: &'t str, source: &Arc<Source>) -> Result<Vec<Token<'t>>, Problem> {
+fn tokens<'t>(text: &'t str, source: &Arc<Source>) -> Result<Vec<Token<'t>>, Problems> {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
     let mut tokens = Vec::new();
     let mut chars = text.char_indices().peekable();
@@ -112,7 +112,8 @@ fn tokens<'t>(text: &'t str, source: &Arc<Source>) -> Result<Vec<Token<'t>>, Pro
                 };
                 return Err(Problem::error(format!("unexpected `{c}` in the marker expression"))
                     .at(source, at..at + c.len_utf8(), "")
-                    .help(help));
+                    .help(help)
+                    .into());
             }
         };
         tokens.push(what);
@@ -137,7 +138,7 @@ impl<'t> Parser<'_, 't> {
         hit
     }
 
-    fn or(&mut self, depth: usize) -> Result<Expression, Problem> {
+    fn or(&mut self, depth: usize) -> Result<Expression, Problems> {
         let mut left = self.and(depth)?;
         while self.take(&What::Or) {
             left = Expression::Or(Box::new(left), Box::new(self.and(depth)?));
@@ -145,7 +146,7 @@ impl<'t> Parser<'_, 't> {
         Ok(left)
     }
 
-    fn and(&mut self, depth: usize) -> Result<Expression, Problem> {
+    fn and(&mut self, depth: usize) -> Result<Expression, Problems> {
         let mut left = self.not(depth)?;
         while self.take(&What::And) {
             left = Expression::And(Box::new(left), Box::new(self.not(depth)?));
@@ -153,9 +154,9 @@ impl<'t> Parser<'_, 't> {
         Ok(left)
     }
 
-    fn not(&mut self, depth: usize) -> Result<Expression, Problem> {
+    fn not(&mut self, depth: usize) -> Result<Expression, Problems> {
         if depth > DEEPEST {
-            return Err(self.problem("the marker expression is nested too deeply", self.here(), "write it with fewer parentheses"));
+            return Err(self.problem("the marker expression is nested too deeply", self.here(), "write it with fewer parentheses").into());
         }
         if self.take(&What::Not) {
             return Ok(Expression::Not(Box::new(self.not(depth + 1)?)));
@@ -165,7 +166,7 @@ impl<'t> Parser<'_, 't> {
             let inner = self.or(depth + 1)?;
             if !self.take(&What::Close) {
                 let problem = self.problem("a parenthesis is not closed", self.here(), "add `)`");
-                return Err(problem.also(self.source, open, "opened here"));
+                return Err(problem.also(self.source, open, "opened here").into());
             }
             return Ok(inner);
         }
@@ -181,9 +182,11 @@ impl<'t> Parser<'_, 't> {
                 }
                 Ok(Expression::Marker((*word).to_owned()))
             }
-            Some(token) => Err(self.unexpected(token)),
-            None if self.tokens.is_empty() => Err(self.problem("the marker expression is empty", 0..0, "write a marker, such as `tier0`")),
-            None => Err(self.problem("the marker expression ends too early", self.here(), "a marker is missing at the end")),
+            Some(token) => Err(self.unexpected(token).into()),
+            None if self.tokens.is_empty() => {
+                Err(self.problem("the marker expression is empty", 0..0, "write a marker, such as `tier0`").into())
+            }
+            None => Err(self.problem("the marker expression ends too early", self.here(), "a marker is missing at the end").into()),
         }
     }
 
