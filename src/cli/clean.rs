@@ -47,5 +47,5 @@ pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
         return Err(CliError::usage(format!("{} does not exist", journal.display()))
             .hint("a run writes it as resources.json into its folder below the results folder"));
     }
-    crate::clean::execute(CleanRequest { journal, dry_run: args.dry_run, settings, cluster: args.cluster, verbose: global.verbose })
+    crate::run::clean(CleanRequest { journal, dry_run: args.dry_run, settings, cluster: args.cluster, verbose: global.verbose })
 }

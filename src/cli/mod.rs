@@ -6,6 +6,8 @@ mod config;
 mod context;
 mod error;
 mod generate;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod list;
 mod options;
 mod run;

@@ -84,7 +84,7 @@ pub struct RunRequest {
     pub plan: PlanOfRun,
     /// The source.
     pub profile: ProfileChoice,
-    /// Settings. `storage_class` is set unless the run is in the lab, whose default class is taken then.
+    /// Settings. Without `storage_class` the cluster's default one is taken.
     pub settings: Resolved,
     /// Cluster; not used in the lab.
     pub cluster: ClusterOptions,
@@ -163,24 +163,14 @@ impl Args {
     }
 }
 
-/// Settings without default that a run on a cluster needs: both missing ones are told together. Returns the profile's name.
+/// The one setting without default that a run on a cluster needs. Without a storage class the cluster's default one is taken.
 fn required(resolved: &Resolved) -> Result<String, CliError> {
-    let settings = &resolved.settings;
-    let mut missing = Vec::new();
-    if settings.source_provider.is_none() {
-        missing.push(("source_provider", "--provider PROFILE"));
-    }
-    if settings.storage_class.is_none() {
-        missing.push(("storage_class", "--storage-class SC"));
-    }
-    if let (Some(name), []) = (&settings.source_provider, missing.as_slice()) {
-        return Ok(name.clone());
-    }
-    let names: Vec<String> = missing.iter().map(|(key, _)| format!("`{key}`")).collect();
-    let error = CliError::usage(format!("required settings are missing: {}", names.join(", ")));
-    Err(missing.iter().fold(error, |error, (key, flag)| {
-        error.hint(format!("set `{key}` with `{flag}`, {}{}, or a line in mtv-test.toml", settings_keys::ENV_PREFIX, key.to_uppercase()))
-    }))
+    resolved.settings.source_provider.clone().ok_or_else(|| {
+        CliError::usage("no provider profile is chosen to migrate from").hint(format!(
+            "set `source_provider` with `--provider PROFILE`, {}SOURCE_PROVIDER, or a line in mtv-test.toml",
+            settings_keys::ENV_PREFIX
+        ))
+    })
 }
 
 pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {

@@ -143,12 +143,7 @@ pub(crate) fn scenario(name: &str, steps: &[&'static str]) -> PlannedRun {
 }
 
 /// Runs on the caller's (paused) time with interrupts after so many milliseconds each. Returns the events too.
-pub(crate) async fn drive(
-    fake: &Arc<Fake>,
-    scenarios: Vec<PlannedRun>,
-    options: Options,
-    interrupts: &[u64],
-) -> (Outcome, Vec<Event>) {
+pub(crate) async fn drive(fake: &Arc<Fake>, scenarios: Vec<PlannedRun>, options: Options, interrupts: &[u64]) -> (Outcome, Vec<Event>) {
     let (send, mut events) = unbounded_channel();
     let (interrupt, source) = unbounded_channel();
     let moments = interrupts.to_vec();

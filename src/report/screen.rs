@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -33,6 +33,12 @@ impl Screen {
     /// Stderr that is no terminal, or one that cannot move its cursor.
     pub fn plain() -> Self {
         Self::to(io::stderr())
+    }
+
+    /// What fits stderr of this process.
+    pub fn of_process() -> Self {
+        let term = std::env::var("TERM").ok();
+        if super::console::use_live_lines(io::stderr().is_terminal(), term.as_deref()) { Self::live() } else { Self::plain() }
     }
 
     /// Lines to any writer.

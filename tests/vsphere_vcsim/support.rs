@@ -141,7 +141,9 @@ pub fn profile(url: &str) -> Profile {
         vddk_init_image: None,
         guest_linux: None,
         guest_windows: None,
+        ca_pem: None,
         extra: Default::default(),
+        extra_secrets: Default::default(),
     }
 }
 

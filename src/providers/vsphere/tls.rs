@@ -1,6 +1,6 @@
 //! Trust in the endpoint's certificate: what is trusted, why a certificate is not, and which certificates Forklift needs.
 
-use std::{fmt::Write as _, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use rustls::{
@@ -31,17 +31,25 @@ const PEM_LINE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Trust {
     insecure: bool,
-    /// Certificates of the profile's `ca_file`.
+    /// Certificates of the profile's `ca_file` and `ca_pem`.
     own: Vec<CertificateDer<'static>>,
 }
 
 impl Trust {
     /// Reads what the profile says.
     pub fn of(profile: &Profile) -> ProviderResult<Self> {
-        let own = match &profile.ca_file {
-            Some(file) if !profile.insecure_skip_verify => read_pem(file)?,
-            _ => Vec::new(),
-        };
+        let mut own = Vec::new();
+        if !profile.insecure_skip_verify {
+            if let Some(file) = &profile.ca_file {
+                own.extend(certificates(
+                    &format!("ca_file {}", file.display()),
+                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect),
+                )?);
+            }
+            if let Some(text) = &profile.ca_pem {
+                own.extend(certificates("ca_pem", CertificateDer::pem_slice_iter(text.as_bytes()).collect())?);
+            }
+        }
         Ok(Self { insecure: profile.insecure_skip_verify, own })
     }
 
@@ -101,10 +109,13 @@ fn server_name(host: &str) -> ProviderResult<ServerName<'static>> {
         .map_err(|error| ProviderError::Unreachable(format!("`{host}` is no host name: {error}")))
 }
 
-fn read_pem(file: &Path) -> ProviderResult<Vec<CertificateDer<'static>>> {
-    let bad = |why: String| ProviderError::Certificate(format!("ca_file {}: {why}", file.display()));
-    let certificates: Vec<_> =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|error| bad(format!("failed to read: {error}")))?;
+/// Certificates that the user named; none at all is a mistake.
+fn certificates(
+    place: &str,
+    read: Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error>,
+) -> ProviderResult<Vec<CertificateDer<'static>>> {
+    let bad = |why: String| ProviderError::Certificate(format!("{place}: {why}"));
+    let certificates = read.map_err(|error| bad(format!("failed to read: {error}")))?;
     if certificates.is_empty() {
         return Err(bad("holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into()));
     }

@@ -5,7 +5,7 @@ mod plain;
 mod style;
 mod summary;
 
-pub use style::{ColorChoice, Surroundings, use_color, use_live_lines};
+pub use style::use_live_lines;
 pub use summary::{clean_command, summary};
 
 use std::io::Write;
