@@ -137,18 +137,13 @@ impl Workload for Fake {
 pub(crate) fn scenario(name: &str, steps: &[&'static str]) -> PlannedRun {
     let steps = steps
         .iter()
-        .map(|name| PlannedStep { name: name.trim_end_matches('!'), always: name.ends_with('!'), limit: Duration::from_secs(60) })
+        .map(|name| PlannedStep { name: name.trim_end_matches('!'), always: name.ends_with('!'), limit: Duration::from_mins(1) })
         .collect();
     PlannedRun { name: name.to_owned(), aliases: vec![format!("MTV-{}", name.len())], steps, skip: None }
 }
 
 /// Runs on the caller's (paused) time with interrupts after so many milliseconds each. Returns the events too.
-pub(crate) async fn drive(
-    fake: &Arc<Fake>,
-    scenarios: Vec<PlannedRun>,
-    options: Options,
-    interrupts: &[u64],
-) -> (Outcome, Vec<Event>) {
+pub(crate) async fn drive(fake: &Arc<Fake>, scenarios: Vec<PlannedRun>, options: Options, interrupts: &[u64]) -> (Outcome, Vec<Event>) {
     let (send, mut events) = unbounded_channel();
     let (interrupt, source) = unbounded_channel();
     let moments = interrupts.to_vec();
