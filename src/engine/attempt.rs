@@ -79,16 +79,17 @@ where
         Some(Ok(Ok(value))) => ended(Verdict::Passed, Some(value), None, None),
         Some(Ok(Err(Failure::Failed(trouble)))) => ended(Verdict::Failed, None, Some(trouble), None),
         Some(Ok(Err(Failure::Errored(trouble)))) => ended(Verdict::Errored, None, Some(trouble), None),
-        Some(Ok(Err(Failure::Interrupted))) if cancel.is_cancelled() => ended(Verdict::Interrupted, None, interrupted(&emitter), None),
+        None | Some(Ok(Err(Failure::Interrupted))) if cancel.is_cancelled() => {
+            ended(Verdict::Interrupted, None, Some(interrupted(&emitter)), None)
+        }
         Some(Ok(Err(Failure::Interrupted))) => {
             let what = "the step says that it was interrupted, but nobody interrupted it".to_owned();
-            ended(Verdict::Errored, None, Some(internal(what.clone(), &emitter)), Some(what))
+            ended(Verdict::Errored, None, Some(internal(&what, &emitter)), Some(what))
         }
         Some(Err(error)) => {
             let what = panic_text(error);
-            ended(Verdict::Errored, None, Some(internal(what.clone(), &emitter)), Some(what))
+            ended(Verdict::Errored, None, Some(internal(&what, &emitter)), Some(what))
         }
-        None if cancel.is_cancelled() => ended(Verdict::Interrupted, None, interrupted(&emitter), None),
         None => {
             let verdict = match on_timeout {
                 OnTimeout::Failed => Verdict::Failed,
@@ -112,11 +113,11 @@ fn last_seen(emitter: &Emitter) -> Vec<String> {
     emitter.last_progress().map(|doing| format!("last seen: {doing}")).into_iter().collect()
 }
 
-fn interrupted(emitter: &Emitter) -> Option<Trouble> {
-    Some(Trouble { summary: "interrupted".to_owned(), details: last_seen(emitter), hints: Vec::new() })
+fn interrupted(emitter: &Emitter) -> Trouble {
+    Trouble { summary: "interrupted".to_owned(), details: last_seen(emitter), hints: Vec::new() }
 }
 
-fn internal(what: String, emitter: &Emitter) -> Trouble {
+fn internal(what: &str, emitter: &Emitter) -> Trouble {
     Trouble {
         summary: format!("internal error: {what}"),
         details: last_seen(emitter),

@@ -77,7 +77,7 @@ impl Emitter {
 
     /// Emits. When nobody listens any more the process is ending, and there is nothing to do about it.
     pub fn emit(&self, what: What) {
-        let what = masked(what);
+        let what = what.map_texts(&|text| mask(&text));
         if let What::StepProgress { doing, .. } = &what {
             *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.clone());
         }
@@ -90,30 +90,6 @@ impl Emitter {
             step: self.step.as_deref().map(str::to_owned),
             what,
         });
-    }
-}
-
-fn mask_all(texts: Vec<String>) -> Vec<String> {
-    texts.iter().map(|t| mask(t)).collect()
-}
-
-/// Masks every text that can hold what a server or a guest said.
-fn masked(what: What) -> What {
-    match what {
-        What::StepProgress { doing, percent } => What::StepProgress { doing: mask(&doing), percent },
-        What::StateChanged { object, state } => What::StateChanged { object, state: mask(&state) },
-        What::Warning { message } => What::Warning { message: mask(&message) },
-        What::StepFinished { verdict, took, trouble, notes } => What::StepFinished {
-            verdict,
-            took,
-            trouble: trouble.map(|t| Trouble { summary: mask(&t.summary), details: mask_all(t.details), hints: mask_all(t.hints) }),
-            notes: mask_all(notes),
-        },
-        What::StepSkipped { reason } => What::StepSkipped { reason: mask(&reason) },
-        What::CancelBegun { stage, reason } => What::CancelBegun { stage, reason: mask(&reason) },
-        What::LeftBehind { object, reason } => What::LeftBehind { object, reason: mask(&reason) },
-        What::Facts { facts } => What::Facts { facts: facts.into_iter().map(|(k, v)| (k, mask(&v))).collect() },
-        other => other,
     }
 }
 

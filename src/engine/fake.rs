@@ -137,7 +137,7 @@ impl Workload for Fake {
 pub(crate) fn scenario(name: &str, steps: &[&'static str]) -> PlannedRun {
     let steps = steps
         .iter()
-        .map(|name| PlannedStep { name: name.trim_end_matches('!'), always: name.ends_with('!'), limit: Duration::from_secs(60) })
+        .map(|name| PlannedStep { name: name.trim_end_matches('!'), always: name.ends_with('!'), limit: Duration::from_mins(1) })
         .collect();
     PlannedRun { name: name.to_owned(), aliases: vec![format!("MTV-{}", name.len())], steps, skip: None }
 }

@@ -108,7 +108,9 @@ mod tests {
     /// An outcome of scenarios with these verdicts and one step each.
     fn of(verdicts: &[Verdict]) -> Outcome {
         let mut totals = Totals { planned: verdicts.len(), ..Totals::default() };
-        verdicts.iter().for_each(|v| totals.count(*v));
+        for verdict in verdicts {
+            totals.count(*verdict);
+        }
         Outcome { scenarios: totals, steps: totals, set_up: Some(Verdict::Passed), tear_down: Some(Verdict::Passed), ..Outcome::default() }
     }
 

@@ -46,10 +46,10 @@ impl Default for Options {
         Self {
             jobs: 4,
             skip_teardown: false,
-            run_limit: Duration::from_secs(24 * 3600),
-            scenario_limit: Duration::from_secs(6 * 3600),
-            set_up_limit: Duration::from_secs(30 * 60),
-            tear_down_limit: Duration::from_secs(30 * 60),
+            run_limit: Duration::from_hours(24),
+            scenario_limit: Duration::from_hours(6),
+            set_up_limit: Duration::from_mins(30),
+            tear_down_limit: Duration::from_mins(30),
             results: PathBuf::new(),
         }
     }
@@ -95,11 +95,10 @@ pub async fn run(
     outcome.interrupts = run.ladder.stage();
     for (what, totals) in [("scenarios", outcome.scenarios), ("steps", outcome.steps)] {
         if !totals.balanced() {
-            outcome.internal.push(format!("the ledger of {what} does not balance: {totals:?}"));
+            let message = format!("the ledger of {what} does not balance: {totals:?}");
+            run.emitter.emit(What::Warning { message: format!("internal error: {message}") });
+            outcome.internal.push(message);
         }
-    }
-    for message in &outcome.internal {
-        run.emitter.emit(What::Warning { message: format!("internal error: {message}") });
     }
     let (exit, requests) = (outcome.exit(), run.workload.requests());
     run.emitter.emit(What::RunFinished { exit, took: started.elapsed(), requests });
@@ -170,7 +169,7 @@ impl Run {
             return Some("the run was interrupted".to_owned());
         }
         let limit = self.options.set_up_limit;
-        let cx = self.cx(&emitter, self.deadline.within(limit), &self.ladder.work);
+        let cx = cx(&emitter, self.deadline.within(limit), &self.ladder.work);
         let workload = Arc::clone(&self.workload);
         let ended = attempt(cx, limit, &self.ladder.leave, OnTimeout::Errored, |cx| boxed(async move { workload.set_up(&cx).await })).await;
         outcome.set_up = Some(ended.verdict);
@@ -203,7 +202,7 @@ impl Run {
         }
         let limit = self.options.tear_down_limit;
         // Not within the run's deadline: a run that is late must clean up all the same.
-        let cx = self.cx(&emitter, Deadline::after(limit), &self.ladder.tear_down);
+        let cx = cx(&emitter, Deadline::after(limit), &self.ladder.tear_down);
         let workload = Arc::clone(&self.workload);
         let ended: Ended<Vec<Leftover>> =
             attempt(cx, limit, &self.ladder.leave, OnTimeout::Errored, |cx| boxed(async move { workload.tear_down(&cx).await })).await;
@@ -264,7 +263,7 @@ impl Run {
             begun = true;
             // What cleans up gets its own time even when the scenario has used up its own.
             let until = if step.always { Deadline::after(step.limit) } else { deadline.within(step.limit) };
-            let cx = self.cx(&emitter, until, token);
+            let cx = cx(&emitter, until, token);
             let workload = Arc::clone(&self.workload);
             let work = move |cx: StepCx| boxed(async move { workload.step(index, position, &cx).await });
             let ended = attempt(cx, step.limit, &self.ladder.leave, OnTimeout::Failed, work).await;
@@ -283,9 +282,10 @@ impl Run {
         finished
     }
 
-    fn cx(&self, emitter: &Emitter, deadline: Deadline, parent: &CancellationToken) -> StepCx {
-        StepCx { emitter: emitter.clone(), deadline, cancel: parent.child_token() }
-    }
+}
+
+fn cx(emitter: &Emitter, deadline: Deadline, parent: &CancellationToken) -> StepCx {
+    StepCx { emitter: emitter.clone(), deadline, cancel: parent.child_token() }
 }
 
 /// A scenario is as good as its worst step. What was found counts more than that it was stopped afterwards.

@@ -67,7 +67,7 @@ impl Ladder {
             emitter.emit(What::CancelBegun { stage, reason: format!("{}: {consequence}", interrupt.name()) });
             token.cancel();
         }
-        pending().await
+        pending::<()>().await;
     }
 }
 

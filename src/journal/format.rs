@@ -50,7 +50,9 @@ pub(super) struct Line {
 }
 
 fn sum(body: &[u8]) -> String {
-    Sha256::digest(body).iter().take(SUM_LENGTH / 2).map(|b| format!("{b:02x}")).collect()
+    let hash = Sha256::digest(body);
+    let first = hash.iter().take(SUM_LENGTH / 2).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{first:0SUM_LENGTH$x}")
 }
 
 /// A record as it stands in the file, without separator.

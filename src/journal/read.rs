@@ -69,9 +69,8 @@ pub fn parse(bytes: &[u8]) -> Result<Read> {
         Ok(document) if document.format == NAME && document.version > VERSION => {
             bail!("format version {} is newer than this release can read ({VERSION})", document.version)
         }
-        Ok(_) => {}
         Err(_) if position(bytes, MARK.as_bytes()).is_none() => return without_records(bytes),
-        Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
     let mut found = scan(bytes);
     // Whatever the marks and sums do not cover is covered by this.

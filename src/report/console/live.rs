@@ -8,7 +8,7 @@ use super::{plain, style::Paint};
 use crate::{
     engine::human,
     events::{Event, Verdict, What},
-    report::screen::Screen,
+    report::{model::Run, screen::Screen},
 };
 
 /// How often the elapsed time moves on.
@@ -37,7 +37,7 @@ impl Live {
         Self { screen, paint, verbosity, lines: BTreeMap::new() }
     }
 
-    pub fn event(&mut self, event: &Event) {
+    pub fn event(&mut self, event: &Event, run: &Run) {
         let scenario = event.scenario.clone().unwrap_or_default();
         match &event.what {
             What::StepStarted => {
@@ -64,7 +64,10 @@ impl Live {
             What::ScenarioFinished { verdict, took } => {
                 self.remove(&scenario);
                 let name = self.paint.bold(&scenario);
-                let time = if took.is_zero() { String::new() } else { format!("  {}", human(*took)) };
+                let time = match verdict {
+                    Verdict::Skipped => plain::why_skipped(event, run),
+                    _ => format!("  {}", human(*took)),
+                };
                 self.screen.line(&format!("{} {name}{time}", self.paint.verdict(*verdict, 8)));
             }
             What::RunFinished { .. } => {

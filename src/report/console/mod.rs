@@ -61,10 +61,11 @@ impl Sink for ConsoleSink {
     }
 
     fn event(&mut self, event: &Event) -> Result<()> {
+        let event = &Event { what: event.what.clone().map_texts(&printable), ..event.clone() };
         self.run.apply(event);
         match &mut self.progress {
-            Progress::Live(live) => live.event(event),
-            Progress::Plain(plain) => plain.event(event),
+            Progress::Live(live) => live.event(event, &self.run),
+            Progress::Plain(plain) => plain.event(event, &self.run),
         }
         if matches!(event.what, What::RunFinished { .. }) {
             let text = summary(&self.run, Paint::new(self.options.summary_color), self.options.clean.as_deref());
@@ -73,4 +74,10 @@ impl Sink for ConsoleSink {
         }
         Ok(())
     }
+}
+
+/// Takes out what would move the cursor or change colours: names and messages come from servers and guests.
+fn printable(text: String) -> String {
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(bad) { text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect() } else { text }
 }

@@ -4,7 +4,10 @@ use super::style::Paint;
 use crate::{
     engine::human,
     events::{Event, Verdict, What},
-    report::screen::Screen,
+    report::{
+        model::{Run, Scenario},
+        screen::Screen,
+    },
 };
 
 pub(super) struct Plain {
@@ -18,8 +21,11 @@ impl Plain {
         Self { screen, paint, verbosity }
     }
 
-    pub fn event(&mut self, event: &Event) {
-        if let Some(text) = line(&event.what, self.paint, self.verbosity) {
+    pub fn event(&mut self, event: &Event, run: &Run) {
+        if let Some(mut text) = line(&event.what, self.paint, self.verbosity) {
+            if matches!(event.what, What::ScenarioFinished { verdict: Verdict::Skipped, .. }) {
+                text.push_str(&why_skipped(event, run));
+            }
             let place = [event.scenario.as_deref(), event.step.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("/");
             let place = if place.is_empty() { String::new() } else { format!("{}: ", self.paint.bold(place)) };
             let elapsed = self.paint.dim(format!("[{:>7.1}s]", event.elapsed));
@@ -59,6 +65,12 @@ pub(super) fn line(what: &What, paint: Paint, verbosity: u8) -> Option<String> {
         What::RunFinished { exit, took, .. } if verbosity > 0 => format!("exit code {} after {}", exit.code, human(*took)),
         _ => return None,
     })
+}
+
+/// `: reason` of a scenario that is skipped as a whole.
+pub(super) fn why_skipped(event: &Event, run: &Run) -> String {
+    let scenario = run.scenarios.iter().find(|s| Some(&s.name) == event.scenario.as_ref());
+    scenario.and_then(Scenario::skip_reason).map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 /// `1 scenario`, `2 scenarios`.

@@ -7,7 +7,7 @@ use super::{
     style::{Paint, word},
 };
 use crate::{
-    engine::human,
+    engine::{SET_UP, TEAR_DOWN, human},
     events::{Trouble, Verdict},
     report::model::{Run, Scenario, Step, StepState},
 };
@@ -19,9 +19,10 @@ pub fn summary(run: &Run, paint: Paint, clean: Option<&str>) -> String {
     for scenario in &run.scenarios {
         line(&mut text, &scenario_line(scenario, width, paint));
     }
-    let own = run.own.iter().map(|step| (None, step));
-    let all = own.chain(run.scenarios.iter().flat_map(|s| s.steps.iter().map(move |step| (Some(s.name.as_str()), step))));
-    for (scenario, step) in all {
+    // In the order of time: set-up, scenarios, teardown.
+    let own = |wanted: &'static str| run.own.iter().filter(move |step| step.name == wanted).map(|step| (None, step));
+    let scenarios = run.scenarios.iter().flat_map(|s| s.steps.iter().map(move |step| (Some(s.name.as_str()), step)));
+    for (scenario, step) in own(SET_UP).chain(scenarios).chain(own(TEAR_DOWN)) {
         if let StepState::Ended { verdict, took, trouble: Some(trouble), notes } = &step.state
             && *verdict != Verdict::Passed
         {
