@@ -164,6 +164,16 @@ impl Problems {
         self.0.iter().any(|p| p.severity == Severity::Error)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Brings the problems of one file into the order of its lines.
+    pub fn sort(&mut self) {
+        self.0.sort_by_key(|problem| problem.place.as_ref().map(|(_, span, _)| span.start));
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

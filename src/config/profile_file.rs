@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    blot::blot,
+    blot::{Show, blot},
     diagnostics::{Problem, Problems, Source},
     profile::{GuestLogin, Profile, ProviderKind},
-    read::{self, At, Kind, Refused},
+    read::{self, At, Kind, LATER, Refused},
 };
 use crate::secrets::Secret;
 
@@ -89,8 +89,6 @@ pub(super) struct RawProfile {
 }
 
 const PROFILE: Kind = Kind { noun: "a provider profile", refused: REFUSED };
-
-const LATER: &str = "remove the key, or use a release that supports it";
 
 /// Keys of mtv-api-tests' `.providers.json` that have no meaning here, or not yet.
 const REFUSED: &[Refused] = &[
@@ -195,13 +193,10 @@ impl ProfileFile {
 
     /// Reads a text as if it stood in a file.
     pub fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, Problems> {
-        let source = Source::new(path.display().to_string(), blot(text));
+        let source = Source::new(path.display().to_string(), blot(text, Show::Harmless));
         let mut problems = Problems::default();
         let Some(document) = read::document(&source, text, &mut problems) else { return Err(problems) };
         let tables = read::named_tables(&source, &document, "provider", &mut problems);
-        if tables.is_empty() && document.is_empty() {
-            problems.push(Problem::error(format!("{} holds no provider profile", path.display())).help("write a table `[provider.NAME]`"));
-        }
         let entries = tables.into_iter().map(|(name, table)| {
             let mut problems = Problems::default();
             let mut raw: RawProfile = read::fill(&source, table, &name.span, PROFILE, &mut problems);
@@ -292,6 +287,10 @@ impl ProfileFile {
     /// Everything that is wrong with any profile. What is missing is a warning: only the selected one has to be complete.
     pub fn check(&self) -> Problems {
         let mut problems = self.problems.clone();
+        if self.entries.is_empty() && problems.is_empty() {
+            let problem = Problem::error(format!("{} holds no provider profile", self.path.display()));
+            problems.push(problem.help("write a table `[provider.NAME]`"));
+        }
         for entry in &self.entries {
             problems.append(entry.problems.clone());
             if let Some(problem) = entry.kind.and_then(|kind| self.missing(entry, kind, Problem::warning)) {
@@ -324,10 +323,15 @@ impl ProfileFile {
             let names: Vec<String> = self.names().map(|known| format!("`{known}`")).collect();
             let mut problem = Problem::error(format!("{} has no provider profile `{name}`", self.path.display()))
                 .help_maybe(super::suggest::nearest(name, self.names()).map(|near| format!("did you mean `{near}`?")));
-            if !names.is_empty() {
-                problem = problem.help(format!("it holds {}", names.join(", ")));
-            }
-            problem.into()
+            problem = problem.help(if names.is_empty() {
+                format!("write a table `[provider.{name}]`; providers.example.toml shows its keys")
+            } else {
+                format!("it holds {}", names.join(", "))
+            });
+            // What is wrong with the file as a whole may be why the profile is not found.
+            let mut problems = self.problems.clone();
+            problems.push(problem);
+            problems
         })
     }
 
@@ -342,7 +346,7 @@ impl ProfileFile {
             return None;
         }
         let title = format!("provider profile `{}` is not complete", entry.name.value);
-        let problem = severity(title).at(&self.source, entry.name.span.clone(), format!("a {kind} profile needs more keys"));
+        let problem = severity(title).at(&self.source, entry.name.span.clone(), format!("a profile of type {kind} needs more keys"));
         Some(missing.into_iter().fold(problem, |problem, key| problem.help(format!("add {key}"))))
     }
 

@@ -54,6 +54,9 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for At<T> {
 /// A key that is known but not accepted, and what to do instead.
 pub type Refused = (&'static str, &'static str);
 
+/// What to do about a key of mtv-api-tests that a later release brings.
+pub const LATER: &str = "remove the key, or use a release that supports it";
+
 /// What a table is, for messages: "scenario", and the keys that are refused with a reason of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
@@ -120,7 +123,10 @@ pub fn named_tables<'t>(
             problems.push(
                 Problem::error(format!("unknown table or key `{name}`"))
                     .at(source, key.span(), format!("this file holds tables `[{group}.NAME]`"))
-                    .help_maybe(super::suggest::nearest(name, [group]).map(|near| format!("did you mean `{near}`?"))),
+                    .help(
+                        super::suggest::nearest(name, [group])
+                            .map_or_else(|| format!("move it below a table `[{group}.NAME]`"), |near| format!("did you mean `{near}`?")),
+                    ),
             );
             continue;
         }
@@ -148,17 +154,18 @@ pub fn take_tables<'t>(
     source: &Arc<Source>,
     table: &mut DeTable<'t>,
     key: &str,
+    path: &str,
     problems: &mut Problems,
 ) -> Option<At<Vec<At<DeTable<'t>>>>> {
     let value = table.remove(key)?;
     let span = value.span();
-    let DeValue::Array(array) = value.into_inner() else {
-        problems.push(
-            Problem::error(format!("`{key}` has the wrong type"))
-                .at(source, span.clone(), "expected an array of tables")
-                .help(format!("write one `[[….{key}]]` table for each")),
-        );
-        return Some(At { value: Vec::new(), span });
+    let array = match value.into_inner() {
+        DeValue::Array(array) => array,
+        other => {
+            let help = format!("write one `[[{path}]]` table, with two brackets, for each");
+            problems.push(wrong_kind(source, span.clone(), key, "an array of tables", &other).help(help));
+            return Some(At { value: Vec::new(), span });
+        }
     };
     let mut tables = Vec::new();
     for value in array {
@@ -166,7 +173,8 @@ pub fn take_tables<'t>(
         match value.into_inner() {
             DeValue::Table(table) => tables.push(At { value: table, span }),
             other => problems.push(
-                wrong_kind(source, span, key, "a table", &other).help("write `{ name = \"…\" }`, or one `[[…]]` table for each".to_owned()),
+                wrong_kind(source, span, key, "a table", &other)
+                    .help(format!("write `{{ name = \"…\" }}`, or one `[[{path}]]` table for each")),
             ),
         }
     }
@@ -180,7 +188,7 @@ pub fn take_table<'t>(source: &Arc<Source>, table: &mut DeTable<'t>, key: &str, 
     match value.into_inner() {
         DeValue::Table(value) => Some(At { value, span }),
         other => {
-            problems.push(wrong_kind(source, span, key, "a table", &other));
+            problems.push(wrong_kind(source, span, key, "a table", &other).help(format!("write `{key} = {{ … }}`")));
             None
         }
     }
@@ -200,9 +208,10 @@ pub fn fill<T: DeserializeOwned + Default>(
     for key in unknown {
         let name = key.get_ref().as_ref();
         let problem = match kind.refused.iter().find(|(refused, _)| *refused == name) {
-            Some((_, instead)) => Problem::error(format!("`{name}` is not supported by this release"))
+            Some((_, LATER)) => Problem::error(format!("`{name}` is not supported by this release"))
                 .at(source, key.span(), "would have no effect")
-                .help(*instead),
+                .help(LATER),
+            Some((_, instead)) => Problem::error(format!("`{name}` is no key of {}", kind.noun)).at(source, key.span(), "").help(*instead),
             None => Problem::error(format!("unknown key `{name}`"))
                 .at(source, key.span(), format!("not a key of {}", kind.noun))
                 .help_maybe(did_you_mean(name, "known keys", known.iter().copied())),
@@ -243,7 +252,7 @@ fn wrong_type(source: &Arc<Source>, place: Range<usize>, key: &str, value: &DeVa
     let help = match expected {
         "a boolean" if quoted => Some("write `true` or `false` without quotes".to_owned()),
         "a boolean" => Some("write `true` or `false`".to_owned()),
-        "a string" if value.is_integer() => Some("put the value between quotes".to_owned()),
+        "a string" if value.is_integer() || value.is_float() => Some("put the value between quotes".to_owned()),
         "a sequence" if value.is_str() => Some("write a list: `[\"…\"]`".to_owned()),
         "u32" | "usize" | "u64" => Some("write a whole number that is not negative".to_owned()),
         _ => None,
@@ -253,7 +262,8 @@ fn wrong_type(source: &Arc<Source>, place: Range<usize>, key: &str, value: &DeVa
     Problem::error(format!("`{key}` has the wrong type")).at(source, place, label).help_maybe(help)
 }
 
-fn wrong_kind(source: &Arc<Source>, span: Range<usize>, key: &str, expected: &str, found: &DeValue<'_>) -> Problem {
+/// A value that is something else than it must be.
+pub fn wrong_kind(source: &Arc<Source>, span: Range<usize>, key: &str, expected: &str, found: &DeValue<'_>) -> Problem {
     Problem::error(format!("`{key}` has the wrong type")).at(
         source,
         span,
@@ -261,7 +271,8 @@ fn wrong_kind(source: &Arc<Source>, span: Range<usize>, key: &str, expected: &st
     )
 }
 
-fn article(noun: &str) -> String {
+/// A noun with its article.
+pub fn article(noun: &str) -> String {
     let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {noun}")
 }

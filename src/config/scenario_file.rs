@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Durati
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::{
+    blot::{Show, blot},
     diagnostics::{Problem, Problems, Source},
     duration,
     names::{is_label_key, is_label_value, is_namespace, is_scenario_name, is_word},
     profile::ProviderKind,
-    read::{self, At, Kind, Refused},
+    read::{self, At, Kind, LATER, Refused},
     scenario::{DEFAULT_GUEST_AGENT_TIMEOUT, PowerWish, Requirements, Scenario, ScenarioVm},
 };
 use crate::select::Version;
@@ -45,7 +46,8 @@ pub(super) struct RawScenario {
     /// Namespace of the NetworkAttachmentDefinitions, instead of the run's own.
     multus_namespace: Option<At<String>>,
     /// `spec.targetLabels` of the Plan. `{ unique = true }` instead of a text stands for the run's id.
-    target_labels: Option<BTreeMap<String, At<RawLabel>>>,
+    #[expect(dead_code, reason = "as `requires`")]
+    target_labels: Option<BTreeMap<String, RawLabel>>,
     /// Longest wait for the guest agent of a migrated VM, such as "5m". Default: "5m1s".
     guest_agent_timeout: Option<At<String>>,
 }
@@ -84,7 +86,8 @@ pub(super) struct RawRequires {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "LabelValue")]
-pub(super) enum RawLabel {
+#[expect(dead_code, reason = "labels are read one by one, so that all their mistakes are told; this is for the schema")]
+enum RawLabel {
     /// The value itself.
     Text(String),
     /// The run's id.
@@ -95,13 +98,11 @@ pub(super) enum RawLabel {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "UniqueValue")]
-pub(super) struct RawUnique {
+struct RawUnique {
     /// Must be true.
+    #[expect(dead_code, reason = "as `RawLabel`")]
     unique: bool,
 }
-
-/// What to do about a key of the old suite that a later release brings.
-const LATER: &str = "remove the key, or run this scenario with a release that supports it";
 
 const SCENARIO: Kind = Kind { noun: "a scenario", refused: PLAN_LATER };
 const VM: Kind = Kind { noun: "a virtual machine", refused: VM_LATER };
@@ -170,13 +171,21 @@ pub struct Located {
 
 /// Reads a scenario file. What can be used is returned even if something else is wrong; the caller looks at the problems.
 pub fn parse(file: &Path, text: &str, problems: &mut Problems) -> Vec<Located> {
-    let source = Source::new(file.display().to_string(), text);
-    let Some(document) = read::document(&source, text, problems) else { return Vec::new() };
-    let tables = read::named_tables(&source, &document, "scenario", problems);
-    if tables.is_empty() && document.is_empty() {
-        problems.push(Problem::error(format!("{} holds no scenario", file.display())).help("write a table `[scenario.NAME]`"));
+    let source = Source::new(file.display().to_string(), blot(text, Show::Most));
+    let mut found = Problems::default();
+    let mut located = Vec::new();
+    if let Some(document) = read::document(&source, text, &mut found) {
+        let tables = read::named_tables(&source, &document, "scenario", &mut found);
+        if tables.is_empty() && found.is_empty() {
+            found.push(Problem::error(format!("{} holds no scenario", file.display())).help("write a table `[scenario.NAME]`"));
+        }
+        for (name, table) in tables {
+            located.push(Reader { source: &source, problems: &mut found }.scenario(file, name, table));
+        }
     }
-    tables.into_iter().map(|(name, table)| Reader { source: &source, problems }.scenario(file, name, table)).collect()
+    found.sort();
+    problems.append(found);
+    located
 }
 
 /// Reads the tables of one file.
@@ -191,7 +200,12 @@ impl Reader<'_> {
     }
 
     fn scenario(&mut self, file: &Path, name: At<String>, mut table: DeTable<'_>) -> Located {
-        let vms = read::take_tables(self.source, &mut table, "virtual_machines", self.problems);
+        let before = self.problems.len();
+        let path = format!("scenario.{}.virtual_machines", name.value);
+        let vms = read::take_tables(self.source, &mut table, "virtual_machines", &path, self.problems);
+        // A list of the wrong type is told already.
+        let no_vms = vms.as_ref().is_none_or(|vms| vms.value.is_empty()) && self.problems.len() == before;
+        let labels = read::take_table(self.source, &mut table, "target_labels", self.problems);
         let requires = read::take_table(self.source, &mut table, "requires", self.problems);
         let raw: RawScenario = read::fill(self.source, table, &name.span, SCENARIO, self.problems);
         if !is_scenario_name(&name.value) {
@@ -204,7 +218,6 @@ impl Reader<'_> {
                 &help,
             );
         }
-        let no_vms = vms.as_ref().is_none_or(|vms| vms.value.is_empty());
         let vms_span = vms.as_ref().map_or_else(|| name.span.clone(), |vms| vms.span.clone());
         let vms: Vec<_> = vms.into_iter().flat_map(|vms| vms.value).map(|table| self.vm(table)).collect();
         if no_vms {
@@ -244,7 +257,7 @@ impl Reader<'_> {
             preserve_static_ips: static_ips.is_some(),
             vm_target_namespace: self.namespace("vm_target_namespace", raw.vm_target_namespace),
             multus_namespace: self.namespace("multus_namespace", raw.multus_namespace),
-            target_labels: self.labels(raw.target_labels.unwrap_or_default()),
+            target_labels: labels.map(|labels| self.labels(&labels.value)).unwrap_or_default(),
             guest_agent_timeout: self.timeout("guest_agent_timeout", raw.guest_agent_timeout).unwrap_or(DEFAULT_GUEST_AGENT_TIMEOUT),
             name: name.value,
         };
@@ -397,27 +410,31 @@ impl Reader<'_> {
         aliases
     }
 
-    fn labels(&mut self, found: BTreeMap<String, At<RawLabel>>) -> BTreeMap<String, Option<String>> {
+    fn labels(&mut self, found: &DeTable<'_>) -> BTreeMap<String, Option<String>> {
         let mut labels = BTreeMap::new();
-        for (key, label) in found {
+        for (name, value) in found {
+            let key = name.get_ref().to_string();
             if !is_label_key(&key) {
-                self.wrong(&label.span, format!("`{key}` is no key for a label"), "value of that key", "for example `example.com/purpose`");
+                self.wrong(&name.span(), format!("`{key}` is no key for a label"), "", "for example `example.com/purpose`");
             }
-            let value = match label.value {
-                RawLabel::Text(text) => {
-                    if !is_label_value(&text) {
+            let label = match value.get_ref() {
+                DeValue::String(text) => {
+                    if !is_label_value(text) {
                         let help = "at most 63 characters: letters, digits, `-`, `_`, `.`, with a letter or digit at both ends";
-                        self.wrong(&label.span, format!("`{text}` is no value for a label"), "", help);
+                        self.wrong(&value.span(), format!("`{text}` is no value for a label"), "", help);
                     }
-                    Some(text)
+                    Some(text.to_string())
                 }
-                RawLabel::Unique(RawUnique { unique: true }) => None,
-                RawLabel::Unique(RawUnique { unique: false }) => {
-                    self.wrong(&label.span, format!("label `{key}` has no value"), "", "write a text, or `{ unique = true }`");
+                DeValue::Table(table) if table.len() == 1 && table.get("unique").is_some_and(|v| v.get_ref().as_bool() == Some(true)) => {
+                    None
+                }
+                other => {
+                    let problem = read::wrong_kind(self.source, value.span(), &key, "a string or `{ unique = true }`", other);
+                    self.problems.push(problem.help("write a text between quotes, or `{ unique = true }` for the run's id"));
                     continue;
                 }
             };
-            labels.insert(key, value);
+            labels.insert(key, label);
         }
         labels
     }

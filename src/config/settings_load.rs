@@ -11,6 +11,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    blot::{Show, blot},
     diagnostics::{Problem, Problems, Source},
     read,
     settings::Settings,
@@ -132,7 +133,8 @@ pub fn check(file: &Path, text: &str) -> Problems {
 }
 
 fn from_file(file: &Path, text: &str, resolved: &mut Resolved, problems: &mut Problems) {
-    let source = Source::new(file.display().to_string(), text);
+    let shown: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let source = Source::new(file.display().to_string(), blot(text, Show::Known(&shown)));
     let Some(document) = read::document(&source, text, problems) else { return };
     alias_twice(&source, &document, problems);
     let mut keys: Vec<_> = document.iter().collect();
@@ -149,7 +151,7 @@ fn from_file(file: &Path, text: &str, resolved: &mut Resolved, problems: &mut Pr
                 Ok(number) => key.takes.number(number),
                 Err(_) => Err(("the number is too big".to_owned(), "write a smaller number".to_owned())),
             },
-            other => Err((format!("the value must not be a {}", other.type_str()), wanted(key.takes).to_owned())),
+            other => Err((format!("found {}", read::article(other.type_str())), wanted(key.takes).to_owned())),
         };
         let origin = Origin::File { file: file.to_owned(), line: source.line(place.name.start) };
         place.accept(key, parsed, origin, resolved, problems);
@@ -182,10 +184,12 @@ fn wanted(takes: Takes) -> &'static str {
 
 fn from_env(env: &BTreeMap<String, String>, resolved: &mut Resolved, problems: &mut Problems) {
     for (name, text) in env.iter().filter(|(name, _)| name.starts_with(ENV_PREFIX) && !ENV_IGNORED.contains(&name.as_str())) {
-        let line = format!("{name}={text}");
+        let lower = name[ENV_PREFIX.len()..].to_lowercase();
+        // A variable that is no setting may hold anything, such as the password of a `password_env`.
+        let line = if settings_keys::find(&lower).is_some() { format!("{name}={text}") } else { name.clone() };
         let source = Source::new("environment", line.as_str());
         let place = Place { source: &source, name: 0..name.len(), value: name.len() + 1..line.len() };
-        let Some(key) = known(&name[ENV_PREFIX.len()..].to_lowercase(), name, KEYS.iter().map(Key::env), &place, problems) else {
+        let Some(key) = known(&lower, name, KEYS.iter().map(Key::env), &place, problems) else {
             continue;
         };
         place.accept(key, key.takes.parse(text), Origin::Env(name.clone()), resolved, problems);
