@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod guests;
 pub mod roles;
 pub mod world;
