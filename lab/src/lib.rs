@@ -8,4 +8,5 @@ pub mod clock;
 pub mod datacenter;
 pub mod guests;
 pub mod roles;
+pub mod tls;
 pub mod world;

@@ -12,6 +12,7 @@ pub mod life;
 pub mod namespace;
 pub mod openshift;
 pub mod pv;
+pub mod quantity;
 pub mod write;
 
 use std::{collections::BTreeSet, fmt, str::FromStr};

@@ -18,11 +18,16 @@ use kube::{
 use mtv_api::kinds;
 use serde_json::Value;
 
-use crate::{roles::write, world::World};
+use crate::{
+    roles::{
+        quantity::{MIB, bytes},
+        write,
+    },
+    world::World,
+};
 
 /// CDI's default share of a file system that is not there for a disk image (CDIConfig `filesystemOverhead`, 0.06).
-const FILESYSTEM_OVERHEAD: f64 = 0.06;
-const MIB: u64 = 1 << 20;
+pub(in crate::roles) const FILESYSTEM_OVERHEAD: f64 = 0.06;
 
 /// Whether the claim belongs to this DataVolume, or was there before under another owner and is adopted.
 pub(super) fn owned(claim: &PersistentVolumeClaim, volume: &DynamicObject) -> bool {
@@ -92,37 +97,9 @@ fn with_overhead(bytes: u64) -> u64 {
     (bytes.next_multiple_of(MIB) as f64 / (1.0 - FILESYSTEM_OVERHEAD)).ceil() as u64
 }
 
-/// A quantity of bytes: whole numbers with a binary or decimal suffix.
-fn bytes(quantity: &str) -> Option<u64> {
-    let digits = quantity.len() - quantity.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, suffix) = quantity.split_at(digits);
-    let factor = match suffix {
-        "" => 1,
-        "Ki" => 1 << 10,
-        "Mi" => MIB,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        "k" => 1_000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_read() {
-        for (text, expected) in
-            [("10Gi", Some(10 << 30)), ("1048576", Some(MIB)), ("3M", Some(3_000_000)), ("1.5Gi", None), ("", None), ("Gi", None)]
-        {
-            assert_eq!(bytes(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_disk_fits_in_its_file_system() {

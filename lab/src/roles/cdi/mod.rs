@@ -1,6 +1,6 @@
 //! CDI: a DataVolume becomes a claim with content.
 
-mod claim;
+pub(in crate::roles) mod claim;
 mod phase;
 
 use std::time::Duration;
