@@ -16,7 +16,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn conflict(name: &str, why: &str) -> Self {
-        Self { status: StatusCode::CONFLICT, message: format!("Operation cannot be fulfilled on virtualmachine.kubevirt.io \"{name}\": {why}") }
+        Self {
+            status: StatusCode::CONFLICT,
+            message: format!("Operation cannot be fulfilled on virtualmachine.kubevirt.io \"{name}\": {why}"),
+        }
     }
 
     pub(super) fn not_found(kind: &str, name: &str) -> Self {
@@ -66,7 +69,11 @@ pub(super) async fn run(shared: &Shared, namespace: &str, name: &str, action: &s
     let change = decide(action, RunStrategy::of(&vm.data), uid.as_deref()).map_err(|why| Refusal::conflict(name, &why))?;
     let written = match change {
         Change::Strategy(strategy) => {
-            let spec = if vm.data.pointer("/spec/running").is_some() { json!({ "running": strategy == "Always" }) } else { json!({ "runStrategy": strategy }) };
+            let spec = if vm.data.pointer("/spec/running").is_some() {
+                json!({ "running": strategy == "Always" })
+            } else {
+                json!({ "runStrategy": strategy })
+            };
             write::merge(&api, MANAGER, name, json!({ "spec": spec })).await
         }
         Change::Requests(requests) => write::status(&api, MANAGER, name, json!({ "stateChangeRequests": requests })).await,

@@ -30,7 +30,9 @@ pub(super) fn boot(shared: &Shared, instance: &DynamicObject, claims: &[Persiste
     let volumes = write::list(&instance.data, "/spec/volumes");
     let order = |claim: &PersistentVolumeClaim| {
         let name = claim.name_any();
-        let volume = volumes.iter().find(|v| write::text(v, "/persistentVolumeClaim/claimName") == name || write::text(v, "/dataVolume/name") == name);
+        let volume = volumes
+            .iter()
+            .find(|v| write::text(v, "/persistentVolumeClaim/claimName") == name || write::text(v, "/dataVolume/name") == name);
         let device = volume.and_then(|v| devices.iter().find(|d| d["name"] == v["name"]));
         device.and_then(|d| d["bootOrder"].as_u64()).unwrap_or(u64::MAX)
     };
@@ -77,7 +79,8 @@ fn size(claim: &PersistentVolumeClaim) -> u64 {
 /// What a running domain adds to the status.
 pub(super) fn domain(instance: &Value, claims: &[PersistentVolumeClaim], base: &Value) -> Value {
     let cpu = |field: &str| instance.pointer(&format!("/spec/domain/cpu/{field}")).and_then(Value::as_u64).unwrap_or(1);
-    let memory = instance.pointer("/spec/domain/memory/guest").or_else(|| instance.pointer("/spec/domain/resources/requests/memory")).cloned();
+    let memory =
+        instance.pointer("/spec/domain/memory/guest").or_else(|| instance.pointer("/spec/domain/resources/requests/memory")).cloned();
     let volumes: Vec<_> = write::list(instance, "/spec/volumes")
         .iter()
         .zip(b'a'..=b'z')

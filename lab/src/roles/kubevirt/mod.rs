@@ -104,11 +104,14 @@ pub async fn start(cx: &Context, authority: &Authority) -> anyhow::Result<()> {
     .await?;
     let shared = Shared { cx: cx.clone(), instances, pods, guests };
     let mine = shared.clone();
-    let lives = life::each(cx, write::all(&cx.client, &kinds::VMI), watcher::Config::default(), move |instance| vmi::tend(mine.clone(), instance)).await?;
+    let lives =
+        life::each(cx, write::all(&cx.client, &kinds::VMI), watcher::Config::default(), move |instance| vmi::tend(mine.clone(), instance))
+            .await?;
     lives.poke_all();
     wake_instances.send_replace(Some(lives));
     let mine = shared.clone();
-    let lives = life::each(cx, write::all(&cx.client, &kinds::VM), watcher::Config::default(), move |vm| vm::tend(mine.clone(), vm)).await?;
+    let lives =
+        life::each(cx, write::all(&cx.client, &kinds::VM), watcher::Config::default(), move |vm| vm::tend(mine.clone(), vm)).await?;
     lives.poke_all();
     wake_vms.send_replace(Some(lives));
     subresources::start(shared, authority).await

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_mac_address_is_made_once() {
-        let mut spec = json!({ "domain": { "devices": { "interfaces": [{ "name": "a" }, { "name": "b", "macAddress": "00:50:56:00:00:01" }] } } });
+        let mut spec =
+            json!({ "domain": { "devices": { "interfaces": [{ "name": "a" }, { "name": "b", "macAddress": "00:50:56:00:00:01" }] } } });
         give_macs(&mut spec, "uid");
         let first = spec.clone();
         give_macs(&mut spec, "other");

@@ -26,7 +26,8 @@ const BUFFER: usize = 64 * 1024;
 pub(super) fn accept(mut request: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Full<Bytes>>, Refusal> {
     let bad = |message: &str| Refusal { status: StatusCode::BAD_REQUEST, message: message.to_owned() };
     let headers = request.headers();
-    let is = |name, value: &str| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).is_some_and(|v| v.to_lowercase().contains(value));
+    let is =
+        |name, value: &str| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).is_some_and(|v| v.to_lowercase().contains(value));
     if !is(header::UPGRADE, "websocket") || !is(header::CONNECTION, "upgrade") {
         return Err(bad("a WebSocket is wanted here: the upgrade headers are missing"));
     }

@@ -6,7 +6,8 @@ use super::vm::RunStrategy;
 use crate::roles::write;
 
 /// Conditions of the instance that a virtual machine shows as its own.
-const COPIED: [&str; 7] = ["AgentConnected", "AgentVersionNotSupported", "LiveMigratable", "StorageLiveMigratable", "DataVolumesReady", "Paused", "Synchronized"];
+const COPIED: [&str; 7] =
+    ["AgentConnected", "AgentVersionNotSupported", "LiveMigratable", "StorageLiveMigratable", "DataVolumesReady", "Paused", "Synchronized"];
 
 /// The status as a merge patch: `null` takes a field away. `created` and `ready` are true or absent, never false.
 pub(super) fn of(vm: &Value, strategy: RunStrategy, instance: Option<&Value>, deleting: bool, starting: bool, now: &str) -> Value {
@@ -50,7 +51,8 @@ pub(super) fn of(vm: &Value, strategy: RunStrategy, instance: Option<&Value>, de
 
 /// What people see of an instance that is not up yet.
 fn waiting_for(conditions: &[Value]) -> &'static str {
-    let reason = |kind: &str| conditions.iter().find(|c| c["type"] == kind && c["status"] == "False").map_or("", |c| write::text(c, "/reason"));
+    let reason =
+        |kind: &str| conditions.iter().find(|c| c["type"] == kind && c["status"] == "False").map_or("", |c| write::text(c, "/reason"));
     match (reason("Synchronized"), reason("PodScheduled")) {
         ("FailedPvcNotFound", _) => "ErrorPvcNotFound",
         (_, "Unschedulable") => "ErrorUnschedulable",
@@ -81,7 +83,10 @@ mod tests {
     #[test]
     fn ready_is_absent_not_false() {
         let stopped = view(None);
-        assert_eq!((stopped["printableStatus"].as_str(), &stopped["ready"], &stopped["created"]), (Some("Stopped"), &Value::Null, &Value::Null));
+        assert_eq!(
+            (stopped["printableStatus"].as_str(), &stopped["ready"], &stopped["created"]),
+            (Some("Stopped"), &Value::Null, &Value::Null)
+        );
         let running = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }, { "type": "AgentConnected", "status": "True" }] } });
         let running = view(Some(&running));
         assert_eq!((running["printableStatus"].as_str(), &running["ready"]), (Some("Running"), &Value::Bool(true)));
@@ -91,7 +96,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let waiting = |kind: &str, reason: &str| {
-            let instance = json!({ "status": { "phase": "Pending", "conditions": [{ "type": kind, "status": "False", "reason": reason }] } });
+            let instance =
+                json!({ "status": { "phase": "Pending", "conditions": [{ "type": kind, "status": "False", "reason": reason }] } });
             view(Some(&instance))["printableStatus"].as_str().unwrap().to_owned()
         };
         assert_eq!(waiting("Synchronized", "FailedPvcNotFound"), "ErrorPvcNotFound");

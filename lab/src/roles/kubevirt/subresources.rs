@@ -27,7 +27,8 @@ const VERSIONS: [&str; 2] = ["v1", "v1alpha3"];
 const SERVICE: &str = "virt-api";
 
 /// Registration of an aggregated API.
-const API_SERVICE: Kind = Kind { group: "apiregistration.k8s.io", version: "v1", kind: "APIService", plural: "apiservices", namespaced: false };
+const API_SERVICE: Kind =
+    Kind { group: "apiregistration.k8s.io", version: "v1", kind: "APIService", plural: "apiservices", namespaced: false };
 
 /// Starts the server and registers it.
 pub(super) async fn start(shared: Shared, authority: &Authority) -> anyhow::Result<()> {
@@ -63,7 +64,8 @@ pub(super) async fn start(shared: Shared, authority: &Authority) -> anyhow::Resu
 
 async fn register(cx: &crate::roles::Context, authority: &Authority, port: u16) -> anyhow::Result<()> {
     write::create(&cx.client, MANAGER, &kinds::NAMESPACE, json!({ "metadata": { "name": NAMESPACE } })).await?;
-    let spec = json!({ "type": "ExternalName", "externalName": "localhost", "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] });
+    let spec =
+        json!({ "type": "ExternalName", "externalName": "localhost", "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] });
     let service = json!({ "metadata": { "name": SERVICE, "namespace": NAMESPACE }, "spec": spec });
     if write::create(&cx.client, MANAGER, &kinds::SERVICE, service).await?.is_none() {
         // Left by an earlier lab on the same API server.
@@ -127,10 +129,14 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let unknown = || Refusal { status: StatusCode::NOT_FOUND, message: "the server could not find the requested resource".to_owned() };
     match (request.method(), parts.as_slice()) {
         (&Method::GET, ["healthz" | "readyz" | "livez"]) => Ok(Response::new(Full::new(Bytes::from_static(b"ok")))),
-        (&Method::GET, ["apis"]) => Ok(json_response(StatusCode::OK, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group()] }))),
+        (&Method::GET, ["apis"]) => {
+            Ok(json_response(StatusCode::OK, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group()] })))
+        }
         (&Method::GET, ["apis", GROUP]) => Ok(json_response(StatusCode::OK, &group())),
         (&Method::GET, ["apis", GROUP, version]) if VERSIONS.contains(version) => Ok(json_response(StatusCode::OK, &resources(version))),
-        (&Method::GET, ["apis", GROUP, _, "version"]) => Ok(json_response(StatusCode::OK, &json!({ "gitVersion": "v1.6.2", "platform": "linux/amd64" }))),
+        (&Method::GET, ["apis", GROUP, _, "version"]) => {
+            Ok(json_response(StatusCode::OK, &json!({ "gitVersion": "v1.6.2", "platform": "linux/amd64" })))
+        }
         (&Method::PUT, ["apis", GROUP, _, "namespaces", namespace, "virtualmachines", name, action @ ("start" | "stop" | "restart")]) => {
             actions::run(shared, namespace, name, action).await?;
             let mut response = Response::new(Full::default());
@@ -146,9 +152,21 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
         }
         (
             &Method::GET,
-            ["apis", GROUP, _, "namespaces", namespace, "virtualmachineinstances" | "virtualmachines", name, "portforward", port, protocol @ ..],
+            [
+                "apis",
+                GROUP,
+                _,
+                "namespaces",
+                namespace,
+                "virtualmachineinstances" | "virtualmachines",
+                name,
+                "portforward",
+                port,
+                protocol @ ..,
+            ],
         ) if matches!(protocol, [] | ["tcp"]) => {
-            let port: u16 = port.parse().map_err(|_| Refusal { status: StatusCode::BAD_REQUEST, message: format!("`{port}` is no port") })?;
+            let port: u16 =
+                port.parse().map_err(|_| Refusal { status: StatusCode::BAD_REQUEST, message: format!("`{port}` is no port") })?;
             let instance = running(shared, namespace, name).await?;
             // Whoever listens in the guest is asked before the upgrade, as virt-handler does.
             let guest = shared.guests.get(namespace, name).filter(|_| port == SSH_PORT).ok_or_else(|| {

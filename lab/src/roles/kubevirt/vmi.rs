@@ -103,9 +103,7 @@ async fn up(instance: &Instance<'_>, latest: &mut Latest<DynamicObject>) -> anyh
         launcher::create(&instance.shared.cx, &object).await?;
         instance.phase("Scheduling", json!({})).await?;
     }
-    let pod = latest
-        .until(|_| instance.pod().filter(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")))
-        .await;
+    let pod = latest.until(|_| instance.pod().filter(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"))).await;
     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
     let ip = pod.status.as_ref().and_then(|s| s.pod_ip.clone()).unwrap_or_default();
     let world = &instance.shared.cx.world;
@@ -119,7 +117,9 @@ async fn up(instance: &Instance<'_>, latest: &mut Latest<DynamicObject>) -> anyh
         write::merge(&instance.api, MANAGER, &instance.name, patch).await?;
         instance.phase("Scheduled", json!({ "nodeName": node, "activePods": active })).await?;
         clock.sleep(LAUNCH).await;
-        let shared_storage = claims.iter().all(|c| c.spec.as_ref().and_then(|s| s.access_modes.as_ref()).is_some_and(|m| m.iter().any(|m| m == "ReadWriteMany")));
+        let shared_storage = claims
+            .iter()
+            .all(|c| c.spec.as_ref().and_then(|s| s.access_modes.as_ref()).is_some_and(|m| m.iter().any(|m| m == "ReadWriteMany")));
         let migratable = if shared_storage {
             ("LiveMigratable", true, "", "")
         } else {
