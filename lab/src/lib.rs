@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod kubernetes;
 pub mod tls;
 pub mod world;
