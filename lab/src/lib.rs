@@ -8,5 +8,6 @@ pub mod clock;
 pub mod datacenter;
 pub mod guests;
 pub mod roles;
+pub mod kubernetes;
 pub mod tls;
 pub mod world;
