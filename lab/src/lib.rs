@@ -6,4 +6,8 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod guests;
+pub mod roles;
+pub mod kubernetes;
+pub mod tls;
 pub mod world;
