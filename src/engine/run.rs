@@ -281,7 +281,6 @@ impl Run {
         emitter.emit(What::ScenarioFinished { verdict: finished.verdict, took: started.elapsed() });
         finished
     }
-
 }
 
 fn cx(emitter: &Emitter, deadline: Deadline, parent: &CancellationToken) -> StepCx {

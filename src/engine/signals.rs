@@ -91,3 +91,19 @@ pub fn from_system() -> io::Result<Interrupts> {
     });
     Ok(interrupts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn signals_of_the_process_come_in() {
+        let mut interrupts = from_system().unwrap();
+        for (name, expected) in [("TERM", Interrupt::Sigterm), ("INT", Interrupt::Sigint)] {
+            // From here on this process does not end by them: the handlers are in place.
+            let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {}", std::process::id())]).status();
+            assert!(sent.unwrap().success());
+            assert_eq!(interrupts.recv().await, Some(expected));
+        }
+    }
+}

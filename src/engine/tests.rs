@@ -276,6 +276,6 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (outcome, events) = runtime.block_on(drive(&fake, scenarios.clone(), options.clone(), &interrupts));
         check(&scenarios, &fake, &options, &outcome, &events);
-        crate::report::tests::every_prefix_is_valid(&events, 9);
+        crate::report::tests::every_prefix_is_valid(&events, 31);
     }
 }

@@ -10,13 +10,10 @@ use crate::config::profile::ProviderKind;
 
 /// API versions of the kinds that mtv-api-tests makes.
 const KINDS: &[(&str, &[&str])] = &[
-    (
-        "forklift.konveyor.io/v1beta1",
-        &["Migration", "Plan", "Provider", "Host", "Hook", "Conversion", "StorageMap", "NetworkMap", "ForkliftController"],
-    ),
+    ("forklift.konveyor.io/v1beta1", &["Migration", "Plan", "Provider", "Host", "Hook", "Conversion", "StorageMap", "NetworkMap"]),
     ("k8s.cni.cncf.io/v1", &["NetworkAttachmentDefinition"]),
     ("kubevirt.io/v1", &["VirtualMachine", "VirtualMachineInstance"]),
-    ("cdi.kubevirt.io/v1beta1", &["DataVolume", "StorageProfile"]),
+    ("cdi.kubevirt.io/v1beta1", &["DataVolume"]),
     ("rbac.authorization.k8s.io/v1", &["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]),
     ("v1", &["Namespace", "Secret", "Pod", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "PersistentVolume"]),
 ];

@@ -42,6 +42,25 @@ pub fn init(file: Option<&Path>, screen: &Screen, verbosity: u8, rust_log: Optio
         .context("failed to connect the log")
 }
 
+/// Sends panics through the log, masked, instead of straight to stderr, where they would tear the live lines.
+///
+/// The engine catches the panics of steps; this is only about how they are told.
+pub fn catch_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Empty unless RUST_BACKTRACE asks for it.
+        let backtrace = std::backtrace::Backtrace::capture();
+        let trace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("internal error: {panic}{trace}");
+        } else {
+            let _ = io::stderr().write_all(mask(&format!("internal error: {panic}{trace}\n")).as_bytes());
+        }
+    }));
+}
+
 fn open(path: &Path) -> Result<File> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     file.with_context(|| format!("failed to create {}", path.display()))

@@ -14,6 +14,9 @@ use crate::{
 /// How often the elapsed time moves on.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Names are padded to the longest one, but not beyond this many characters: the rest of the line is for what happens.
+const WIDEST: usize = 32;
+
 /// Characters of a percent bar.
 const BAR: usize = 20;
 
@@ -42,13 +45,13 @@ impl Live {
         match &event.what {
             What::StepStarted => {
                 let step = event.step.clone().unwrap_or_default();
-                self.update(&scenario, |line| {
+                self.update(&scenario, run, |line| {
                     line.step = step;
                     line.doing.clear();
                     line.percent = None;
                 });
             }
-            What::StepProgress { doing, percent } => self.update(&scenario, |line| {
+            What::StepProgress { doing, percent } => self.update(&scenario, run, |line| {
                 line.doing.clone_from(doing);
                 line.percent = *percent;
             }),
@@ -84,7 +87,7 @@ impl Live {
         }
     }
 
-    fn update(&mut self, scenario: &str, change: impl FnOnce(&mut Line)) {
+    fn update(&mut self, scenario: &str, run: &Run, change: impl FnOnce(&mut Line)) {
         let Some(bars) = self.screen.bars() else { return };
         let line = self.lines.entry(scenario.to_owned()).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new_spinner());
@@ -92,7 +95,9 @@ impl Live {
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
                 bar.set_style(style);
             }
-            bar.set_prefix(if scenario.is_empty() { "mtv-test".to_owned() } else { scenario.to_owned() });
+            let name = if scenario.is_empty() { "mtv-test" } else { scenario };
+            let width = run.scenarios.iter().map(|s| s.name.chars().count()).max().unwrap_or(0).min(WIDEST);
+            bar.set_prefix(format!("{name:<width$}"));
             bar.enable_steady_tick(TICK);
             Line { bar, step: String::new(), doing: String::new(), percent: None }
         });
