@@ -62,6 +62,12 @@ pub trait Workload: Send + Sync + 'static {
     /// Once, before the first scenario: connections, namespace, Provider resources. Returns notes for the report.
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
+    /// Why a scenario must not be run on this cluster, known after the set-up: a version that is too low.
+    fn gate(&self, scenario: usize) -> Option<String> {
+        let _ = scenario;
+        None
+    }
+
     /// One step of one scenario, both by index. Returns notes for the report.
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 

@@ -228,7 +228,7 @@ impl Run {
             (None, None) if self.deadline.left().is_zero() => {
                 Some(format!("the run's time of {} was up before it could start", human(self.options.run_limit)))
             }
-            (None, None) => None,
+            (None, None) => self.workload.gate(index),
         };
         if let Some(reason) = skip {
             for name in &names {

@@ -19,6 +19,7 @@ use crate::{
     engine::{Failure, Leftover, StepCx, Workload},
     journal::{self, Journal},
     providers::{self, SourceProvider},
+    select::{Product, Version, too_low},
     steps::{Scene, Step},
 };
 
@@ -137,6 +138,17 @@ impl Workload for MigrationRun {
             let mut state = self.states[scenario].lock().await;
             planned.steps[step].run(&scene, &mut state, cx).await
         })
+    }
+
+    fn gate(&self, scenario: usize) -> Option<String> {
+        let facts = &self.session.get()?.facts;
+        let requires = &self.scenarios[scenario].scenario.requires;
+        let text = |version: &Option<Version>| version.as_ref().map(ToString::to_string);
+        let check = |product, found: &Option<Version>, least: &Option<String>| {
+            least.as_ref().and_then(|least| too_low(product, text(found).as_deref(), least))
+        };
+        check(Product::Mtv, &facts.mtv, &requires.min_mtv_version)
+            .or_else(|| check(Product::OpenShift, &facts.openshift, &requires.min_ocp_version))
     }
 
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>> {
