@@ -15,8 +15,8 @@ fn request(name: &str, changed_block_tracking: bool) -> CloneRequest {
 /// Whether govc sees an option of the extra configuration.
 fn has_option(vcsim: &Vcsim, vm: &str, key: &str, value: &str) -> bool {
     let options: serde_json::Value = serde_json::from_str(&vcsim.govc(&["object.collect", "-json", vm, "config.extraConfig"])).unwrap();
-    let text = options.to_string();
-    text.contains(&format!(r#""key":"{key}""#)) && text.contains(&format!(r#""_value":"{value}""#))
+    let options = options[0]["val"]["_value"].as_array().unwrap();
+    options.iter().any(|option| option["key"] == key && option["value"] == value)
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ async fn a_missing_vm_is_answered_with_similar_names() {
 async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     vcsim.govc(&["folder.create", "/DC0/vm/other"]);
-    vcsim.govc(&["vm.clone", "-vm", "DC0_H0_VM0", "-on=false", "-folder", "/DC0/vm/other", "twin"]);
+    let pool = ["-pool", "/DC0/host/DC0_H0/Resources"];
+    vcsim.govc(&[&["vm.clone", "-vm", "DC0_H0_VM0", "-on=false", "-folder", "/DC0/vm/other"], &pool[..], &["twin"]].concat());
     vcsim.govc(&["object.rename", "/DC0/vm/other/twin", "DC0_H0_VM0"]);
     let source = vcsim.connect().await;
     for error in [source.clone_vm(&request("DC0_H0_VM0")).await.unwrap_err(), source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap_err()] {
@@ -47,11 +48,11 @@ async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
 
 #[tokio::test]
 async fn five_thousand_vms_cost_three_requests_per_look_up() {
-    // Two resource pools, 2 500 VMs each; the pages hold 2 000.
-    let Some(vcsim) = Vcsim::start(&["-vm", "2500", "-off"]) else { return };
+    // A page holds 2 000.
+    let Some(vcsim) = Vcsim::start(&["-extra", "5000"]) else { return };
     let source = vcsim.connect().await;
     let login = total(source.as_ref());
-    let found = source.find(&["DC0_H0_VM2499".to_owned(), "DC0_C0_RP0_VM0".to_owned()]).await.unwrap();
+    let found = source.find(&["DC0_H0_VM0".to_owned(), "extra-4999".to_owned()]).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!((count(source.as_ref(), "RetrievePropertiesEx"), count(source.as_ref(), "ContinueRetrievePropertiesEx")), (1, 2));
     assert_eq!(source.of_run("r1").await.unwrap(), []);

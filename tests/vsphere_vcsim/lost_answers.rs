@@ -80,7 +80,7 @@ async fn a_clone_request_that_is_lost_twice_leaves_nothing() {
 async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let (front, source) = connected(&vcsim).await;
-    vcsim.govc(&["vm.clone", "-vm", VM, "-on=false", "clone"]);
+    vcsim.govc(&["vm.clone", "-vm", VM, "-on=false", "-pool", "/DC0/host/DC0_H0/Resources", "clone"]);
     front.next("CloneVM_Task", Fate::LostOnTheWay);
     let error = source.clone_vm(&request()).await.unwrap_err();
     assert!(matches!(&error, ProviderError::Operation(text) if text.contains("not of run r1")), "{error:?}");

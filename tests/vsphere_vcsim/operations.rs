@@ -19,7 +19,7 @@ async fn power_goes_on_and_off_and_twice_is_once() {
     let id = id(source.as_ref(), VM).await;
     for (power, state) in [(Power::On, "poweredOn"), (Power::On, "poweredOn"), (Power::Off, "poweredOff"), (Power::Off, "poweredOff")] {
         source.set_power(&id, power).await.unwrap();
-        assert_eq!(vcsim.property(VM, "runtime.powerState"), state);
+        assert_eq!(vcsim.property(&format!("/DC0/vm/{VM}"), "runtime.powerState"), state);
         assert_eq!(source.describe_vm(&id).await.unwrap().power, power);
     }
     let error = source.set_power("vm-none", Power::On).await.unwrap_err();

@@ -97,13 +97,13 @@ impl Vcsim {
         self.govc(&["object.collect", "-s", object, path]).trim().to_owned()
     }
 
-    /// Ends every session but that of the asking govc.
+    /// Ends every session but that of the asking govc, which logs out by itself.
     pub fn end_sessions(&self) {
         let list: serde_json::Value = serde_json::from_str(&self.govc(&["session.ls", "-json"])).unwrap();
-        let keys: Vec<&str> = list["sessions"].as_array().unwrap().iter().filter_map(|s| s["key"].as_str()).collect();
-        for key in keys {
-            // govc's own sessions of before are among them, and end between listing and removing.
-            let _ = std::panic::catch_unwind(|| self.govc(&["session.rm", key]));
+        let govc = list["currentSession"]["key"].as_str();
+        let keys: Vec<&str> = list["sessionList"].as_array().unwrap().iter().filter_map(|s| s["key"].as_str()).collect();
+        for key in keys.into_iter().filter(|key| Some(*key) != govc) {
+            self.govc(&["session.rm", key]);
         }
     }
 

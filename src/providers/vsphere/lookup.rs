@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn hints_are_few_and_near() {
         let others = ["rhel8-vm", "rhel9-vm", "windows", "rhel9-vm2", "rhel9-wm"];
-        assert_eq!(hint("rhel9-vn", others.into_iter()), "; did you mean `rhel9-vm`, `rhel9-vm2`, `rhel9-wm`?");
+        assert_eq!(hint("rhel9-vn", others.into_iter()), "; did you mean `rhel9-vm`, `rhel9-vm2`, `rhel8-vm`?");
         assert_eq!(hint("zzz", others.into_iter()), "");
     }
 

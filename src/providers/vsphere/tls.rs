@@ -216,12 +216,10 @@ pub fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<rustls::Er
             return Some(tls.clone());
         }
         // `io::Error::source` skips the error that it wraps.
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(tls) = inner.downcast_ref::<rustls::Error>()
-        {
-            return Some(tls.clone());
-        }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }
