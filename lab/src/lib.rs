@@ -6,4 +6,5 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod vsphere;
 pub mod world;
