@@ -10,4 +10,5 @@ pub mod guests;
 pub mod roles;
 pub mod kubernetes;
 pub mod tls;
+pub mod vsphere;
 pub mod world;
