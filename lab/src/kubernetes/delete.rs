@@ -42,15 +42,20 @@ impl Options {
         let mut body = json!({});
         if !op.body.is_empty() {
             let media = op.media();
-            if !matches!(media, "application/json" | "application/yaml") {
+            if media == operation::PROTOBUF {
+                body = super::protobuf::decode(op.body)
+                    .map_err(|error| Failure::bad_request(format!("the body could not be decoded: {error}")))?;
+            } else if !matches!(media, "application/json" | "application/yaml") {
                 return Err(Failure::unsupported_media_type(&[
                     "application/json",
                     "application/yaml",
                     "application/vnd.kubernetes.protobuf",
                 ]));
             }
-            body = operation::parse(op.body, media == "application/yaml")
-                .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
+            if media != operation::PROTOBUF {
+                body = operation::parse(op.body, media == "application/yaml")
+                    .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
+            }
         }
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let query = |key: &str| Some(op.query.get(key).to_owned()).filter(|text| !text.is_empty());

@@ -17,6 +17,7 @@ mod oauth;
 mod openapi;
 mod operation;
 mod patch;
+mod protobuf;
 mod read;
 mod request;
 mod resource;

@@ -9,14 +9,17 @@ use serde_json::Value;
 use super::{
     Inner,
     auth::Caller,
+    protobuf,
     request::{Format, Query, Target},
     resource::Resource,
     status::{Answer, Failure},
     store::Key,
 };
 
+/// Binary bodies of built-in kinds.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Types of bodies of built-in kinds.
-const BUILT_IN_TYPES: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const BUILT_IN_TYPES: &[&str] = &["application/json", "application/yaml", PROTOBUF];
 /// Types of bodies of custom resources.
 const CUSTOM_TYPES: &[&str] = &["application/json", "application/yaml"];
 
@@ -129,6 +132,10 @@ impl Operation<'_> {
     pub fn object(&self) -> Answer<Value> {
         match self.media() {
             "application/json" | "application/yaml" => {}
+            PROTOBUF if !self.resource.custom => {
+                return protobuf::decode(self.body)
+                    .map_err(|error| Failure::bad_request(format!("the body could not be decoded: {error}")));
+            }
             _ => return Err(Failure::unsupported_media_type(if self.resource.custom { CUSTOM_TYPES } else { BUILT_IN_TYPES })),
         }
         let kind = &self.resource.kind;
