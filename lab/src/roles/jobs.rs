@@ -94,8 +94,10 @@ async fn sync(cx: Context, pods: Store<Pod>, mut latest: Latest<Job>) -> anyhow:
             let factor = 1_u32 << (failed - 1).min(5);
             cx.world.clock.sleep(BACK_OFF * factor).await;
         }
-        create_pod(&cx, &job).await?;
-        return Ok(());
+        let made = create_pod(&cx, &job).await?;
+        // The watch must have brought the pod before the next look, which would make another one.
+        latest.until(|_| pods.find(|pod| pod.uid() == made)).await;
+        return Box::pin(sync(cx, pods, latest)).await;
     }
     let ready = mine.iter().filter(|p| p.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))).count();
     let mut status = counts(active);
@@ -133,7 +135,7 @@ async fn fail(cx: &Context, api: &Api<Job>, name: &str, mut status: Value, reaso
     Ok(())
 }
 
-async fn create_pod(cx: &Context, job: &Job) -> anyhow::Result<()> {
+async fn create_pod(cx: &Context, job: &Job) -> anyhow::Result<Option<String>> {
     let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
     let namespace = job.namespace().unwrap_or_default();
     let template = job.spec.as_ref().map(|s| s.template.clone()).unwrap_or_default();
@@ -155,5 +157,5 @@ async fn create_pod(cx: &Context, job: &Job) -> anyhow::Result<()> {
         spec: Some(spec),
         status: None,
     };
-    write::create_in(&Api::namespaced(cx.client.clone(), &namespace), MANAGER, &pod).await.map(drop)
+    Ok(write::create_in(&Api::namespaced(cx.client.clone(), &namespace), MANAGER, &pod).await?.and_then(|pod| pod.uid()))
 }
