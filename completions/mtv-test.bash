@@ -62,7 +62,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__clean)
-            opts="-v -h -V --dry-run --provider --providers --scenarios --settings --set --kubeconfig --context --verbose --color --help --version"
+            opts="-v -h --dry-run --provider --providers --settings --set --kubeconfig --context --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -84,13 +84,6 @@ _mtv__test() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --scenarios)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -144,7 +137,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__completions)
-            opts="-v -h -V --verbose --color --help --version bash zsh fish"
+            opts="-v -h --verbose --color --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,7 +155,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__config)
-            opts="-o -v -h -V --output --provider --providers --scenarios --settings --set --verbose --color --help --version"
+            opts="-o -v -h --output --scenarios --provider --providers --settings --set --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,6 +167,13 @@ _mtv__test() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --scenarios)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --provider)
@@ -192,13 +192,6 @@ _mtv__test() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --scenarios)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -233,7 +226,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__generate)
-            opts="-v -h -V --verbose --color --help --version"
+            opts="-v -h --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,7 +244,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__list)
-            opts="-m -o -v -h -V --marker --output --provider --providers --scenarios --settings --set --verbose --color --help --version"
+            opts="-m -o -v -h --marker --output --scenarios --provider --providers --settings --set --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -273,6 +266,13 @@ _mtv__test() {
                     COMPREPLY=($(compgen -W "table json name" -- "${cur}"))
                     return 0
                     ;;
+                --scenarios)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --provider)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -289,13 +289,6 @@ _mtv__test() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --scenarios)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -330,7 +323,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__run)
-            opts="-m -j -v -h -V --marker --jobs --storage-class --results-dir --skip-teardown --provider --providers --scenarios --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help --version"
+            opts="-m -j -v -h --marker --jobs --storage-class --results-dir --skip-teardown --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -363,6 +356,13 @@ _mtv__test() {
                     fi
                     return 0
                     ;;
+                --scenarios)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --provider)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -379,13 +379,6 @@ _mtv__test() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --scenarios)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -458,7 +451,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__validate)
-            opts="-v -h -V --verbose --color --help --version"
+            opts="-v -h --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -41,9 +41,9 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l results-dir -d 'Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l set -d 'Change a setting; `mtv-test config` shows all (can be repeated)' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l kubeconfig -d 'Kubeconfig file of the cluster; otherwise KUBECONFIG, ~/.kube/config, or the pod\'s own service account' -r -F
@@ -57,14 +57,13 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-teardown 
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l lab -d 'Run against the simulated data centre instead of a cluster and a source'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s m -l marker -d 'Select scenarios by markers, such as `tier0 and not (warm or remote)`' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s o -l output -d 'How to show them' -r -f -a "table\t'For people'
 json\t'For programs: one object with everything known'
 name\t'One name per line'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l set -d 'Change a setting; `mtv-test config` shows all (can be repeated)' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -72,10 +71,8 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l set -d 'Change a setting; `mtv-test config` shows all (can be repeated)' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l kubeconfig -d 'Kubeconfig file of the cluster; otherwise KUBECONFIG, ~/.kube/config, or the pod\'s own service account' -r -F
@@ -86,18 +83,16 @@ never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s o -l output -d 'How to show them' -r -f -a "table\t'For people'
 json\t'For programs'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l set -d 'Change a setting; `mtv-test config` shows all (can be repeated)' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -105,16 +100,13 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -s V -l version -d 'Print version'

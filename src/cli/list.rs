@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
 
-use super::{CliError, CliResult, SelectOptions, SettingsOptions, context, error::print_data};
+use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
 use crate::{
     config::{catalogue::Catalogue, settings_load},
     exit,
@@ -22,6 +22,8 @@ pub(super) struct Args {
     /// How to show them
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
+    #[command(flatten)]
+    scenarios: ScenarioOptions,
     #[command(flatten)]
     settings: SettingsOptions,
 }
@@ -52,7 +54,9 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args) -> CliResult {
-    let resolved = settings_load::load(&args.settings.sources())?;
+    let mut sources = args.settings.sources();
+    args.scenarios.add_to(&mut sources);
+    let resolved = settings_load::load(&sources)?;
     let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
     let plan = select::plan(&catalogue, &Selection::from(&args.select), context::kind(&resolved)?)?;
     if plan.scenarios.is_empty() {

@@ -19,14 +19,14 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use clean::CleanRequest;
 pub use error::{CliError, CliResult};
-pub use options::{ClusterOptions, ColorChoice, GlobalOptions, SelectOptions, SettingsOptions};
+pub use options::{ClusterOptions, ColorChoice, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions};
 pub use run::{ProfileChoice, RunRequest};
 
 use crate::exit;
 
 /// Test that MTV really migrates virtual machines into OpenShift Virtualization
 #[derive(Debug, Parser)]
-#[command(name = "mtv-test", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "mtv-test", version, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     global: GlobalOptions,
@@ -48,7 +48,10 @@ enum Command {
 
 /// The whole command line, with the exit codes in its help. Completions and manual pages are made from the same value.
 pub fn command() -> clap::Command {
-    Cli::command().after_help(exit_codes()).mut_subcommands(|command| command.after_long_help(exit_codes()))
+    Cli::command().after_help(exit_codes()).mut_subcommands(|command| {
+        let help = if command.get_name() == "config" { config::settings_help() } else { exit_codes() };
+        command.after_long_help(help)
+    })
 }
 
 /// The table of exit codes as help shows it.

@@ -71,6 +71,23 @@ impl From<&SelectOptions> for Selection {
     }
 }
 
+/// Where scenarios come from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ScenarioOptions {
+    /// Folder with scenario files that add to the built-in ones, or replace those of the same name
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
+    pub scenarios: Option<PathBuf>,
+}
+
+impl ScenarioOptions {
+    /// Adds what these options say.
+    pub fn add_to(&self, sources: &mut Sources) {
+        if let Some(scenarios) = &self.scenarios {
+            sources.flags.push(("scenarios", Value::Path(scenarios.clone()), "--scenarios"));
+        }
+    }
+}
+
 /// Settings that have an option of their own, and the way to set all others.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SettingsOptions {
@@ -80,9 +97,6 @@ pub struct SettingsOptions {
     /// File with the provider profiles [default: providers.toml]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Settings")]
     pub providers: Option<PathBuf>,
-    /// Folder with scenario files that add to the built-in ones, or replace those of the same name
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
-    pub scenarios: Option<PathBuf>,
     /// Settings file [default: mtv-test.toml, if it exists]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Settings")]
     pub settings: Option<PathBuf>,
@@ -100,9 +114,6 @@ impl SettingsOptions {
         }
         if let Some(providers) = &self.providers {
             sources.flags.push(("providers", Value::Path(providers.clone()), "--providers"));
-        }
-        if let Some(scenarios) = &self.scenarios {
-            sources.flags.push(("scenarios", Value::Path(scenarios.clone()), "--scenarios"));
         }
         sources
     }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueHint};
 
-use super::{CliError, CliResult, ClusterOptions, GlobalOptions, SelectOptions, SettingsOptions, context, error::print_warnings, list};
+use super::{
+    CliError, CliResult, ClusterOptions, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_warnings,
+    list,
+};
 use crate::{
     config::{
         catalogue::Catalogue,
@@ -28,7 +31,7 @@ pub(super) struct Args {
     /// Scenarios to run at the same time [default: 4]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     jobs: Option<usize>,
-    /// StorageClass to migrate all disks to
+    /// StorageClass to migrate all disks to [default: the cluster's]
     #[arg(long, value_name = "SC", help_heading = "Settings")]
     storage_class: Option<String>,
     /// Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]
@@ -37,6 +40,8 @@ pub(super) struct Args {
     /// Leave everything in place at the end
     #[arg(long, help_heading = "Settings")]
     skip_teardown: bool,
+    #[command(flatten)]
+    scenarios: ScenarioOptions,
     #[command(flatten)]
     settings: SettingsOptions,
     #[command(flatten)]
@@ -103,6 +108,7 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
 impl Args {
     fn resolve(&self) -> Result<Resolved, CliError> {
         let mut sources = self.settings.sources();
+        self.scenarios.add_to(&mut sources);
         if let Some(jobs) = self.jobs {
             sources.flags.push(("jobs", Value::Count(jobs), "--jobs"));
         }
@@ -115,7 +121,14 @@ impl Args {
         if self.skip_teardown {
             sources.flags.push(("skip_teardown", Value::Switch(true), "--skip-teardown"));
         }
-        Ok(settings_load::load(&sources)?)
+        #[cfg_attr(not(feature = "lab"), expect(unused_mut, reason = "only a run in the lab changes it"))]
+        let mut resolved = settings_load::load(&sources)?;
+        #[cfg(feature = "lab")]
+        if self.lab {
+            // What files and environment say of source, class and namespace is about a real cluster.
+            resolved.forget_unless_given(&["source_provider", "storage_class", "mtv_namespace"]);
+        }
+        Ok(resolved)
     }
 
     /// Kind and profile of a run in the lab, whose profiles are named after their kinds.

@@ -37,6 +37,13 @@ pub enum Show<'a> {
 }
 
 impl Show<'_> {
+    /// Whether a value may be shown.
+    pub fn value(self, key: &str, value: &str) -> bool {
+        // `https://user:password@host`
+        let login = key.ends_with("_url") && value.contains('@');
+        self.key(key) && !login
+    }
+
     fn key(self, key: &str) -> bool {
         match self {
             Self::Harmless => SHOWN.contains(&key) || ["_env", "_file", "_user", "_url"].iter().any(|end| key.ends_with(end)),
@@ -84,8 +91,8 @@ fn hidden(line: &str, show: Show<'_>) -> Range<usize> {
     };
     let (key, value) = (line[..equals].trim(), line[equals + 1..].to_lowercase());
     let key = key.rsplit('.').next().unwrap_or_default().trim_matches(['"', '\'', ' ']);
-    // `https://user:password@host` and `type = "ova", password = "…"`.
-    if show.key(key) && !(key.ends_with("_url") && value.contains('@')) && !SECRET_WORDS.iter().any(|word| value.contains(word)) {
+    // `type = "ova", password = "…"`
+    if show.value(key, &value) && !SECRET_WORDS.iter().any(|word| value.contains(word)) {
         return 0..0;
     }
     equals + 1..line.len()

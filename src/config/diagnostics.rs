@@ -117,12 +117,16 @@ impl Problem {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(self.title.as_str())).elements(self.snippets());
-        for help in &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&[group])
+        let group = Group::with_title(level.primary_title(self.title.as_str()));
+        if self.place.is_none() {
+            // Without a line there is nothing to hang the help below; it gets lines of its own.
+            let helps = self.help.iter().map(|help| Group::with_title(Level::HELP.with_name("hint").secondary_title(help.as_str())));
+            let lines = std::iter::once(group).chain(helps).map(|group| renderer.render(&[group]));
+            return lines.collect::<Vec<_>>().join("\n");
+        }
+        let helps = self.help.iter().map(|help| Level::HELP.message(help.as_str()));
+        renderer.render(&[group.elements(self.snippets()).elements(helps)])
     }
 
     /// One snippet per file, the main place first; places of the same file share theirs.

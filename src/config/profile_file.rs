@@ -9,6 +9,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
 
 use super::{
     blot::{Show, blot},
@@ -16,7 +17,7 @@ use super::{
     profile::{GuestLogin, Profile, ProviderKind},
     read::{self, At, Kind, LATER, Refused},
 };
-use crate::secrets::Secret;
+use crate::secrets::{MASK, Secret};
 
 /// A source of virtual machines. Each secret is given in exactly one of three ways: inline, by `…_env` (name of an environment
 /// variable) or by `…_file` (path of a file; a newline at its end is cut off).
@@ -168,8 +169,21 @@ struct Entry {
     name: At<String>,
     kind: Option<ProviderKind>,
     raw: RawProfile,
+    /// Keys as they stand in the file, without secrets.
+    shown: Vec<ShownKey>,
     /// What is wrong with this table.
     problems: Problems,
+}
+
+/// A key of a profile as `mtv-test config` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownKey {
+    /// Name.
+    pub key: String,
+    /// Value; [`MASK`] for whatever can be a secret.
+    pub value: String,
+    /// Line from 1.
+    pub line: usize,
 }
 
 /// A file of provider profiles.
@@ -199,6 +213,7 @@ impl ProfileFile {
         let tables = read::named_tables(&source, &document, "provider", &mut problems);
         let entries = tables.into_iter().map(|(name, table)| {
             let mut problems = Problems::default();
+            let shown = shown_keys(&source, &table);
             let mut raw: RawProfile = read::fill(&source, table, &name.span, PROFILE, &mut problems);
             let words: Vec<(&str, ProviderKind)> = ProviderKind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
             let kind =
@@ -215,7 +230,7 @@ impl ProfileFile {
                         .help(format!("add `type = …`: one of {}", types.join(", "))),
                 );
             }
-            Entry { name, kind: kind.map(|(kind, _)| kind), raw, problems }
+            Entry { name, kind: kind.map(|(kind, _)| kind), raw, shown, problems }
         });
         let entries = entries.collect();
         Ok(Self { path: path.to_owned(), entries, source, problems, world_readable })
@@ -224,6 +239,11 @@ impl ProfileFile {
     /// Names of all profiles in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.entries.iter().map(|entry| entry.name.value.as_str())
+    }
+
+    /// Keys of a profile in the order of the file, without secrets. `Err` tells which profiles there are.
+    pub fn shown(&self, name: &str) -> Result<&[ShownKey], Problems> {
+        Ok(&self.entry(name)?.shown)
     }
 
     /// Kind of a profile, without asking whether it is complete. `Err` tells which profiles there are.
@@ -378,6 +398,21 @@ impl ProfileFile {
             problems.push(Problem::error("`ca_pem` holds no PEM certificate").at(&self.source, at.span.clone(), "").help(help));
         }
     }
+}
+
+fn shown_keys(source: &Arc<Source>, table: &DeTable<'_>) -> Vec<ShownKey> {
+    let mut keys: Vec<_> = table.iter().collect();
+    keys.sort_by_key(|(key, _)| key.span().start);
+    let shown = keys.into_iter().map(|(key, value)| {
+        let name = key.get_ref().to_string();
+        let value = match value.get_ref() {
+            DeValue::String(text) if Show::Harmless.value(&name, text) => text.to_string(),
+            DeValue::Boolean(on) => on.to_string(),
+            _ => MASK.to_owned(),
+        };
+        ShownKey { key: name, value, line: source.line(key.span().start) }
+    });
+    shown.collect()
 }
 
 /// Keys that another kind of source knows.

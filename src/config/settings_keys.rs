@@ -1,7 +1,10 @@
 //! The one table of run settings: name, type, meaning, and where the value lands. The settings file, `MTV_TEST_*`, `--set`,
 //! `mtv-test config` and the JSON schema all follow it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{duration, names::is_namespace, settings::Settings};
 
@@ -60,110 +63,94 @@ pub struct Key {
     pub sets: Option<&'static str>,
     /// Writes a value of the right type.
     pub(super) write: fn(&mut Settings, Value),
+    /// Brings the default back.
+    pub(super) reset: fn(&mut Settings),
     /// The value as text, empty if there is none.
     pub(super) show: fn(&Settings) -> String,
 }
 
-/// Writes the value into a field of the variant's type; a value of another type cannot come out of [`Takes::parse`].
-macro_rules! write {
-    ($variant:ident, $field:ident) => {
-        |settings, value| {
-            if let Value::$variant(value) = value {
-                settings.$field = value.into();
-            }
-        }
-    };
-}
-
-/// A row for a text that may be missing.
-macro_rules! optional {
+/// A row of the table: name, type, variant of the value, field, how to show the field, meaning. A value of another variant
+/// cannot come out of [`Takes::parse`].
+macro_rules! key {
     ($name:literal, $takes:ident, $variant:ident, $field:ident, $show:expr, $about:literal) => {
-        Key { name: $name, takes: Takes::$takes, about: $about, sets: None, write: write!($variant, $field), show: $show }
+        key!($name, $takes, $variant, $field, $show, $about, None)
     };
-}
-
-macro_rules! time {
-    ($name:literal, $takes:ident, $field:ident, $about:literal) => {
+    ($name:literal, $takes:ident, $variant:ident, $field:ident, $show:expr, $about:literal, $sets:expr) => {
         Key {
             name: $name,
             takes: Takes::$takes,
             about: $about,
-            sets: None,
-            write: write!(Time, $field),
-            show: |s| duration::format(s.$field),
+            sets: $sets,
+            write: |settings, value| {
+                if let Value::$variant(value) = value {
+                    settings.$field = value.into();
+                }
+            },
+            reset: |settings| settings.$field = Settings::default().$field,
+            show: |settings| $show(&settings.$field),
         }
     };
 }
 
+fn text(value: &String) -> String {
+    value.clone()
+}
+
+fn maybe_text(value: &Option<String>) -> String {
+    value.clone().unwrap_or_default()
+}
+
+fn path(value: &Path) -> String {
+    value.display().to_string()
+}
+
+fn maybe_path(value: &Option<PathBuf>) -> String {
+    value.as_deref().map(path).unwrap_or_default()
+}
+
+fn time(value: &Duration) -> String {
+    duration::format(*value)
+}
+
+fn minutes(value: &Duration) -> String {
+    (value.as_secs() / 60).to_string()
+}
+
 /// All settings in the order in which they are shown.
 pub const KEYS: &[Key] = &[
-    optional!(
-        "source_provider",
-        Text,
-        Text,
-        source_provider,
-        |s| s.source_provider.clone().unwrap_or_default(),
-        "Name of the provider profile to migrate from"
+    key!("source_provider", Text, Text, source_provider, maybe_text, "Name of the provider profile to migrate from"),
+    key!("providers", Path, Path, providers, path, "File with the provider profiles"),
+    key!("scenarios", Path, Path, scenarios, maybe_path, "Folder with scenario files that add to the built-in ones or replace them"),
+    key!("storage_class", Text, Text, storage_class, maybe_text, "StorageClass that all disks are migrated to; unset: the cluster's default"),
+    key!("mtv_namespace", Namespace, Text, mtv_namespace, text, "Namespace of the MTV operator"),
+    key!("target_namespace_prefix", Namespace, Text, target_namespace_prefix, text, "Prefix of the namespace that a run makes"),
+    key!("snapshots_interval", Minutes, Time, snapshots_interval, time, "Time between the precopies of a warm migration, whole minutes"),
+    key!("cutover_delay", Time, Time, cutover_delay, time, "Time from the start of a warm migration to its cutover"),
+    key!(
+        "mins_before_cutover",
+        MinuteCount,
+        Time,
+        cutover_delay,
+        minutes,
+        "`cutover_delay` in whole minutes, as mtv-api-tests spells it",
+        Some("cutover_delay")
     ),
-    optional!("providers", Path, Path, providers, |s| s.providers.display().to_string(), "File with the provider profiles"),
-    optional!(
-        "scenarios",
-        Path,
-        Path,
-        scenarios,
-        |s| s.scenarios.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
-        "Folder with scenario files that add to the built-in ones or replace them"
+    key!("plan_wait_timeout", Time, Time, plan_wait_timeout, time, "Longest wait for a migration to end"),
+    key!("provider_ready_timeout", Time, Time, provider_ready_timeout, time, "Longest wait for a Provider to become Ready"),
+    key!("plan_ready_timeout", Time, Time, plan_ready_timeout, time, "Longest wait for a Plan to become Ready"),
+    key!("inventory_timeout", Time, Time, inventory_timeout, time, "Longest wait for a clone to appear in Forklift's inventory"),
+    key!(
+        "object_timeout",
+        Time,
+        Time,
+        object_timeout,
+        time,
+        "Longest wait for one object to be deleted, or a virtual machine to start or stop"
     ),
-    optional!(
-        "storage_class",
-        Text,
-        Text,
-        storage_class,
-        |s| s.storage_class.clone().unwrap_or_default(),
-        "StorageClass that all disks are migrated to"
-    ),
-    optional!("mtv_namespace", Namespace, Text, mtv_namespace, |s| s.mtv_namespace.clone(), "Namespace of the MTV operator"),
-    optional!(
-        "target_namespace_prefix",
-        Namespace,
-        Text,
-        target_namespace_prefix,
-        |s| s.target_namespace_prefix.clone(),
-        "Prefix of the namespace that a run makes"
-    ),
-    time!("snapshots_interval", Minutes, snapshots_interval, "Time between the precopies of a warm migration, whole minutes"),
-    time!("cutover_delay", Time, cutover_delay, "Time from the start of a warm migration to its cutover"),
-    Key {
-        name: "mins_before_cutover",
-        takes: Takes::MinuteCount,
-        about: "`cutover_delay` in whole minutes, as mtv-api-tests spells it",
-        sets: Some("cutover_delay"),
-        write: write!(Time, cutover_delay),
-        show: |s| (s.cutover_delay.as_secs() / 60).to_string(),
-    },
-    time!("plan_wait_timeout", Time, plan_wait_timeout, "Longest wait for a migration to end"),
-    time!("provider_ready_timeout", Time, provider_ready_timeout, "Longest wait for a Provider to become Ready"),
-    time!("plan_ready_timeout", Time, plan_ready_timeout, "Longest wait for a Plan to become Ready"),
-    time!("inventory_timeout", Time, inventory_timeout, "Longest wait for a clone to appear in Forklift's inventory"),
-    time!("object_timeout", Time, object_timeout, "Longest wait for one object to be deleted, or a virtual machine to start or stop"),
-    time!("ssh_timeout", Time, ssh_timeout, "Longest time for all attempts to log in to a guest"),
-    optional!("results_dir", Path, Path, results_dir, |s| s.results_dir.display().to_string(), "Folder that gets a folder for each run"),
-    Key {
-        name: "jobs",
-        takes: Takes::Count,
-        about: "Scenarios that run at the same time",
-        sets: None,
-        write: write!(Count, jobs),
-        show: |s| s.jobs.to_string(),
-    },
-    Key {
-        name: "skip_teardown",
-        takes: Takes::Switch,
-        about: "Leave everything in place at the end of a run",
-        sets: None,
-        write: write!(Switch, skip_teardown),
-        show: |s| s.skip_teardown.to_string(),
-    },
+    key!("ssh_timeout", Time, Time, ssh_timeout, time, "Longest time for all attempts to log in to a guest"),
+    key!("results_dir", Path, Path, results_dir, path, "Folder that gets a folder for each run"),
+    key!("jobs", Count, Count, jobs, usize::to_string, "Scenarios that run at the same time"),
+    key!("skip_teardown", Switch, Switch, skip_teardown, bool::to_string, "Leave everything in place at the end of a run"),
 ];
 
 /// Keys of mtv-api-tests that are no settings here, and what to do instead.

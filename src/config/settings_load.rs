@@ -91,6 +91,16 @@ impl Resolved {
         self.origins.get(key).unwrap_or(&Origin::Default)
     }
 
+    /// Brings settings back to their defaults unless this very command line gives them.
+    pub fn forget_unless_given(&mut self, keys: &[&str]) {
+        for key in keys.iter().filter_map(|name| settings_keys::find(name)) {
+            if !matches!(self.origin(key.name), Origin::Flag(_) | Origin::Set) {
+                (key.reset)(&mut self.settings);
+                self.origins.remove(key.name);
+            }
+        }
+    }
+
     fn write(&mut self, key: &'static Key, value: Value, origin: Origin) {
         (key.write)(&mut self.settings, value);
         self.origins.insert(key.sets.unwrap_or(key.name), origin);
