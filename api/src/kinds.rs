@@ -109,6 +109,12 @@ kinds! {
     CONSOLE_CLI_DOWNLOAD = "console.openshift.io" "v1" "ConsoleCLIDownload" "consoleclidownloads" false;
     /// OLM ClusterServiceVersion.
     CSV = "operators.coreos.com" "v1alpha1" "ClusterServiceVersion" "clusterserviceversions" true;
+    /// OLM OperatorGroup.
+    OPERATOR_GROUP = "operators.coreos.com" "v1" "OperatorGroup" "operatorgroups" true;
+    /// KubeVirt itself.
+    KUBEVIRT = "kubevirt.io" "v1" "KubeVirt" "kubevirts" true;
+    /// CDI itself.
+    CDI = "cdi.kubevirt.io" "v1beta1" "CDI" "cdis" false;
     /// OLM Subscription.
     SUBSCRIPTION = "operators.coreos.com" "v1alpha1" "Subscription" "subscriptions" true;
 }

@@ -193,6 +193,9 @@ pub struct GuestModel {
     pub host_name: String,
     /// SSH login.
     pub login: Login,
+    /// SSH public keys that log in too, one a line as in `authorized_keys`.
+    #[serde(default)]
+    pub authorized_keys: Vec<String>,
     /// Whether qemu-guest-agent and open-vm-tools are installed.
     #[serde(default = "yes")]
     pub agent: bool,

@@ -6,4 +6,9 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod guests;
+pub mod roles;
+pub mod kubernetes;
+pub mod tls;
+pub mod vsphere;
 pub mod world;

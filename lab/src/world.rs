@@ -4,8 +4,8 @@
 //! kept here, by the backing file's name in the source and by the PersistentVolumeClaim's UID in the cluster.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use crate::{
@@ -22,29 +22,62 @@ pub struct DiskImage {
 
 /// Contents of disks.
 #[derive(Debug, Default)]
-pub struct Disks(RwLock<HashMap<String, DiskImage>>);
+pub struct Disks(RwLock<HashMap<String, Content>>);
+
+#[derive(Debug, Clone, Default)]
+struct Content {
+    image: DiskImage,
+    addresses: BTreeMap<String, Vec<String>>,
+}
 
 impl Disks {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Content>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Content>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says what stands on a disk: a backing file such as `[ds] vm/vm.vmdk`, or `pvc:UID`.
     pub fn put(&self, disk: impl Into<String>, image: DiskImage) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(disk.into(), image);
+        self.write().entry(disk.into()).or_default().image = image;
     }
 
     /// What stands on a disk.
     pub fn get(&self, disk: &str) -> Option<DiskImage> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(disk).cloned()
+        self.read().get(disk).map(|content| content.image.clone())
+    }
+
+    /// The first disk with an operating system among those whose name begins like that.
+    pub fn bootable(&self, beginning: &str) -> Option<DiskImage> {
+        let disks = self.read();
+        disks.iter().find(|(name, content)| name.starts_with(beginning) && content.image.guest.is_some()).map(|(_, c)| c.image.clone())
+    }
+
+    /// Says which static addresses, with prefix length, the operating system of a known disk gives to which MAC address.
+    pub fn set_addresses(&self, disk: &str, addresses: BTreeMap<String, Vec<String>>) {
+        if let Some(content) = self.write().get_mut(disk) {
+            content.addresses = addresses;
+        }
+    }
+
+    /// Static addresses by MAC address.
+    pub fn addresses(&self, disk: &str) -> BTreeMap<String, Vec<String>> {
+        self.read().get(disk).map(|content| content.addresses.clone()).unwrap_or_default()
     }
 
     /// Copies the content of one disk to another; false if the first one is not known.
     pub fn copy(&self, from: &str, to: impl Into<String>) -> bool {
-        let Some(image) = self.get(from) else { return false };
-        self.put(to, image);
+        let mut disks = self.write();
+        let Some(content) = disks.get(from).cloned() else { return false };
+        disks.insert(to.into(), content);
         true
     }
 
     /// Forgets a disk.
     pub fn remove(&self, disk: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(disk);
+        self.write().remove(disk);
     }
 }
 

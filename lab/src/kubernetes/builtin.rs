@@ -1,0 +1,199 @@
+//! The resources that the server has from the start: Kubernetes' own kinds, and the kinds of MTV, KubeVirt, CDI, Multus,
+//! OpenShift and OLM as custom resources.
+
+use std::sync::Arc;
+
+use k8s_openapi::api as k8s;
+use mtv_api::kinds;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    meta::NameRule,
+    resource::{ALL_VERBS, CREATE_ONLY, Registry, Resource, RoundTrip},
+    schemas, table,
+};
+
+fn round_trip<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, String> {
+    let typed: T = T::deserialize(value).map_err(|error| error.to_string())?;
+    serde_json::to_value(typed).map_err(|error| error.to_string())
+}
+
+/// One built-in resource, as a line of a table.
+struct Line {
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+    status: bool,
+    generation: bool,
+    fields: &'static [&'static str],
+    typed: RoundTrip,
+}
+
+macro_rules! lines {
+    ($($group:literal $kind:literal $plural:literal $short:expr, $namespaced:literal $status:literal $generation:literal $fields:expr, $type:ty;)*) => {
+        vec![$(Line { group: $group, kind: $kind, plural: $plural, short: &$short, namespaced: $namespaced, status: $status,
+            generation: $generation, fields: &$fields, typed: round_trip::<$type> }),*]
+    };
+}
+
+fn lines() -> Vec<Line> {
+    use k8s_openapi::{
+        apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+        kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+    };
+    // group, kind, plural, short names, namespaced, status, generation, selectable fields, type
+    lines! {
+        "" "Namespace" "namespaces" ["ns"], false true false ["status.phase"], k8s::core::v1::Namespace;
+        "" "Node" "nodes" ["no"], false true false ["spec.unschedulable"], k8s::core::v1::Node;
+        "" "Secret" "secrets" [], true false false ["type"], k8s::core::v1::Secret;
+        "" "ConfigMap" "configmaps" ["cm"], true false false [], k8s::core::v1::ConfigMap;
+        "" "Pod" "pods" ["po"], true true true ["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+            "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"], k8s::core::v1::Pod;
+        "" "Service" "services" ["svc"], true true false ["spec.clusterIP", "spec.type"], k8s::core::v1::Service;
+        "" "Endpoints" "endpoints" ["ep"], true false false [], k8s::core::v1::Endpoints;
+        "" "ServiceAccount" "serviceaccounts" ["sa"], true false false [], k8s::core::v1::ServiceAccount;
+        "" "Event" "events" ["ev"], true false false ["involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"],
+            k8s::core::v1::Event;
+        "" "PersistentVolumeClaim" "persistentvolumeclaims" ["pvc"], true true false [], k8s::core::v1::PersistentVolumeClaim;
+        "" "PersistentVolume" "persistentvolumes" ["pv"], false true false [], k8s::core::v1::PersistentVolume;
+        "" "LimitRange" "limitranges" ["limits"], true false false [], k8s::core::v1::LimitRange;
+        "" "ResourceQuota" "resourcequotas" ["quota"], true true false [], k8s::core::v1::ResourceQuota;
+        "apps" "Deployment" "deployments" ["deploy"], true true true [], k8s::apps::v1::Deployment;
+        "apps" "ReplicaSet" "replicasets" ["rs"], true true true ["status.replicas"], k8s::apps::v1::ReplicaSet;
+        "apps" "StatefulSet" "statefulsets" ["sts"], true true true [], k8s::apps::v1::StatefulSet;
+        "apps" "DaemonSet" "daemonsets" ["ds"], true true true [], k8s::apps::v1::DaemonSet;
+        "apps" "ControllerRevision" "controllerrevisions" [], true false false [], k8s::apps::v1::ControllerRevision;
+        "batch" "Job" "jobs" [], true true true ["status.successful"], k8s::batch::v1::Job;
+        "batch" "CronJob" "cronjobs" ["cj"], true true true [], k8s::batch::v1::CronJob;
+        "storage.k8s.io" "StorageClass" "storageclasses" ["sc"], false false false [], k8s::storage::v1::StorageClass;
+        "storage.k8s.io" "CSIDriver" "csidrivers" [], false false false [], k8s::storage::v1::CSIDriver;
+        "storage.k8s.io" "VolumeAttachment" "volumeattachments" [], false true false [], k8s::storage::v1::VolumeAttachment;
+        "rbac.authorization.k8s.io" "Role" "roles" [], true false false [], k8s::rbac::v1::Role;
+        "rbac.authorization.k8s.io" "RoleBinding" "rolebindings" [], true false false [], k8s::rbac::v1::RoleBinding;
+        "rbac.authorization.k8s.io" "ClusterRole" "clusterroles" [], false false false [], k8s::rbac::v1::ClusterRole;
+        "rbac.authorization.k8s.io" "ClusterRoleBinding" "clusterrolebindings" [], false false false [], k8s::rbac::v1::ClusterRoleBinding;
+        "networking.k8s.io" "NetworkPolicy" "networkpolicies" ["netpol"], true false true [], k8s::networking::v1::NetworkPolicy;
+        "policy" "PodDisruptionBudget" "poddisruptionbudgets" ["pdb"], true true true [], k8s::policy::v1::PodDisruptionBudget;
+        "coordination.k8s.io" "Lease" "leases" [], true false false [], k8s::coordination::v1::Lease;
+        "events.k8s.io" "Event" "events" ["ev"], true false false [], k8s::events::v1::Event;
+        "apiextensions.k8s.io" "CustomResourceDefinition" "customresourcedefinitions" ["crd", "crds"], false true true [], CustomResourceDefinition;
+        "apiregistration.k8s.io" "APIService" "apiservices" [], false true false [], APIService;
+        "authentication.k8s.io" "TokenReview" "tokenreviews" [], false false false [], k8s::authentication::v1::TokenReview;
+        "authentication.k8s.io" "SelfSubjectReview" "selfsubjectreviews" [], false false false [], k8s::authentication::v1::SelfSubjectReview;
+        "authorization.k8s.io" "SubjectAccessReview" "subjectaccessreviews" [], false false false [], k8s::authorization::v1::SubjectAccessReview;
+        "authorization.k8s.io" "SelfSubjectAccessReview" "selfsubjectaccessreviews" [], false false false [], k8s::authorization::v1::SelfSubjectAccessReview;
+        "authorization.k8s.io" "SelfSubjectRulesReview" "selfsubjectrulesreviews" [], false false false [], k8s::authorization::v1::SelfSubjectRulesReview;
+        "authorization.k8s.io" "LocalSubjectAccessReview" "localsubjectaccessreviews" [], true false false [], k8s::authorization::v1::LocalSubjectAccessReview;
+    }
+}
+
+fn name_rule(group: &str, plural: &str) -> NameRule {
+    match (group, plural) {
+        ("", "namespaces") => NameRule::Label,
+        ("", "services") => NameRule::Rfc1035,
+        ("rbac.authorization.k8s.io", _) => NameRule::PathSegment,
+        _ => NameRule::Subdomain,
+    }
+}
+
+impl Line {
+    fn resource(&self) -> Resource {
+        let review = self.group == "authentication.k8s.io" || self.group == "authorization.k8s.io";
+        let all = matches!(
+            self.plural,
+            "pods" | "services" | "deployments" | "replicasets" | "statefulsets" | "daemonsets" | "jobs" | "cronjobs"
+        );
+        // Events of both groups are the same objects.
+        let storage_group = if self.plural == "events" { "" } else { self.group };
+        Resource {
+            group: self.group.to_owned(),
+            version: "v1".to_owned(),
+            kind: self.kind.to_owned(),
+            list_kind: format!("{}List", self.kind),
+            plural: self.plural.to_owned(),
+            singular: self.kind.to_lowercase(),
+            short_names: self.short.iter().map(|&s| s.to_owned()).collect(),
+            categories: match self.group {
+                _ if all => vec!["all".to_owned()],
+                "apiextensions.k8s.io" | "apiregistration.k8s.io" => vec!["api-extensions".to_owned()],
+                _ => Vec::new(),
+            },
+            namespaced: self.namespaced,
+            status: self.status,
+            generation: self.generation,
+            custom: false,
+            name_rule: name_rule(self.group, self.plural),
+            verbs: if review { CREATE_ONLY } else { ALL_VERBS },
+            storage: Arc::from(format!("{storage_group}/{}", self.plural)),
+            schema: None,
+            typed: Some(self.typed),
+            columns: table::built_in(self.group, self.kind),
+            fields: self.fields.iter().map(|&f| f.to_owned()).collect(),
+        }
+    }
+}
+
+/// A custom resource from one of our kinds.
+fn custom(kind: &kinds::Kind) -> Resource {
+    let shape = schemas::of(kind);
+    Resource {
+        group: kind.group.to_owned(),
+        version: kind.version.to_owned(),
+        kind: kind.kind.to_owned(),
+        list_kind: format!("{}List", kind.kind),
+        plural: kind.plural.to_owned(),
+        singular: if kind.plural == "network-attachment-definitions" {
+            "network-attachment-definition".to_owned()
+        } else {
+            kind.kind.to_lowercase()
+        },
+        short_names: shape.short_names.iter().map(|&s| s.to_owned()).collect(),
+        categories: shape.categories.iter().map(|&s| s.to_owned()).collect(),
+        namespaced: kind.namespaced,
+        status: shape.status,
+        generation: true,
+        custom: true,
+        name_rule: NameRule::Subdomain,
+        verbs: ALL_VERBS,
+        storage: Arc::from(format!("{}/{}", kind.group, kind.plural)),
+        schema: Some(Arc::new(shape.schema)),
+        typed: None,
+        columns: shape.columns,
+        fields: Vec::new(),
+    }
+}
+
+/// Everything that is served from the start.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    for line in lines() {
+        registry.add(line.resource());
+    }
+    for kind in kinds::ALL {
+        if registry.find(kind.group, kind.version, kind.plural).is_none() {
+            registry.add(custom(kind));
+        }
+    }
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_the_wire_formats_is_served() {
+        let registry = registry();
+        for kind in kinds::ALL {
+            let resource = registry.find(kind.group, kind.version, kind.plural).unwrap();
+            assert_eq!((resource.kind.as_str(), resource.namespaced), (kind.kind, kind.namespaced));
+            let built_in =
+                ["", "apps", "batch"].contains(&kind.group) || kind.group.ends_with(".k8s.io") && kind.group != "k8s.cni.cncf.io";
+            assert_eq!(resource.custom, !built_in, "{}", kind.plural);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! CustomResourceDefinitions created at run time: what they define is served as soon as they are stored.
+
+use std::sync::{Arc, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::{
+    meta::NameRule,
+    operation::Operation,
+    resource::{ALL_VERBS, Registry, Resource},
+    schema::Schema,
+    status::Answer,
+    table::Column,
+    write::now,
+};
+
+fn is_definition(op: &Operation) -> bool {
+    op.resource.kind == "CustomResourceDefinition"
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
+
+/// Fills in what the server says about a definition before it is stored.
+pub fn prepare(op: &Operation, old: Option<&Value>, object: &mut Value) -> Answer<()> {
+    if !is_definition(op) {
+        return Ok(());
+    }
+    let names = object["spec"]["names"].clone();
+    let kind = text(&names["kind"]);
+    if names["singular"].as_str().is_none_or(str::is_empty) {
+        object["spec"]["names"]["singular"] = kind.to_lowercase().into();
+    }
+    if names["listKind"].as_str().is_none_or(str::is_empty) {
+        object["spec"]["names"]["listKind"] = format!("{kind}List").into();
+    }
+    if object["spec"]["conversion"].is_null() {
+        object["spec"]["conversion"] = json!({ "strategy": "None" });
+    }
+    if old.is_some_and(|old| old["status"]["conditions"].is_array()) {
+        object["status"]["acceptedNames"] = object["spec"]["names"].clone();
+        return Ok(());
+    }
+    let stored = object["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
+    let condition = |kind: &str, reason: &str, message: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": now(), "reason": reason, "message": message });
+    object["status"] = json!({
+        "conditions": [
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ],
+        "acceptedNames": object["spec"]["names"],
+        "storedVersions": [stored.map(|version| text(&version["name"])).unwrap_or_default()],
+    });
+    Ok(())
+}
+
+/// The resources that a definition defines, one for each served version.
+fn resources(definition: &Value) -> Vec<Resource> {
+    let spec = &definition["spec"];
+    let (group, names) = (text(&spec["group"]), &spec["names"]);
+    let plural = text(&names["plural"]);
+    let versions = spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true);
+    versions
+        .map(|version| {
+            let columns: Vec<Column> = version["additionalPrinterColumns"].as_array().into_iter().flatten().map(Column::declared).collect();
+            let fields = version["selectableFields"].as_array().into_iter().flatten();
+            Resource {
+                group: group.clone(),
+                version: text(&version["name"]),
+                kind: text(&names["kind"]),
+                list_kind: text(&names["listKind"]),
+                plural: plural.clone(),
+                singular: text(&names["singular"]),
+                short_names: strings(&names["shortNames"]),
+                categories: strings(&names["categories"]),
+                namespaced: spec["scope"] == "Namespaced",
+                status: !version["subresources"]["status"].is_null(),
+                generation: true,
+                custom: true,
+                name_rule: NameRule::Subdomain,
+                verbs: ALL_VERBS,
+                storage: Arc::from(format!("{group}/{plural}")),
+                schema: Some(Arc::new(Schema::parse(&version["schema"]["openAPIV3Schema"]))),
+                typed: None,
+                columns,
+                fields: fields.map(|field| text(&field["jsonPath"]).trim_start_matches('.').to_owned()).collect(),
+            }
+        })
+        .collect()
+}
+
+fn registry(op: &Operation, change: impl FnOnce(&mut Registry)) {
+    change(&mut op.server.registry.write().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Serves what a stored definition defines; without an object it was removed by its last finalizer.
+pub fn changed(op: &Operation, object: Option<&Value>) {
+    if !is_definition(op) {
+        return;
+    }
+    let (plural, group) = op.target.name.split_once('.').unwrap_or_default();
+    match object {
+        Some(definition) => {
+            let resources = resources(definition);
+            registry(op, |registry| {
+                let (group, plural) = (text(&definition["spec"]["group"]), text(&definition["spec"]["names"]["plural"]));
+                registry.remove(&group, &plural);
+                resources.into_iter().for_each(|resource| registry.add(resource));
+            });
+        }
+        None => registry(op, |registry| registry.remove(group, plural)),
+    }
+}
+
+/// Ends serving what a removed definition defined, and removes its objects.
+pub fn removed(op: &Operation, object: &Value) {
+    if !is_definition(op) {
+        return;
+    }
+    let (group, plural) = (text(&object["spec"]["group"]), text(&object["spec"]["names"]["plural"]));
+    registry(op, |registry| registry.remove(&group, &plural));
+    let storage: Arc<str> = Arc::from(format!("{group}/{plural}"));
+    op.server.store.write(|state| {
+        for (key, _) in state.list(&storage, "") {
+            state.remove(&key, None);
+        }
+    });
+}

@@ -1,0 +1,187 @@
+//! Discovery: which groups, versions and resources there are, in the old and in the aggregated form.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::{Response, StatusCode, request::Parts};
+use serde_json::{Value, json};
+
+use super::{
+    Inner,
+    request::aggregated_discovery,
+    resource::{Registry, Resource, version_priority},
+    response::{self, Body},
+    status::{Answer, Failure},
+};
+
+/// `/version`.
+pub fn version(git: &str) -> Value {
+    let mut parts = git.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("34"));
+    json!({ "major": major, "minor": minor, "gitVersion": git, "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": "", "compiler": "rustc", "platform": "linux/amd64" })
+}
+
+/// Groups with their versions, the preferred one first. The core group is not among them.
+fn groups(registry: &Registry) -> BTreeMap<String, Vec<String>> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for resource in registry.all().filter(|resource| !resource.group.is_empty()) {
+        let versions = groups.entry(resource.group.clone()).or_default();
+        if !versions.contains(&resource.version) {
+            versions.push(resource.version.clone());
+        }
+    }
+    for versions in groups.values_mut() {
+        versions.sort_by_key(|version| std::cmp::Reverse(version_priority(version)));
+    }
+    groups
+}
+
+fn group_json(group: &str, versions: &[String]) -> Value {
+    let version = |version: &String| json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+    json!({ "name": group, "versions": versions.iter().map(version).collect::<Vec<_>>(), "preferredVersion": versions.first().map(version) })
+}
+
+/// The subresources of a resource, each with its kind, group version and verbs.
+fn subresources(resource: &Resource) -> Vec<(&'static str, &'static str, &'static str, &'static [&'static str])> {
+    let mut found = Vec::new();
+    if resource.is_core("namespaces") {
+        found.push(("finalize", "", "", &["update"][..]));
+    }
+    if resource.is_core("pods") {
+        found.push(("eviction", "Eviction", "policy/v1", &["create"][..]));
+    }
+    if resource.status {
+        found.push(("status", "", "", &["get", "patch", "update"][..]));
+    }
+    found
+}
+
+fn listed(resource: &Resource) -> Vec<Value> {
+    let mut entry = json!({ "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced, "kind": resource.kind,
+        "verbs": resource.verbs });
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = resource.short_names.clone().into();
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = resource.categories.clone().into();
+    }
+    let mut entries = vec![entry];
+    for (name, kind, group_version, verbs) in subresources(resource) {
+        let mut entry = json!({ "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
+            "kind": if kind.is_empty() { resource.kind.as_str() } else { kind }, "verbs": verbs });
+        if let Some((group, version)) = group_version.split_once('/') {
+            entry["group"] = group.into();
+            entry["version"] = version.into();
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+fn aggregated(resource: &Resource) -> Value {
+    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
+    let mut entry = json!({ "resource": resource.plural, "responseKind": kind(&resource.group, &resource.version, &resource.kind),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": resource.singular, "verbs": resource.verbs });
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = resource.short_names.clone().into();
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = resource.categories.clone().into();
+    }
+    let parts: Vec<Value> = subresources(resource)
+        .into_iter()
+        .map(|(name, other, group_version, verbs)| {
+            let (group, version) = group_version.split_once('/').unwrap_or((&resource.group, &resource.version));
+            let shown = if other.is_empty() { &resource.kind } else { other };
+            json!({ "subresource": name, "responseKind": kind(group, version, shown), "verbs": verbs })
+        })
+        .collect();
+    if !parts.is_empty() {
+        entry["subresources"] = parts.into();
+    }
+    entry
+}
+
+fn aggregated_group(registry: &Registry, group: &str, versions: &[String]) -> Value {
+    let version = |version: &String| {
+        let resources: Vec<Value> = registry
+            .all()
+            .filter(|resource| resource.group == group && resource.version == *version)
+            .map(|resource| aggregated(resource))
+            .collect();
+        json!({ "version": version, "resources": resources, "freshness": "Current" })
+    };
+    let metadata =
+        if group.is_empty() { json!({ "creationTimestamp": null }) } else { json!({ "name": group, "creationTimestamp": null }) };
+    json!({ "metadata": metadata, "versions": versions.iter().map(version).collect::<Vec<_>>() })
+}
+
+/// `/`, `/api` and `/apis`.
+pub fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> {
+    let path = parts.uri.path().trim_end_matches('/');
+    if path.is_empty() {
+        let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+        for (group, versions) in server.registry(groups) {
+            paths.push(format!("/apis/{group}"));
+            paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+        }
+        paths.extend(["/healthz", "/livez", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
+        return Ok(response::json(StatusCode::OK, &json!({ "paths": paths })));
+    }
+    let core = path == "/api";
+    if let Some(discovery) = aggregated_discovery(&parts.headers) {
+        let items: Vec<Value> = server.registry(|registry| {
+            if core {
+                return vec![aggregated_group(registry, "", &["v1".to_owned()])];
+            }
+            groups(registry).iter().map(|(group, versions)| aggregated_group(registry, group, versions)).collect()
+        });
+        let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{discovery}"), "metadata": {}, "items": items });
+        let media = if discovery == "v2" {
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        } else {
+            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+        };
+        return Ok(response::with(StatusCode::OK, media, response::full(list.to_string())));
+    }
+    let document = if core {
+        let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host }] })
+    } else {
+        let groups: Vec<Value> = server.registry(groups).iter().map(|(group, versions)| group_json(group, versions)).collect();
+        json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+    };
+    Ok(response::json(StatusCode::OK, &document))
+}
+
+/// `/api/v1`, `/apis/GROUP` and `/apis/GROUP/VERSION`.
+pub fn group(server: &Arc<Inner>, path: &str) -> Answer<Response<Body>> {
+    let (group, version) = match path.trim_matches('/').split('/').collect::<Vec<_>>().as_slice() {
+        ["api", version] => (String::new(), Some((*version).to_owned())),
+        ["apis", group] => ((*group).to_owned(), None),
+        ["apis", group, version] => ((*group).to_owned(), Some((*version).to_owned())),
+        _ => return Err(Failure::no_such_path()),
+    };
+    server.registry(|registry| {
+        let Some(version) = version else {
+            let groups = groups(registry);
+            let versions = groups.get(&group).ok_or_else(Failure::no_such_path)?;
+            let mut document = json!({ "kind": "APIGroup", "apiVersion": "v1" });
+            for (key, value) in group_json(&group, versions).as_object().into_iter().flatten() {
+                document[key] = value.clone();
+            }
+            return Ok(response::json(StatusCode::OK, &document));
+        };
+        if !registry.serves(&group, &version) {
+            return Err(Failure::no_such_path());
+        }
+        let resources = registry.all().filter(|resource| resource.group == group && resource.version == version);
+        let name = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+        let mut document =
+            json!({ "kind": "APIResourceList", "groupVersion": name, "resources": resources.flat_map(|r| listed(r)).collect::<Vec<_>>() });
+        if !group.is_empty() {
+            document["apiVersion"] = "v1".into();
+        }
+        Ok(response::json(StatusCode::OK, &document))
+    })
+}

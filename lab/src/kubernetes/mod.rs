@@ -1,0 +1,151 @@
+//! The lab's Kubernetes API server.
+//!
+//! One store of JSON objects with one revision counter ([`store`]), resources that say what they are ([`resource`],
+//! [`builtin`], [`definition`]), and a handler per verb. Controllers are no part of it: they are clients.
+
+mod access;
+mod apply;
+mod auth;
+mod builtin;
+mod count;
+mod definition;
+mod delete;
+mod discovery;
+mod managed;
+mod meta;
+mod oauth;
+mod openapi;
+mod operation;
+mod patch;
+mod protobuf;
+mod read;
+mod request;
+mod resource;
+mod response;
+mod route;
+mod rules;
+mod schema;
+mod schemas;
+mod selector;
+mod serve;
+mod status;
+mod store;
+mod strategic;
+mod table;
+mod watch;
+mod write;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::BodyExt as _;
+
+pub use auth::User;
+use auth::Users;
+use count::Counts;
+use resource::Registry;
+use response::Body;
+use store::Store;
+
+/// How the server behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many changes watches can look back to; older ones answer 410.
+    pub history: usize,
+    /// `gitVersion` of `/version`.
+    pub version: String,
+    /// Address under which clients reach the server, such as `https://127.0.0.1:6443`; OAuth documents name it. Without
+    /// it the `Host` header of the request is used.
+    pub address: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // 10 000 changes are more than a run of every scenario makes; an etcd keeps five minutes.
+        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None }
+    }
+}
+
+/// What all requests share.
+struct Inner {
+    store: Store,
+    registry: RwLock<Registry>,
+    users: Users,
+    counts: Counts,
+    options: Options,
+}
+
+impl Inner {
+    /// Looks something up in the registry.
+    fn registry<R>(&self, look: impl FnOnce(&Registry) -> R) -> R {
+        look(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The server. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+impl ApiServer {
+    /// A server with these users and the namespaces that every cluster has.
+    pub fn new(users: Vec<User>, options: Options) -> Self {
+        let inner = Inner {
+            store: Store::new(options.history),
+            registry: RwLock::new(builtin::registry()),
+            users: Users::new(users),
+            counts: Counts::default(),
+            options,
+        };
+        let server = Self { inner: Arc::new(inner) };
+        write::seed(&server.inner);
+        server
+    }
+
+    /// A client that acts as `user`, in this process: no socket, the same code as over HTTP. A name that is none of the
+    /// server's users is anonymous. Upgrades (WebSocket) need a socket.
+    pub fn client(&self, user: &str) -> kube::Client {
+        let inner = self.inner.clone();
+        let token = inner.users.token_of(user).and_then(|token| format!("Bearer {token}").parse().ok());
+        let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
+            let inner = inner.clone();
+            if let Some(token) = token.clone() {
+                request.headers_mut().insert(header::AUTHORIZATION, token);
+            }
+            async move { Ok::<_, std::convert::Infallible>(answer(&inner, request).await) }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Forgets the history of changes, as etcd's compaction does: watches and lists from earlier versions get 410.
+    pub fn compact(&self) {
+        self.inner.store.compact();
+    }
+}
+
+/// Largest body that is read, bytes: what the real server takes.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Answers one request. What goes wrong becomes a `Status`.
+async fn answer<B>(inner: &Arc<Inner>, mut request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: std::fmt::Display,
+{
+    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return response::failure(&status::Failure::bad_request(format!("the body could not be read: {error}"))),
+    };
+    if body.len() > BODY_LIMIT {
+        let message = format!("Request entity too large: limit is {BODY_LIMIT}");
+        return response::failure(&status::Failure::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+    }
+    match route::route(inner, &parts, body, upgrade).await {
+        Ok(response) => response,
+        Err(failure) => response::failure(&failure),
+    }
+}

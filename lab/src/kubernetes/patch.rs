@@ -1,0 +1,94 @@
+//! What a PATCH says, in each of its four languages.
+
+use serde_json::Value;
+
+use super::{
+    operation::{self, Operation},
+    status::{Answer, Cause, Failure},
+    strategic,
+};
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// A patch.
+#[derive(Debug)]
+pub enum Patch {
+    /// RFC 6902.
+    Json(json_patch::Patch),
+    /// RFC 7396.
+    Merge(Value),
+    /// Kubernetes' own, for built-in kinds.
+    Strategic(Value),
+    /// Server-side apply.
+    Apply(Value),
+}
+
+impl Patch {
+    /// Reads the body as its content type says.
+    pub fn parse(op: &Operation) -> Answer<Self> {
+        let custom = op.resource.custom;
+        let refuse = || {
+            let all = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH];
+            let accepted: Vec<&str> = all.into_iter().filter(|media| !custom || *media != STRATEGIC_MERGE_PATCH).collect();
+            Failure::unsupported_media_type(&accepted)
+        };
+        let media = op.media();
+        if custom && media == STRATEGIC_MERGE_PATCH {
+            return Err(refuse());
+        }
+        let object = |yaml: bool| {
+            let value = operation::parse(op.body, yaml).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+            if value.is_object() {
+                Ok(value)
+            } else {
+                let text = String::from_utf8_lossy(op.body).into_owned();
+                Err(Failure::bad_request(format!(
+                    "error decoding patch: json: cannot unmarshal {text} into Go value of type map[string]interface {{}}"
+                )))
+            }
+        };
+        match media {
+            JSON_PATCH => {
+                let patch =
+                    serde_json::from_slice(op.body).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+                Ok(Self::Json(patch))
+            }
+            MERGE_PATCH => object(false).map(Self::Merge),
+            STRATEGIC_MERGE_PATCH => object(false).map(Self::Strategic),
+            APPLY_PATCH => object(true).map(Self::Apply),
+            _ => Err(refuse()),
+        }
+    }
+
+    /// The patched object.
+    pub fn apply(&self, op: &Operation, object: &Value) -> Answer<Value> {
+        let mut patched = object.clone();
+        match self {
+            Self::Json(operations) => {
+                json_patch::patch(&mut patched, operations).map_err(|error| {
+                    let message = format!("the server rejected our request due to an error in our request: {error}");
+                    let mut failure = Failure::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+                    failure.message = "the server rejected our request due to an error in our request".to_owned();
+                    failure.details = Some(serde_json::json!({ "causes": [], "name": op.target.name }));
+                    failure.details = Some(serde_json::json!({}));
+                    failure
+                })?;
+            }
+            Self::Merge(patch) => json_patch::merge(&mut patched, patch),
+            Self::Strategic(patch) => strategic::merge(&mut patched, patch, &op.resource.kind).map_err(|why| {
+                let cause = Cause::invalid("patch", &"".into(), &why);
+                let mut failure = Failure::invalid(&op.resource.group, &op.resource.kind, &op.target.name, &[cause]);
+                failure.message = why;
+                failure
+            })?,
+            Self::Apply(_) => return Err(Failure::internal("an apply patch is no edit")),
+        }
+        if !patched.is_object() {
+            return Err(Failure::bad_request("the patch leaves no object"));
+        }
+        Ok(patched)
+    }
+}

@@ -1,0 +1,204 @@
+//! get and list.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    operation::Operation,
+    request::Shape,
+    response::{self, Body},
+    selector::{Fields, Labels, Selector},
+    status::{Answer, Cause, Failure},
+    store::Key,
+    table,
+};
+
+const EXPIRED_LIST: &str = "The resourceVersion for the provided list is too old.";
+const EXPIRED_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// Reads a resource version of a request; 0 and absent are none.
+pub fn version(text: &str) -> Answer<Option<u64>> {
+    match text {
+        "" | "0" => Ok(None),
+        text => match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Failure::bad_request(format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))),
+        },
+    }
+}
+
+/// Renders one object in the wanted shape.
+pub fn rendered(op: &Operation, object: &Value) -> Value {
+    let object = op.resource.present(object);
+    match op.format.shape {
+        Shape::Whole => object,
+        Shape::Metadata => table::metadata_only(&object),
+        Shape::Table => {
+            let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+            table::table(&op.resource, &[object], &metadata, op.query.get("includeObject"), true)
+        }
+    }
+}
+
+/// An answer with one object.
+pub fn answer(op: &Operation, code: StatusCode, object: &Value, warnings: &[String]) -> Answer<Response<Body>> {
+    response::object(code, &rendered(op, object), op.format, warnings)
+}
+
+/// `GET …/NAME`.
+pub fn get(op: &Operation) -> Answer<Response<Body>> {
+    let name = &op.target.name;
+    let (object, revision) = op.server.store.read(|state| (state.get(&op.key(name)), state.revision()));
+    if let Some(wanted) = version(op.query.get("resourceVersion"))?
+        && wanted > revision
+    {
+        return Err(Failure::too_large_version(wanted, revision));
+    }
+    answer(op, StatusCode::OK, &*object.ok_or_else(|| op.not_found(name))?, &[])
+}
+
+/// The selectors of a list, watch or deletecollection.
+pub fn selector(op: &Operation) -> Answer<Selector> {
+    Ok(Selector {
+        labels: Labels::parse(op.query.get("labelSelector"))?,
+        fields: Fields::parse(op.query.get("fieldSelector"), &op.resource)?,
+    })
+}
+
+/// Where a list goes on.
+struct Continue {
+    /// The revision that all pages show; none: whatever is newest.
+    revision: Option<u64>,
+    /// Path of the last object of the page before.
+    after: String,
+}
+
+impl Continue {
+    fn encode(&self) -> String {
+        // -1 asks for an inconsistent continuation, as the real token does.
+        let revision = self.revision.map_or(json!(-1), Value::from);
+        BASE64_URL_SAFE_NO_PAD.encode(json!({ "v": "meta.k8s.io/v1", "rv": revision, "start": format!("{}\0", self.after) }).to_string())
+    }
+
+    fn decode(token: &str) -> Answer<Self> {
+        let refuse = || Failure::bad_request("continue key is not valid: illegal base64 data or unknown shape");
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| refuse())?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|_| refuse())?;
+        let after = value["start"].as_str().ok_or_else(refuse)?.trim_end_matches('\0').to_owned();
+        Ok(Self { revision: value["rv"].as_u64(), after })
+    }
+}
+
+type Items = Vec<(Key, Arc<Value>)>;
+
+/// Rules for combining the version parameters of a list.
+fn check_parameters(op: &Operation) -> Answer<()> {
+    let (version, matching, token) = (op.query.get("resourceVersion"), op.query.get("resourceVersionMatch"), op.query.get("continue"));
+    let watch_list = op.query.flag("sendInitialEvents");
+    let mut causes = Vec::new();
+    if !matching.is_empty() && !watch_list {
+        if version.is_empty() {
+            causes.push(Cause::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        }
+        if !token.is_empty() {
+            causes.push(Cause::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+        }
+        if !matches!(matching, "Exact" | "NotOlderThan") {
+            let supported = ["Exact", "NotOlderThan", ""].map(str::to_owned);
+            causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &supported));
+        }
+        if matching == "Exact" && version == "0" {
+            causes.push(Cause::forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+        }
+    }
+    if op.query.has("sendInitialEvents") && !op.query.flag("watch") {
+        causes.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
+}
+
+/// The snapshot that a list shows, with its revision.
+fn snapshot(op: &Operation, token: Option<&Continue>) -> Answer<(Items, u64)> {
+    let (resource, namespace) = (&op.resource.storage, &op.target.namespace);
+    let wanted = version(op.query.get("resourceVersion"))?;
+    let exact = op.query.get("resourceVersionMatch") == "Exact"
+        // Without a match rule a limited list from a version is exact, as it was before the rule existed.
+        || (op.query.get("resourceVersionMatch").is_empty() && wanted.is_some() && op.query.number("limit")?.unwrap_or(0) > 0);
+    op.server.store.read(|state| {
+        let newest = state.revision();
+        match token {
+            Some(Continue { revision: Some(revision), after }) => match state.list_at(resource, namespace, *revision) {
+                Ok(items) => Ok((items, *revision)),
+                Err(_) => Err(Failure {
+                    continue_token: Some(Continue { revision: None, after: after.clone() }.encode()),
+                    ..Failure::expired(EXPIRED_TOKEN)
+                }),
+            },
+            Some(_) => Ok((state.list(resource, namespace), newest)),
+            None => match wanted {
+                Some(wanted) if wanted > newest => Err(Failure::too_large_version(wanted, newest)),
+                Some(wanted) if exact => {
+                    state.list_at(resource, namespace, wanted).map(|items| (items, wanted)).map_err(|_| Failure::expired(EXPIRED_LIST))
+                }
+                _ => Ok((state.list(resource, namespace), newest)),
+            },
+        }
+    })
+}
+
+/// `GET` of a collection.
+pub fn list(op: &Operation) -> Answer<Response<Body>> {
+    let selector = selector(op)?;
+    check_parameters(op)?;
+    let token = match op.query.get("continue") {
+        "" => None,
+        token => {
+            if version(op.query.get("resourceVersion"))?.is_some() {
+                return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+            }
+            Some(Continue::decode(token)?)
+        }
+    };
+    let (mut items, revision) = snapshot(op, token.as_ref())?;
+    if let Some(token) = &token {
+        items.retain(|(key, _)| key.path > token.after);
+    }
+    items.retain(|(_, object)| selector.matches(object));
+    let limit = op.query.number("limit")?.unwrap_or(0);
+    let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let mut metadata = json!({ "resourceVersion": revision.to_string() });
+    if items.len() > limit {
+        let remaining = items.len() - limit;
+        items.truncate(limit);
+        let after = items.last().map(|(key, _)| key.path.clone()).unwrap_or_default();
+        metadata["continue"] = Continue { revision: Some(revision), after }.encode().into();
+        // With a selector the server would have to read everything to know.
+        if selector.is_empty() {
+            metadata["remainingItemCount"] = remaining.into();
+        }
+    }
+    let objects: Vec<Value> = items.iter().map(|(_, object)| op.resource.present(object)).collect();
+    let answer = match op.format.shape {
+        Shape::Table => table::table(&op.resource, &objects, &metadata, op.query.get("includeObject"), true),
+        Shape::Metadata => json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "items": objects.iter().map(table::metadata_only).collect::<Vec<_>>() }),
+        Shape::Whole => {
+            json!({ "kind": op.resource.list_kind, "apiVersion": op.resource.api_version(), "metadata": metadata, "items": items_of(op, objects) })
+        }
+    };
+    response::object(StatusCode::OK, &answer, op.format, &[])
+}
+
+/// Items of built-in lists carry no kind and no version of their own.
+fn items_of(op: &Operation, mut objects: Vec<Value>) -> Vec<Value> {
+    if !op.resource.custom {
+        for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+            object.shift_remove("kind");
+            object.shift_remove("apiVersion");
+        }
+    }
+    objects
+}

@@ -1,0 +1,119 @@
+//! From a request to its handler.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use serde_json::json;
+
+use super::{
+    Inner, access,
+    auth::Caller,
+    delete, discovery, oauth, openapi,
+    operation::Operation,
+    read,
+    request::{Format, Query, Target},
+    resource::Resource,
+    response::{self, Body},
+    status::{Answer, Failure},
+    watch, write,
+};
+
+/// Answers a request.
+pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, _upgrade: Option<OnUpgrade>) -> Answer<Response<Body>> {
+    let path = parts.uri.path();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    if let Some(answer) = oauth::route(server, parts, &query, &body) {
+        return answer;
+    }
+    let caller = server.users.authenticate(&parts.headers)?;
+    let Some(target) = Target::parse(path) else { return other(server, parts, &caller) };
+    let verb = target.verb(&parts.method, query.flag("watch"));
+    let counted = if target.subresource.is_empty() {
+        super::status::qualified(&target.group, &target.plural)
+    } else {
+        format!("{}/{}", super::status::qualified(&target.group, &target.plural), target.subresource)
+    };
+    server.counts.add(&caller.name, verb, &counted);
+    access::authorize(&caller, verb, &target)?;
+    let resource = find(server, &target)?;
+    let format = Format::negotiate(&parts.headers)?;
+    let op = Operation { server, resource, target: &target, query: &query, headers: &parts.headers, caller: &caller, body: &body, format };
+    dispatch(&op, &parts.method)
+}
+
+/// The resource that a path names.
+fn find(server: &Arc<Inner>, target: &Target) -> Answer<Arc<Resource>> {
+    let (found, built_in) = server.registry(|registry| {
+        (registry.find(&target.group, &target.version, &target.plural), registry.built_in(&target.group, &target.version))
+    });
+    match found {
+        Some(resource) => Ok(resource),
+        None if built_in => Err(Failure::no_such_resource()),
+        None => Err(Failure::no_such_path()),
+    }
+}
+
+fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
+    let (resource, target) = (&op.resource, op.target);
+    let named = !target.name.is_empty();
+    if resource.verbs == super::resource::CREATE_ONLY {
+        return match (method.as_str(), named) {
+            ("POST", false) => access::review(op),
+            _ => Err(Failure::method_not_allowed()),
+        };
+    }
+    let scoped = resource.namespaced != target.namespace.is_empty();
+    if !scoped && (named || method != Method::GET || !resource.namespaced) {
+        // A namespaced resource without a namespace can only be listed; a cluster-scoped one has no namespace.
+        return Err(if !resource.custom && (method == Method::POST || method == Method::DELETE) && !named {
+            Failure::method_not_allowed()
+        } else if resource.custom {
+            Failure::no_such_path()
+        } else {
+            Failure::no_such_resource()
+        });
+    }
+    match (method.as_str(), named, target.subresource.as_str()) {
+        ("GET" | "HEAD", false, "") if op.query.flag("watch") => watch::watch(op),
+        ("GET" | "HEAD", true, "") if op.query.flag("watch") => watch::watch(op),
+        ("GET" | "HEAD", false, "") => read::list(op),
+        ("POST", false, "") => write::create(op),
+        ("DELETE", false, "") => delete::delete_collection(op),
+        ("GET" | "HEAD", true, "") => read::get(op),
+        ("PUT", true, "") => write::update(op),
+        ("PATCH", true, "") => write::patch(op),
+        ("DELETE", true, "") => delete::delete(op),
+        ("GET" | "HEAD", true, "status") if resource.status => read::get(op),
+        ("PUT", true, "status") if resource.status => write::update(op),
+        ("PATCH", true, "status") if resource.status => write::patch(op),
+        ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
+        ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),
+        (_, true, subresource) if !subresource.is_empty() && !(subresource == "status" && resource.status) => {
+            Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })
+        }
+        (_, _, _) if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),
+        _ => Err(Failure::method_not_allowed()),
+    }
+}
+
+/// Paths that are no resource: health, version, discovery, OpenAPI.
+fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Response<Body>> {
+    let path = parts.uri.path().trim_end_matches('/');
+    let verb = parts.method.as_str().to_lowercase();
+    server.counts.add(&caller.name, &verb, path);
+    match path {
+        "/healthz" | "/livez" | "/readyz" => return Ok(response::with(StatusCode::OK, "text/plain; charset=utf-8", response::full("ok"))),
+        "/version" => return Ok(response::json(StatusCode::OK, &discovery::version(&server.options.version))),
+        _ => {}
+    }
+    access::authorize_path(caller, &verb, path)?;
+    match path {
+        "/debug/mtv-lab/requests" => Ok(response::json(StatusCode::OK, &json!({ "requests": server.counts.report() }))),
+        "" | "/api" | "/apis" => discovery::root(server, parts),
+        _ if path.starts_with("/openapi/") => openapi::route(server, path),
+        _ if path.starts_with("/api/") || path.starts_with("/apis/") => discovery::group(server, path),
+        _ => Err(Failure::no_such_path()),
+    }
+}

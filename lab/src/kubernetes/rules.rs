@@ -1,0 +1,369 @@
+//! What the built-in kinds add of their own: defaults, rules between old and new, and what no client may change.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::{meta, resource::Resource, status::Cause, write::metadata};
+
+/// Reads metadata as its type and writes it again.
+pub fn metadata_round_trip(object: &Value) -> Result<Value, String> {
+    let typed = ObjectMeta::deserialize(&object["metadata"]).map_err(|error| error.to_string())?;
+    serde_json::to_value(typed).map_err(|error| error.to_string())
+}
+
+/// Maps of quantities, whose numbers may be written without quotes.
+const QUANTITIES: &[&str] = &["limits", "requests", "capacity", "allocatable", "allocatedResources", "hard", "used"];
+
+/// Writes quantities as text, as the real types do.
+pub fn normalize(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                if QUANTITIES.contains(&key.as_str())
+                    && let Value::Object(quantities) = value
+                {
+                    for quantity in quantities.values_mut().filter(|quantity| quantity.is_number()) {
+                        *quantity = quantity.to_string().into();
+                    }
+                }
+                normalize(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalize),
+        _ => {}
+    }
+}
+
+/// Removes what is missing in `known`, and nulls; tells the paths of the former.
+pub fn drop_unknown(value: &mut Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (value, known) {
+        (Value::Object(map), Value::Object(known)) => {
+            let keys: Vec<String> = map.keys().cloned().collect();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match (map.get_mut(&key), known.get(&key)) {
+                    (Some(Value::Null), _) => {
+                        map.shift_remove(&key);
+                    }
+                    (Some(value), Some(known)) => drop_unknown(value, known, &path, unknown),
+                    _ => {
+                        map.shift_remove(&key);
+                        unknown.push(path);
+                    }
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(known)) => {
+            for (index, (item, known)) in items.iter_mut().zip(known).enumerate() {
+                drop_unknown(item, known, &format!("{path}[{index}]"), unknown);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sets a default.
+fn default(object: &mut Value, pointer: &str, value: Value) {
+    let Some((parent, field)) = pointer.rsplit_once('/') else { return };
+    if let Some(Value::Object(map)) = object.pointer_mut(parent)
+        && map.get(field).is_none_or(Value::is_null)
+    {
+        map.insert(field.to_owned(), value);
+    }
+}
+
+fn container_defaults(pod: &mut Value) {
+    for list in ["initContainers", "containers"] {
+        for container in pod[list].as_array_mut().into_iter().flatten() {
+            let latest = container["image"]
+                .as_str()
+                .is_some_and(|image| image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']));
+            default(container, "/resources", json!({}));
+            default(container, "/terminationMessagePath", "/dev/termination-log".into());
+            default(container, "/terminationMessagePolicy", "File".into());
+            default(container, "/imagePullPolicy", if latest { "Always" } else { "IfNotPresent" }.into());
+            for port in container["ports"].as_array_mut().into_iter().flatten() {
+                default(port, "/protocol", "TCP".into());
+            }
+        }
+    }
+}
+
+fn pod_defaults(object: &mut Value, restart: &str) {
+    if !object.is_object() {
+        return;
+    }
+    container_defaults(object);
+    for (field, value) in [
+        ("/restartPolicy", Value::from(restart)),
+        ("/terminationGracePeriodSeconds", 30.into()),
+        ("/dnsPolicy", "ClusterFirst".into()),
+        ("/securityContext", json!({})),
+        ("/schedulerName", "default-scheduler".into()),
+    ] {
+        default(object, field, value);
+    }
+}
+
+/// Fills in what the kind fills in.
+pub fn fill(resource: &Resource, object: &mut Value) {
+    if resource.custom {
+        return;
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => {
+            let name = object["metadata"]["name"].clone();
+            default(object, "/spec", json!({}));
+            // Only a new namespace gets the finalizer: an old one loses it through /finalize and must not get it back.
+            if object["metadata"]["uid"].is_null() || object["status"].is_null() {
+                default(object, "/spec/finalizers", json!(["kubernetes"]));
+            }
+            default(object, "/status", json!({}));
+            default(object, "/status/phase", "Active".into());
+            let metadata = metadata(object);
+            if !metadata.get("labels").is_some_and(Value::is_object) {
+                metadata.insert("labels".to_owned(), json!({}));
+            }
+            if let Some(labels) = metadata.get_mut("labels") {
+                labels["kubernetes.io/metadata.name"] = name;
+            }
+        }
+        ("", "Secret") => {
+            default(object, "/type", "Opaque".into());
+            if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|map| map.shift_remove("stringData")) {
+                use base64::Engine as _;
+                default(object, "/data", json!({}));
+                for (key, text) in texts {
+                    let text = text.as_str().unwrap_or_default();
+                    object["data"][key] = base64::prelude::BASE64_STANDARD.encode(text).into();
+                }
+            }
+        }
+        ("", "Pod") => {
+            if let Some(spec) = object.get_mut("spec") {
+                pod_defaults(spec, "Always");
+                default(spec, "/enableServiceLinks", true.into());
+            }
+            default(object, "/status", json!({}));
+            default(object, "/status/phase", "Pending".into());
+            default(object, "/status/qosClass", "BestEffort".into());
+        }
+        ("", "PersistentVolumeClaim") => {
+            default(object, "/spec/volumeMode", "Filesystem".into());
+            default(object, "/status", json!({}));
+            default(object, "/status/phase", "Pending".into());
+        }
+        ("", "PersistentVolume") => {
+            default(object, "/spec/volumeMode", "Filesystem".into());
+            default(object, "/spec/persistentVolumeReclaimPolicy", "Retain".into());
+            default(object, "/status", json!({}));
+            default(object, "/status/phase", "Pending".into());
+        }
+        ("", "Service") => {
+            default(object, "/spec", json!({}));
+            default(object, "/spec/type", "ClusterIP".into());
+            default(object, "/spec/sessionAffinity", "None".into());
+            for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
+                default(port, "/protocol", "TCP".into());
+                let target = port["port"].clone();
+                default(port, "/targetPort", target);
+            }
+            default(object, "/status", json!({ "loadBalancer": {} }));
+        }
+        ("batch", "Job") => {
+            for (field, value) in [
+                ("/spec/parallelism", Value::from(1)),
+                ("/spec/completions", 1.into()),
+                ("/spec/backoffLimit", 6.into()),
+                ("/spec/completionMode", "NonIndexed".into()),
+                ("/spec/suspend", false.into()),
+                ("/spec/manualSelector", false.into()),
+                ("/spec/podReplacementPolicy", "TerminatingOrFailed".into()),
+            ] {
+                default(object, field, value);
+            }
+            if let Some(spec) = object.pointer_mut("/spec/template/spec") {
+                pod_defaults(spec, "Never");
+            }
+            let (uid, name) = (object["metadata"]["uid"].clone(), object["metadata"]["name"].clone());
+            if uid.is_string() {
+                let labels = json!({ "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name });
+                default(object, "/spec/selector", json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": uid } }));
+                default(object, "/spec/template/metadata", json!({}));
+                default(object, "/spec/template/metadata/labels", json!({}));
+                for (key, value) in labels.as_object().into_iter().flatten() {
+                    default(object, &format!("/spec/template/metadata/labels/{}", key.replace('/', "~1")), value.clone());
+                    if let Some(Value::Object(map)) = object.pointer_mut("/spec/template/metadata/labels") {
+                        map.entry(key.clone()).or_insert_with(|| value.clone());
+                    }
+                }
+            }
+            default(object, "/status", json!({}));
+        }
+        ("apps", "Deployment") => {
+            default(object, "/spec/replicas", 1.into());
+            default(
+                object,
+                "/spec/strategy",
+                json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "25%", "maxSurge": "25%" } }),
+            );
+            default(object, "/spec/revisionHistoryLimit", 10.into());
+            default(object, "/spec/progressDeadlineSeconds", 600.into());
+            if let Some(spec) = object.pointer_mut("/spec/template/spec") {
+                pod_defaults(spec, "Always");
+            }
+            default(object, "/status", json!({}));
+        }
+        ("storage.k8s.io", "StorageClass") => {
+            default(object, "/reclaimPolicy", "Delete".into());
+            default(object, "/volumeBindingMode", "Immediate".into());
+        }
+        _ => {}
+    }
+}
+
+/// Puts back what this subresource must not change.
+pub fn keep(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    if resource.is_core("namespaces") && subresource != "finalize" {
+        new["spec"] = old["spec"].clone();
+    }
+}
+
+/// Rules between the old and the new metadata.
+pub fn metadata_update(old: &Value, new: &Value, causes: &mut Vec<Cause>) {
+    let finalizers = |object: &Value| -> Vec<String> {
+        object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if !old["metadata"]["deletionTimestamp"].is_null() {
+        let before = finalizers(old);
+        let fresh: Vec<String> = finalizers(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+        if !fresh.is_empty() {
+            let shown = fresh.iter().map(|finalizer| format!("{finalizer:?}")).collect::<Vec<_>>().join(", ");
+            let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}");
+            causes.push(Cause::forbidden("metadata.finalizers", &detail));
+        }
+    }
+}
+
+fn immutable(field: &str, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
+    if old != new {
+        causes.push(Cause::invalid(field, new, "field is immutable"));
+    }
+}
+
+fn config(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
+    for field in ["data", "binaryData"] {
+        for key in object[field].as_object().into_iter().flatten().map(|(key, _)| key) {
+            causes.extend(
+                meta::config_key(key).iter().map(|problem| Cause::invalid(format!("{field}[{key}]"), &key.as_str().into(), problem)),
+            );
+        }
+    }
+    if let Some(old) = old.filter(|old| old["immutable"] == true) {
+        let detail = "field is immutable when `immutable` is set";
+        if object["immutable"] != true {
+            causes.push(Cause::forbidden("immutable", detail));
+        }
+        for field in ["data", "binaryData"].into_iter().filter(|field| old[*field] != object[*field]) {
+            causes.push(Cause::forbidden(field, detail));
+        }
+    }
+}
+
+fn pod_template(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let containers = spec["containers"].as_array();
+    if containers.is_none_or(Vec::is_empty) {
+        causes.push(Cause::required(format!("{path}.containers"), ""));
+    }
+    for (index, container) in containers.into_iter().flatten().enumerate() {
+        let at = format!("{path}.containers[{index}]");
+        match container["name"].as_str().unwrap_or_default() {
+            "" => causes.push(Cause::required(format!("{at}.name"), "")),
+            name => {
+                causes.extend(meta::NameRule::Label.problems(name).iter().map(|p| Cause::invalid(format!("{at}.name"), &name.into(), p)))
+            }
+        }
+        if container["image"].as_str().is_none_or(str::is_empty) {
+            causes.push(Cause::required(format!("{at}.image"), ""));
+        }
+    }
+}
+
+/// What is wrong with an object of a built-in kind.
+pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
+    if resource.custom {
+        return;
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "ConfigMap") => config(old, object, causes),
+        ("", "Secret") => {
+            config(old, object, causes);
+            if let Some(old) = old {
+                immutable("type", &old["type"], &object["type"], causes);
+            }
+        }
+        ("", "Pod") => {
+            if old.is_none() {
+                pod_template(&object["spec"], "spec", causes);
+            }
+        }
+        ("", "PersistentVolumeClaim") => claim(old, object, causes),
+        ("batch", "Job") => {
+            if let Some(old) = old {
+                immutable("spec.template", &old["spec"]["template"], &object["spec"]["template"], causes);
+                immutable("spec.selector", &old["spec"]["selector"], &object["spec"]["selector"], causes);
+            } else {
+                pod_template(&object["spec"]["template"]["spec"], "spec.template.spec", causes);
+            }
+        }
+        ("storage.k8s.io", "StorageClass") => match old {
+            None if object["provisioner"].as_str().is_none_or(str::is_empty) => causes.push(Cause::required("provisioner", "")),
+            None => {}
+            Some(old) => {
+                if old["parameters"] != object["parameters"] {
+                    causes.push(Cause::forbidden("parameters", "updates to parameters are forbidden."));
+                }
+                if old["provisioner"] != object["provisioner"] {
+                    causes.push(Cause::forbidden("provisioner", "updates to provisioner are forbidden."));
+                }
+                if old["reclaimPolicy"] != object["reclaimPolicy"] {
+                    causes.push(Cause::forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."));
+                }
+                immutable("volumeBindingMode", &old["volumeBindingMode"], &object["volumeBindingMode"], causes);
+            }
+        },
+        _ => {}
+    }
+}
+
+fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
+    let Some(old) = old else {
+        let modes = object["spec"]["accessModes"].as_array();
+        if modes.is_none_or(Vec::is_empty) {
+            causes.push(Cause::required("spec.accessModes", "at least 1 access mode is required"));
+        }
+        let supported = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"].map(str::to_owned);
+        for mode in modes.into_iter().flatten().filter(|mode| !supported.iter().any(|known| mode == &known)) {
+            causes.push(Cause::not_supported("spec.accessModes", mode, &supported));
+        }
+        if object["spec"]["resources"]["requests"]["storage"].as_str().is_none_or(str::is_empty) {
+            causes.push(Cause::required("spec.resources[storage]", ""));
+        }
+        return;
+    };
+    let rest = |claim: &Value| {
+        let mut spec = claim["spec"].as_object().cloned().unwrap_or_default();
+        spec.shift_remove("resources");
+        spec.shift_remove("volumeAttributesClassName");
+        // The binder may set the volume of a claim that has none yet.
+        if old["spec"]["volumeName"].as_str().is_none_or(str::is_empty) {
+            spec.shift_remove("volumeName");
+        }
+        spec
+    };
+    if rest(old) != rest(object) {
+        let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        causes.push(Cause::forbidden("spec", detail));
+    }
+}

@@ -1,0 +1,267 @@
+//! All objects, their history and the one revision counter.
+//!
+//! A revision is given, the object written and the event published in one critical section: a watcher can never see
+//! revision 8 before 7, and a list with revision N holds exactly what the events up to N made.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// Where an object stands. Sorted as etcd sorts: by resource, then by the bytes of `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// `group/plural`; all versions of a resource share it.
+    pub resource: Arc<str>,
+    /// `namespace/name`, or the name alone for cluster-scoped resources.
+    pub path: String,
+}
+
+impl Key {
+    /// The key of an object; `namespace` is empty for cluster-scoped resources.
+    pub fn new(resource: &Arc<str>, namespace: &str, name: &str) -> Self {
+        let path = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        Self { resource: resource.clone(), path }
+    }
+
+    /// Whether the object lies in `namespace`; the empty one holds everything.
+    pub fn within(&self, namespace: &str) -> bool {
+        namespace.is_empty() || self.path.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It came.
+    Added,
+    /// It was written again.
+    Modified,
+    /// It went.
+    Deleted,
+}
+
+/// One entry of the history.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The revision that this change made.
+    pub revision: u64,
+    /// Which object.
+    pub key: Key,
+    /// What happened.
+    pub change: Change,
+    /// The object after the change; for a deletion its last state with the revision of the deletion.
+    pub object: Arc<Value>,
+    /// The object before the change.
+    pub previous: Option<Arc<Value>>,
+}
+
+/// The history does not reach back to the wanted revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// The oldest revision that a watch could still start from.
+    pub oldest: u64,
+}
+
+/// Objects and history behind one lock.
+pub struct State {
+    objects: BTreeMap<Key, Arc<Value>>,
+    revision: u64,
+    events: VecDeque<Event>,
+    capacity: usize,
+    /// Watches can start from this revision or a later one.
+    oldest: u64,
+}
+
+impl State {
+    /// The newest revision.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// An object.
+    pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        self.objects.get(key).cloned()
+    }
+
+    /// The objects of a resource in a namespace (empty: all), in the order of their keys.
+    pub fn list(&self, resource: &Arc<str>, namespace: &str) -> Vec<(Key, Arc<Value>)> {
+        let start = Key { resource: resource.clone(), path: if namespace.is_empty() { String::new() } else { format!("{namespace}/") } };
+        let of_resource = self.objects.range(start..).take_while(|(key, _)| key.resource == *resource && key.within(namespace));
+        of_resource.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// The same as it was at an earlier revision, by undoing what came later.
+    ///
+    /// # Errors
+    /// The history does not reach back that far.
+    pub fn list_at(&self, resource: &Arc<str>, namespace: &str, revision: u64) -> Result<Vec<(Key, Arc<Value>)>, Compacted> {
+        if revision < self.oldest {
+            return Err(Compacted { oldest: self.oldest });
+        }
+        let mut then: BTreeMap<Key, Arc<Value>> = self.list(resource, namespace).into_iter().collect();
+        let later = self.events.iter().rev().take_while(|event| event.revision > revision);
+        for event in later.filter(|event| event.key.resource == *resource && event.key.within(namespace)) {
+            match &event.previous {
+                Some(before) => then.insert(event.key.clone(), before.clone()),
+                None => then.remove(&event.key),
+            };
+        }
+        Ok(then.into_iter().collect())
+    }
+
+    /// The changes after `revision`.
+    ///
+    /// # Errors
+    /// The history does not reach back that far.
+    pub fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Event>, Compacted> {
+        if revision < self.oldest {
+            return Err(Compacted { oldest: self.oldest });
+        }
+        let first = self.events.partition_point(|event| event.revision <= revision);
+        Ok(self.events.range(first..))
+    }
+
+    /// Writes an object and gives it its resource version.
+    pub fn put(&mut self, key: Key, mut object: Value) -> Arc<Value> {
+        self.revision += 1;
+        object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let object = Arc::new(object);
+        let previous = self.objects.insert(key.clone(), object.clone());
+        let change = if previous.is_some() { Change::Modified } else { Change::Added };
+        self.publish(Event { revision: self.revision, key, change, object: object.clone(), previous });
+        object
+    }
+
+    /// Removes an object; gives back its last state with the revision of the deletion. `last` replaces the stored
+    /// state, for a write that lets go of the last finalizer.
+    pub fn remove(&mut self, key: &Key, last: Option<Value>) -> Option<Arc<Value>> {
+        let previous = self.objects.remove(key)?;
+        self.revision += 1;
+        let mut object = last.unwrap_or_else(|| Value::clone(&previous));
+        object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let object = Arc::new(object);
+        let change = Change::Deleted;
+        self.publish(Event { revision: self.revision, key: key.clone(), change, object: object.clone(), previous: Some(previous) });
+        Some(object)
+    }
+
+    fn publish(&mut self, event: Event) {
+        self.events.push_back(event);
+        while self.events.len() > self.capacity {
+            if let Some(dropped) = self.events.pop_front() {
+                self.oldest = dropped.revision;
+            }
+        }
+    }
+}
+
+/// The store.
+pub struct Store {
+    state: Mutex<State>,
+    newest: watch::Sender<u64>,
+}
+
+impl Store {
+    /// An empty store that remembers this many changes.
+    pub fn new(capacity: usize) -> Self {
+        // Revision 0 means "any" in requests, so the first state of an empty store is 1, as etcd's.
+        let state = State { objects: BTreeMap::new(), revision: 1, events: VecDeque::new(), capacity, oldest: 1 };
+        Self { state: Mutex::new(state), newest: watch::Sender::new(1) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads under the lock.
+    pub fn read<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        read(&self.lock())
+    }
+
+    /// Reads and writes under the lock; watchers wake afterwards. `write` changes nothing if it refuses.
+    pub fn write<R>(&self, write: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = write(&mut state);
+        let revision = state.revision;
+        drop(state);
+        self.newest.send_if_modified(|newest| {
+            let grown = revision > *newest;
+            *newest = revision.max(*newest);
+            grown
+        });
+        result
+    }
+
+    /// Wakes whenever a revision was given.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// Forgets the history, as etcd's compaction does: watches from earlier revisions end with 410.
+    pub fn compact(&self) {
+        let mut state = self.lock();
+        state.events.clear();
+        state.oldest = state.revision;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource() -> Arc<str> {
+        Arc::from("/configmaps")
+    }
+
+    #[test]
+    fn keys_sort_by_the_bytes_of_the_path() {
+        let store = Store::new(10);
+        store.write(|state| {
+            for namespace in ["a", "a-b"] {
+                state.put(Key::new(&resource(), namespace, "x"), json!({ "metadata": {} }));
+            }
+        });
+        let keys: Vec<String> = store.read(|state| state.list(&resource(), "").into_iter().map(|(key, _)| key.path).collect());
+        assert_eq!(keys, ["a-b/x", "a/x"]);
+        assert_eq!(store.read(|state| state.list(&resource(), "a").len()), 1);
+    }
+
+    #[test]
+    fn what_fell_out_of_the_history_is_told() {
+        let store = Store::new(2);
+        for _ in 0..4 {
+            store.write(|state| state.put(Key::new(&resource(), "n", "x"), json!({ "metadata": {} })));
+        }
+        store.read(|state| {
+            assert_eq!(state.revision(), 5);
+            assert_eq!(state.since(2).err(), Some(Compacted { oldest: 3 }));
+            assert_eq!(state.since(3).unwrap().count(), 2);
+        });
+    }
+
+    proptest! {
+        /// What a list at a revision says is what a list said when that revision was the newest.
+        #[test]
+        fn a_list_of_the_past_is_what_a_list_said_then(steps in proptest::collection::vec((0u8..4, any::<bool>()), 1..30)) {
+            let store = Store::new(100);
+            let mut seen = Vec::new();
+            for (name, keep) in steps {
+                store.write(|state| {
+                    let key = Key::new(&resource(), "n", &name.to_string());
+                    if keep { state.put(key, json!({ "metadata": {} })); } else { state.remove(&key, None); }
+                });
+                seen.push(store.read(|state| (state.revision(), state.list(&resource(), "n"))));
+            }
+            for (revision, then) in seen {
+                prop_assert_eq!(store.read(|state| state.list_at(&resource(), "n", revision)), Ok(then));
+            }
+        }
+    }
+}

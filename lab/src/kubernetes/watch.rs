@@ -1,0 +1,253 @@
+//! watch.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::{sync::watch::Receiver, time::Instant};
+
+use super::{
+    Inner,
+    operation::Operation,
+    read,
+    request::Shape,
+    resource::Resource,
+    response::{self, Body},
+    selector::Selector,
+    status::{Answer, Cause, Failure},
+    store::{Change, Event},
+    table,
+};
+
+/// How long a watch lasts if the client does not say: the real server chooses between 30 and 60 minutes.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How often a watch that asked for bookmarks gets one: about once a minute, as the real server does.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// One open watch.
+struct Watcher {
+    server: Arc<Inner>,
+    resource: Arc<Resource>,
+    namespace: String,
+    selector: Selector,
+    shape: Shape,
+    include: String,
+    /// Everything up to here was sent.
+    cursor: u64,
+    newest: Receiver<u64>,
+    pending: VecDeque<Bytes>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    /// The first table of a watch carries the column definitions.
+    headed: bool,
+    done: bool,
+}
+
+impl Watcher {
+    fn push(&mut self, kind: &str, object: &Value) {
+        let mut line = json!({ "type": kind, "object": object }).to_string();
+        line.push('\n');
+        self.pending.push_back(line.into());
+    }
+
+    fn push_object(&mut self, kind: &str, object: &Value) {
+        let object = self.resource.present(object);
+        let shown = match self.shape {
+            Shape::Whole => object,
+            Shape::Metadata => table::metadata_only(&object),
+            Shape::Table => {
+                let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+                let shown = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
+                self.headed = true;
+                shown
+            }
+        };
+        self.push(kind, &shown);
+    }
+
+    fn push_bookmark(&mut self, initial_end: bool) {
+        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
+        if initial_end {
+            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        let object = json!({ "kind": self.resource.kind, "apiVersion": self.resource.api_version(), "metadata": metadata });
+        match self.shape {
+            Shape::Whole => self.push("BOOKMARK", &object),
+            Shape::Metadata => self.push("BOOKMARK", &table::metadata_only(&object)),
+            Shape::Table => {
+                let metadata = json!({ "resourceVersion": self.cursor.to_string() });
+                let table = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
+                self.headed = true;
+                self.push("BOOKMARK", &table);
+            }
+        }
+        self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+    }
+
+    /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
+    fn translate(&self, event: &Event) -> Option<(&'static str, Value)> {
+        if event.key.resource != self.resource.storage || !event.key.within(&self.namespace) {
+            return None;
+        }
+        let before = event.previous.as_ref().is_some_and(|previous| self.selector.matches(previous));
+        let after = event.change != Change::Deleted && self.selector.matches(&event.object);
+        match (before, after) {
+            (false, true) => Some(("ADDED", Value::clone(&event.object))),
+            (true, true) => Some(("MODIFIED", Value::clone(&event.object))),
+            (true, false) if event.change == Change::Deleted => Some(("DELETED", Value::clone(&event.object))),
+            (true, false) => {
+                let mut last = event.previous.as_deref().cloned().unwrap_or_default();
+                last["metadata"]["resourceVersion"] = event.revision.to_string().into();
+                Some(("DELETED", last))
+            }
+            (false, false) => None,
+        }
+    }
+
+    /// Takes what happened since the cursor.
+    fn advance(&mut self) {
+        self.newest.mark_unchanged();
+        let server = self.server.clone();
+        let taken = server.store.read(|state| {
+            let events: Vec<_> = state.since(self.cursor)?.filter_map(|event| self.translate(event)).collect();
+            Ok::<_, super::store::Compacted>((events, state.revision()))
+        });
+        match taken {
+            Ok((events, revision)) => {
+                self.cursor = revision;
+                for (kind, object) in events {
+                    self.push_object(kind, &object);
+                }
+            }
+            Err(compacted) => {
+                let failure = too_old(self.cursor, compacted.oldest);
+                self.push("ERROR", &failure.status());
+                self.done = true;
+            }
+        }
+    }
+
+    /// The next piece of the answer; none ends it.
+    async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
+        loop {
+            if let Some(line) = self.pending.pop_front() {
+                return Some((Ok(line), self));
+            }
+            if self.done {
+                return None;
+            }
+            let bookmark = if self.bookmarks { self.next_bookmark } else { self.deadline };
+            tokio::select! {
+                changed = self.newest.changed() => match changed {
+                    Ok(()) => self.advance(),
+                    Err(_) => return None,
+                },
+                () = tokio::time::sleep_until(self.deadline) => {
+                    // A last bookmark lets the client go on from here instead of listing again.
+                    if self.bookmarks {
+                        self.push_bookmark(false);
+                    }
+                    self.done = true;
+                }
+                () = tokio::time::sleep_until(bookmark), if self.bookmarks => self.push_bookmark(false),
+            }
+        }
+    }
+}
+
+fn too_old(wanted: u64, oldest: u64) -> Failure {
+    Failure::expired(format!("too old resource version: {wanted} ({oldest})"))
+}
+
+fn check(op: &Operation) -> Answer<()> {
+    let matching = op.query.get("resourceVersionMatch");
+    let mut causes = Vec::new();
+    if op.query.has("sendInitialEvents") {
+        if matching.is_empty() {
+            causes
+                .push(Cause::forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        } else if matching != "NotOlderThan" {
+            causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
+        }
+        if op.query.flag("sendInitialEvents") && !op.query.flag("allowWatchBookmarks") {
+            causes.push(Cause::forbidden("allowWatchBookmarks", "sendInitialEvents requires setting allowWatchBookmarks to true"));
+        }
+    } else if !matching.is_empty() {
+        causes.push(Cause::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
+}
+
+/// `GET …?watch=1`.
+pub fn watch(op: &Operation) -> Answer<Response<Body>> {
+    let mut selector = read::selector(op)?;
+    check(op)?;
+    if !op.target.name.is_empty() {
+        // The old way to watch one object.
+        let field = format!("metadata.name={}", op.target.name);
+        selector.fields = super::selector::Fields::parse(&field, &op.resource)?;
+    }
+    let asked = op.query.get("resourceVersion");
+    let from = read::version(asked)?;
+    let initial_list = op.query.flag("sendInitialEvents");
+    let timeout = op.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let server = op.server;
+    // Subscribed before the first look, so that nothing falls between.
+    let newest = server.store.subscribe();
+    // Without a version, and from 0, the watch begins with what is there, unless the client refuses that explicitly.
+    let initial = initial_list || (from.is_none() && !op.query.has("sendInitialEvents"));
+    let (objects, cursor, oldest) = server.store.read(|state| {
+        let objects = if initial { state.list(&op.resource.storage, &op.target.namespace) } else { Vec::new() };
+        let oldest = from.and_then(|from| state.since(from).err());
+        (objects, state.revision(), oldest)
+    });
+    if let Some(from) = from
+        && from > cursor
+    {
+        // The real server waits three seconds for the version to come and then says so.
+        return Err(Failure::too_large_version(from, cursor));
+    }
+    let start = Instant::now();
+    let mut watcher = Watcher {
+        server: server.clone(),
+        resource: op.resource.clone(),
+        namespace: op.target.namespace.clone(),
+        selector,
+        shape: op.format.shape,
+        include: op.query.get("includeObject").to_owned(),
+        cursor: if initial { cursor } else { from.unwrap_or(cursor) },
+        newest,
+        pending: VecDeque::new(),
+        bookmarks: op.query.flag("allowWatchBookmarks"),
+        next_bookmark: start + BOOKMARK_INTERVAL,
+        deadline: start + timeout,
+        headed: false,
+        done: false,
+    };
+    for (_, object) in objects {
+        if watcher.selector.matches(&object) {
+            watcher.push_object("ADDED", &object);
+        }
+    }
+    match oldest {
+        Some(compacted) if !initial => {
+            let failure = too_old(watcher.cursor, compacted.oldest);
+            watcher.push("ERROR", &failure.status());
+            watcher.done = true;
+        }
+        _ => {
+            if initial_list {
+                watcher.push_bookmark(true);
+            }
+            watcher.advance();
+        }
+    }
+    let body = response::stream(stream::unfold(watcher, Watcher::next));
+    Ok(response::with(StatusCode::OK, "application/json", body))
+}

@@ -1,0 +1,449 @@
+//! create, update and patch: one way of settling what is stored, whoever asks.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Inner, definition, meta,
+    operation::{Operation, Validation},
+    patch, read,
+    resource::Resource,
+    response::Body,
+    rules,
+    status::{Answer, Cause, Failure},
+    store::{Key, State},
+};
+
+/// Letters and digits of generated names: no vowels, so that no words come out, as in the real server.
+const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Length of a generated suffix.
+const SUFFIX_LENGTH: usize = 5;
+/// Longest base of a generated name.
+const GENERATED_BASE: usize = 253 - SUFFIX_LENGTH;
+
+/// Random bytes. A machine without a random source cannot run the lab's TLS either.
+pub fn random<const N: usize>() -> Answer<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::internal(format!("no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// A random UID.
+pub fn uid() -> Answer<String> {
+    let mut bytes = random::<16>()?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+fn generated(prefix: &str) -> Answer<String> {
+    let suffix: String =
+        random::<SUFFIX_LENGTH>()?.iter().map(|byte| char::from(NAME_ALPHABET[usize::from(*byte) % NAME_ALPHABET.len()])).collect();
+    let base: String = prefix.chars().take(GENERATED_BASE).collect();
+    Ok(base + &suffix)
+}
+
+/// Now, as metadata shows it.
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The object's metadata, made if absent.
+pub fn metadata(object: &mut Value) -> &mut Map<String, Value> {
+    if !object["metadata"].is_object() {
+        object["metadata"] = json!({});
+    }
+    match &mut object["metadata"] {
+        Value::Object(metadata) => metadata,
+        // Set just above.
+        _ => unreachable!("metadata is an object"),
+    }
+}
+
+/// Sets a field of metadata to what it was before, or removes it.
+fn keep(object: &mut Value, old: &Value, field: &str) {
+    let metadata = metadata(object);
+    match old["metadata"].get(field) {
+        Some(value) => {
+            metadata.insert(field.to_owned(), value.clone());
+        }
+        None => {
+            metadata.shift_remove(field);
+        }
+    }
+}
+
+/// Checks that the object is what the path says, and fills in what it leaves to the path.
+fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
+    let (kind, api_version) = (&op.resource.kind, op.resource.api_version());
+    let given_kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let given_version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
+    if !given_kind.is_empty() && given_kind != *kind {
+        let version = if given_version.is_empty() { &api_version } else { &given_version };
+        let short = version.rsplit('/').next().unwrap_or_default();
+        return Err(Failure::bad_request(format!(
+            "{given_kind} in version {short:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version {version:?} in this path"
+        )));
+    }
+    if !given_version.is_empty() && given_version != api_version {
+        return Err(Failure::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    object["kind"] = kind.as_str().into();
+    object["apiVersion"] = api_version.into();
+    let namespace = &op.target.namespace;
+    let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    if op.resource.namespaced {
+        if !given.is_empty() && given != namespace {
+            return Err(Failure::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        }
+        metadata(object).insert("namespace".to_owned(), namespace.as_str().into());
+    } else {
+        metadata(object).shift_remove("namespace");
+    }
+    let (given, name) = (object["metadata"]["name"].as_str().unwrap_or_default(), &op.target.name);
+    if !name.is_empty() && op.target.subresource != "eviction" {
+        if !given.is_empty() && given != name {
+            return Err(Failure::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({name})")));
+        }
+        metadata(object).insert("name".to_owned(), name.as_str().into());
+    }
+    Ok(())
+}
+
+/// Drops what the kind does not know. Strict requests are refused, others warned.
+fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
+    let mut unknown = Vec::new();
+    if let Some(schema) = &op.resource.schema {
+        schema.prune(object, "", true, &mut unknown);
+    }
+    let typed = op.resource.typed.or(op.resource.custom.then_some(rules::metadata_round_trip as _));
+    if let Some(round_trip) = typed {
+        rules::normalize(object);
+        let known = round_trip(object).map_err(|error| {
+            let Resource { kind, version, .. } = &*op.resource;
+            Failure::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+        })?;
+        if op.resource.custom {
+            rules::drop_unknown(&mut object["metadata"], &known, "metadata", &mut unknown);
+        } else {
+            rules::drop_unknown(object, &known, "", &mut unknown);
+        }
+    }
+    let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    match op.validation()? {
+        Validation::Strict if !unknown.is_empty() => {
+            let Resource { kind, version, .. } = &*op.resource;
+            let unknown = unknown.join(", ");
+            Err(Failure::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {unknown}"
+            )))
+        }
+        Validation::Warn => {
+            warnings.extend(unknown);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    if !resource.custom {
+        return old["spec"] != new["spec"];
+    }
+    let rest = |object: &Value| {
+        let mut rest = object.as_object().cloned().unwrap_or_default();
+        for field in ["metadata", "apiVersion", "kind"] {
+            rest.shift_remove(field);
+        }
+        if resource.status {
+            rest.shift_remove("status");
+        }
+        rest
+    };
+    rest(old) != rest(new)
+}
+
+fn validated(op: &Operation, old: Option<&Value>, object: &Value) -> Answer<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let mut causes = meta::validate(object, op.resource.name_rule);
+    if let Some(old) = old {
+        rules::metadata_update(old, object, &mut causes);
+    }
+    if let Some(schema) = &op.resource.schema {
+        let mut body = object.clone();
+        if let Some(body) = body.as_object_mut() {
+            for field in ["apiVersion", "kind", "metadata"] {
+                body.shift_remove(field);
+            }
+        }
+        schema.validate(&body, "", &mut causes);
+    }
+    rules::validate(&op.resource, old, object, &mut causes);
+    op.check(name, &causes)
+}
+
+/// Makes of what was sent what is stored; `old` is what stands there now.
+fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut Vec<String>) -> Answer<Value> {
+    pruned(op, &mut new, warnings)?;
+    if let Some(schema) = &op.resource.schema {
+        schema.fill(&mut new);
+    }
+    let resource = &op.resource;
+    match old {
+        None => {
+            if resource.status
+                && let Some(map) = new.as_object_mut()
+            {
+                map.shift_remove("status");
+            }
+            rules::fill(resource, &mut new);
+            let (uid, now) = (uid()?, now());
+            let metadata = metadata(&mut new);
+            for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation", "resourceVersion"] {
+                metadata.shift_remove(field);
+            }
+            metadata.insert("uid".to_owned(), uid.into());
+            metadata.insert("creationTimestamp".to_owned(), now.into());
+            if resource.generation {
+                metadata.insert("generation".to_owned(), 1.into());
+            }
+        }
+        Some(old) => {
+            let subresource = op.target.subresource.as_str();
+            new = match subresource {
+                "status" => status_only(resource, old, &new),
+                "finalize" => {
+                    let mut kept = old.clone();
+                    kept["spec"] = new["spec"].clone();
+                    kept
+                }
+                _ => {
+                    if resource.status {
+                        match (old.get("status"), new.as_object_mut()) {
+                            (Some(status), _) => new["status"] = status.clone(),
+                            (None, Some(map)) => {
+                                map.shift_remove("status");
+                            }
+                            (None, None) => {}
+                        }
+                    }
+                    rules::fill(resource, &mut new);
+                    new
+                }
+            };
+            for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+                keep(&mut new, old, field);
+            }
+            keep(&mut new, old, "resourceVersion");
+            rules::keep(resource, subresource, old, &mut new);
+            if resource.generation && spec_differs(resource, old, &new) {
+                let generation = old["metadata"]["generation"].as_i64().unwrap_or(1) + 1;
+                metadata(&mut new).insert("generation".to_owned(), generation.into());
+            }
+        }
+    }
+    validated(op, old, &new)?;
+    Ok(tidy(new))
+}
+
+/// A write to `status` changes the status, and for built-in kinds metadata as well.
+fn status_only(resource: &Resource, old: &Value, new: &Value) -> Value {
+    let mut kept = old.clone();
+    match new.get("status") {
+        Some(status) => kept["status"] = status.clone(),
+        None => {
+            if let Some(map) = kept.as_object_mut() {
+                map.shift_remove("status");
+            }
+        }
+    }
+    if resource.custom {
+        // Managed fields follow later; all other metadata stays.
+        return kept;
+    }
+    kept["metadata"] = new["metadata"].clone();
+    kept
+}
+
+/// Removes empty metadata maps, as the typed metadata of the real server does.
+fn tidy(mut object: Value) -> Value {
+    let metadata = metadata(&mut object);
+    for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName"] {
+        let empty = match metadata.get(field) {
+            Some(Value::Null) => true,
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(Value::String(text)) => text.is_empty(),
+            _ => false,
+        };
+        if empty {
+            metadata.shift_remove(field);
+        }
+    }
+    object
+}
+
+/// Whether the namespace takes new objects.
+fn namespace_open(op: &Operation, state: &State, name: &str) -> Answer<()> {
+    if !op.resource.namespaced {
+        return Ok(());
+    }
+    let namespace = &op.target.namespace;
+    let key = Key::new(&Arc::from("/namespaces"), "", namespace);
+    let found = state.get(&key).ok_or_else(|| Failure::not_found("", "namespaces", namespace))?;
+    if found["metadata"]["deletionTimestamp"].is_null() {
+        Ok(())
+    } else {
+        Err(Failure::namespace_terminating(&op.resource.group, &op.resource.plural, name, namespace))
+    }
+}
+
+/// `POST` to a collection.
+pub fn create(op: &Operation) -> Answer<Response<Body>> {
+    let mut object = op.object()?;
+    addressed(op, &mut object)?;
+    let mut warnings = Vec::new();
+    let stored = create_object(op, object, &mut warnings)?;
+    read::answer(op, StatusCode::CREATED, &stored, &warnings)
+}
+
+/// Creates an object whose kind and namespace are settled.
+pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<String>) -> Answer<Arc<Value>> {
+    let dry = op.dry_run()?;
+    if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !matches!(version, "" | "0")) {
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
+    }
+    let prefix = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
+    let generate = object["metadata"]["name"].as_str().is_none_or(str::is_empty) && !prefix.is_empty();
+    if generate {
+        metadata(&mut object).insert("name".to_owned(), generated(&prefix)?.into());
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let key = op.key(&name);
+    // The namespace is looked at first: its answer is the same whatever the object holds.
+    op.server.store.read(|state| namespace_open(op, state, &name))?;
+    let mut object = settled(op, None, object, warnings)?;
+    super::managed::created(op, &mut object);
+    definition::prepare(op, None, &mut object)?;
+    let stored = op.server.store.write(|state| {
+        namespace_open(op, state, &name)?;
+        if state.get(&key).is_some() {
+            return Err(Failure::already_exists(&op.resource.group, &op.resource.plural, &name));
+        }
+        if dry { Ok(Arc::new(object)) } else { Ok(state.put(key, object)) }
+    })?;
+    if !dry {
+        definition::changed(op, Some(&stored));
+    }
+    Ok(stored)
+}
+
+/// Whether an update must name the version it was made from.
+fn needs_version(resource: &Resource) -> bool {
+    resource.custom || matches!(resource.kind.as_str(), "Lease" | "CustomResourceDefinition" | "APIService")
+}
+
+/// `PUT` of an object or of a subresource.
+pub fn update(op: &Operation) -> Answer<Response<Body>> {
+    let mut object = op.object()?;
+    addressed(op, &mut object)?;
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    if version.is_empty() && needs_version(&op.resource) {
+        let Resource { group, plural, .. } = &*op.resource;
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            message: "Invalid value: 0x0: must be specified for an update".into(),
+            field: "metadata.resourceVersion".into(),
+        };
+        // The object must be there first: the real server reads it before it looks at the version.
+        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
+            return Err(op.not_found(&op.target.name));
+        }
+        return Err(Failure::invalid(group, plural, &op.target.name, &[cause]));
+    }
+    change(op, super::managed::Writer::Update, |_| Ok(object.clone()))
+}
+
+/// `PATCH`.
+pub fn patch(op: &Operation) -> Answer<Response<Body>> {
+    let patch = patch::Patch::parse(op)?;
+    if let patch::Patch::Apply(applied) = &patch {
+        return super::apply::apply(op, applied);
+    }
+    change(op, super::managed::Writer::Update, |old| {
+        let mut patched = patch.apply(op, &op.resource.present(old))?;
+        addressed(op, &mut patched)?;
+        Ok(patched)
+    })
+}
+
+/// Changes the object of this request; `next` makes the wanted object from the stored one.
+pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
+    let dry = op.dry_run()?;
+    let Resource { group, plural, .. } = &*op.resource;
+    let name = &op.target.name;
+    let key = op.key(name);
+    let mut warnings = Vec::new();
+    let (stored, gone) = op.server.store.write(|state| {
+        let old = state.get(&key).ok_or_else(|| op.not_found(name))?;
+        let wanted = next(&old)?;
+        let (given, version) = (wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default(), &old["metadata"]["resourceVersion"]);
+        let given_uid = wanted["metadata"]["uid"].as_str().unwrap_or_default();
+        if !given_uid.is_empty() && old["metadata"]["uid"] != given_uid {
+            let uid = old["metadata"]["uid"].as_str().unwrap_or_default();
+            let why = format!("Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}");
+            return Err(Failure::conflict(group, plural, name, &why));
+        }
+        if !matches!(given, "" | "0") && version != given {
+            return Err(Failure::modified(group, plural, name));
+        }
+        let sent = wanted["metadata"].get("managedFields").cloned();
+        let mut new = settled(op, Some(&old), wanted, &mut warnings)?;
+        super::managed::updated(op, &old, &mut new, &writer, sent.as_ref());
+        definition::prepare(op, Some(&old), &mut new)?;
+        if super::managed::same(&old, &new) {
+            return Ok((old, false));
+        }
+        if dry {
+            return Ok((Arc::new(new), false));
+        }
+        if released(&op.resource, &new) {
+            let last = state.remove(&key, Some(new)).ok_or_else(|| op.not_found(name))?;
+            return Ok((last, true));
+        }
+        Ok((state.put(key.clone(), new), false))
+    })?;
+    if !dry {
+        definition::changed(op, if gone { None } else { Some(&stored) });
+    }
+    read::answer(op, StatusCode::OK, &stored, &warnings)
+}
+
+/// Whether nothing holds an object that is being deleted any longer.
+pub fn released(resource: &Resource, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let holds = |value: &Value| value.as_array().is_some_and(|items| !items.is_empty());
+    !metadata["deletionTimestamp"].is_null()
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && !holds(&metadata["finalizers"])
+        && !(resource.is_core("namespaces") && holds(&object["spec"]["finalizers"]))
+}
+
+/// The namespaces that every cluster has from its first second.
+pub fn seed(server: &Arc<Inner>) {
+    let Some(resource) = server.registry(|registry| registry.find("", "v1", "namespaces")) else { return };
+    server.store.write(|state| {
+        for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+            let mut object = json!({ "kind": "Namespace", "apiVersion": "v1",
+                "metadata": { "name": name, "uid": uid().unwrap_or_default(), "creationTimestamp": now() } });
+            rules::fill(&resource, &mut object);
+            state.put(Key::new(&resource.storage, "", name), object);
+        }
+    });
+}

@@ -1,0 +1,176 @@
+//! What acts on the cluster beside the API server, vCenter and Forklift: controllers, the kubelet, CDI, KubeVirt.
+//!
+//! Each role is an ordinary client of the Kubernetes API. It knows nothing of the others but the objects that they write,
+//! so that a real component can take its place: start the lab with fewer [`Roles`] and run the component beside it.
+
+pub mod cdi;
+pub mod gc;
+pub mod jobs;
+pub mod kubelet;
+pub mod kubevirt;
+pub mod life;
+pub mod namespace;
+pub mod openshift;
+pub mod pv;
+pub mod quantity;
+pub mod write;
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use kube::Client;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::world::World;
+
+/// What a role works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Client of the Kubernetes API.
+    pub client: Client,
+    /// Data centre, time, disks.
+    pub world: World,
+    /// Ends the role.
+    pub cancel: CancellationToken,
+    /// Tasks of the role, so that the lab can wait for their end.
+    pub tasks: TaskTracker,
+}
+
+impl Context {
+    /// A context whose tasks end when the token is cancelled.
+    pub fn new(client: Client, world: World, cancel: CancellationToken) -> Self {
+        Self { client, world, cancel, tasks: TaskTracker::new() }
+    }
+
+    /// Runs something until the lab ends.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+}
+
+macro_rules! roles {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// A simulator that can be left out.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Role { $($(#[$doc])* $variant),* }
+
+        impl Role {
+            /// All roles, in the order in which they start.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Name as on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+roles! {
+    /// The Kubernetes API server.
+    Kubernetes = "kubernetes";
+    /// Contents of terminating namespaces.
+    Namespace = "namespace";
+    /// Collection of owned objects.
+    Gc = "gc";
+    /// Binding of claims to volumes.
+    Pv = "pv";
+    /// Jobs and their pods.
+    Jobs = "jobs";
+    /// Scheduler and kubelet: pods.
+    Kubelet = "kubelet";
+    /// CDI: DataVolumes.
+    Cdi = "cdi";
+    /// KubeVirt: virtual machines, their subresources and guests.
+    Kubevirt = "kubevirt";
+    /// What an OpenShift cluster with MTV holds from the start.
+    Openshift = "openshift";
+    /// The vCenter.
+    Vsphere = "vsphere";
+    /// Forklift's inventory service.
+    Inventory = "inventory";
+    /// Forklift's controllers.
+    Forklift = "forklift";
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        Self::ALL.iter().copied().find(|role| role.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|role| role.name()).collect();
+            anyhow::anyhow!("no role `{name}`; roles are {}", known.join(", "))
+        })
+    }
+}
+
+/// Which simulators run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(BTreeSet<Role>);
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self(Role::ALL.iter().copied().collect())
+    }
+}
+
+impl Roles {
+    /// Only these.
+    pub fn only(roles: impl IntoIterator<Item = Role>) -> Self {
+        Self(roles.into_iter().collect())
+    }
+
+    /// All but these.
+    pub fn without(roles: &[Role]) -> Self {
+        Self(Role::ALL.iter().copied().filter(|role| !roles.contains(role)).collect())
+    }
+
+    /// Whether a role runs.
+    pub fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+}
+
+impl FromStr for Roles {
+    type Err = anyhow::Error;
+
+    /// Names separated by commas; names with a minus before them are left out of all.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (without, only): (Vec<_>, Vec<_>) = text.split(',').map(str::trim).filter(|s| !s.is_empty()).partition(|s| s.starts_with('-'));
+        let parse = |names: Vec<&str>| names.into_iter().map(|n| n.trim_start_matches('-').parse()).collect::<anyhow::Result<Vec<Role>>>();
+        match (parse(without)?, parse(only)?) {
+            (without, only) if only.is_empty() => Ok(Self::without(&without)),
+            (without, only) if without.is_empty() => Ok(Self::only(only)),
+            _ => anyhow::bail!("either names of roles to run or names with a minus to leave out, not both: `{text}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod names {
+    use super::*;
+
+    #[test]
+    fn roles_are_named_or_left_out() {
+        let few: Roles = "gc, pv".parse().unwrap();
+        assert!(few.has(Role::Gc) && few.has(Role::Pv) && !few.has(Role::Cdi));
+        let most: Roles = "-vsphere,-forklift".parse().unwrap();
+        assert!(!most.has(Role::Vsphere) && !most.has(Role::Forklift) && most.has(Role::Cdi));
+        assert!("gc,-pv".parse::<Roles>().is_err());
+        assert!("scheduler".parse::<Roles>().unwrap_err().to_string().contains("kubelet"));
+    }
+}

@@ -1,0 +1,79 @@
+//! What an OpenShift cluster with MTV and OpenShift Virtualization holds before anyone migrates anything.
+
+mod accounts;
+mod cluster;
+mod mtv;
+mod operator;
+
+use std::net::SocketAddr;
+
+use futures::future::try_join_all;
+use mtv_api::kinds::{self, Kind};
+use serde_json::{Value, json};
+
+use super::{Context, kubevirt, write};
+
+const MANAGER: &str = "lab-openshift";
+
+/// Where clients find the servers that the cluster's objects name.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// URL of the Kubernetes API.
+    pub api: String,
+    /// The inventory service.
+    pub inventory: SocketAddr,
+    /// CA of the lab's servers, PEM.
+    pub ca: String,
+}
+
+/// An object to make, with its status if it has one that nobody else writes.
+struct Item {
+    kind: &'static Kind,
+    object: Value,
+    status: Option<Value>,
+}
+
+impl Item {
+    fn new(kind: &'static Kind, object: Value) -> Self {
+        Self { kind, object, status: None }
+    }
+
+    fn with(mut self, status: Value) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
+
+/// Starts the role: makes all objects, and keeps the ones that follow others.
+///
+/// # Errors
+/// What the API server says; a kind that it does not serve is no failure.
+pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
+    let model = &cx.world.datacenter.cluster;
+    let namespaces = ["default", "openshift", "openshift-config", kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
+    try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
+    let items =
+        cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
+    try_join_all(items.map(|item| make(cx, item))).await?;
+    mtv::route(cx, addresses).await?;
+    accounts::start(cx, addresses.ca.clone()).await?;
+    operator::start(cx).await
+}
+
+async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
+    let name = write::text(&item.object, "/metadata/name").to_owned();
+    let namespace = write::text(&item.object, "/metadata/namespace").to_owned();
+    match write::create(&cx.client, MANAGER, item.kind, item.object).await {
+        Ok(_) => {}
+        // A real API server without OpenShift's definitions serves what it has.
+        Err(error) if write::is_gone(&error) => {
+            tracing::debug!(kind = item.kind.kind, name, "not served here: {error:#}");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
+    if let Some(status) = item.status {
+        write::status(&write::api(&cx.client, item.kind, &namespace), MANAGER, &name, status).await?;
+    }
+    Ok(())
+}
