@@ -104,7 +104,10 @@ mod tests {
     fn plan(kind: &str) -> PlanStatus {
         let refs = json!({ "migration": { "uid": "u" } }).as_object().unwrap().clone();
         let history = vec![HistoryEntry { conditions: vec![course(kind, "", "")], refs }];
-        PlanStatus { migration: Some(PlanMigration { history, vms: vec![VmStatus::default()], ..PlanMigration::default() }), ..PlanStatus::default() }
+        PlanStatus {
+            migration: Some(PlanMigration { history, vms: vec![VmStatus::default()], ..PlanMigration::default() }),
+            ..PlanStatus::default()
+        }
     }
 
     fn reflected(kind: &str, written: &MigrationStatus) -> (MigrationStatus, Vec<String>) {

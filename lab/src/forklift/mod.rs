@@ -14,7 +14,7 @@ mod maps;
 pub mod migrate;
 mod migration;
 mod names;
-mod plan;
+pub mod plan;
 mod pods;
 mod provider;
 mod queue;

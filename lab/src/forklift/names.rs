@@ -76,13 +76,9 @@ mod tests {
 
     #[test]
     fn names_are_sanitised() {
-        for (name, wanted) in [
-            ("DC0_H0_VM1", "dc0-h0-vm1"),
-            ("Web Server (prod)", "web-server-prod"),
-            (".a..b-.", "a.b"),
-            ("a__b", "a-b"),
-            ("ÄÖ", ""),
-        ] {
+        for (name, wanted) in
+            [("DC0_H0_VM1", "dc0-h0-vm1"), ("Web Server (prod)", "web-server-prod"), (".a..b-.", "a.b"), ("a__b", "a-b"), ("ÄÖ", "")]
+        {
             assert_eq!(sanitise(name), wanted, "{name}");
         }
         assert_eq!(sanitise(&"x".repeat(80)).len(), 63);

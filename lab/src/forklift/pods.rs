@@ -74,7 +74,8 @@ mod tests {
     fn ports_come_from_annotations_where_there_are_any() {
         let plain = json!({ "status": { "podIP": "127.0.0.2" } });
         assert_eq!(url(&plain, Port::Metrics, "/metrics").as_deref(), Some("http://127.0.0.2:2112/metrics"));
-        let moved = json!({ "metadata": { "annotations": { "lab.mtv-test.io/results-port": "4711" } }, "status": { "podIP": "127.0.0.1" } });
+        let moved =
+            json!({ "metadata": { "annotations": { "lab.mtv-test.io/results-port": "4711" } }, "status": { "podIP": "127.0.0.1" } });
         assert_eq!(url(&moved, Port::Results, "/vm").as_deref(), Some("http://127.0.0.1:4711/vm"));
         assert_eq!(url(&json!({}), Port::Results, "/vm"), None);
     }

@@ -284,8 +284,9 @@ pub async fn pair(context: &Context, object: &Value) -> kube::Result<Pair> {
     for (side, title, slot) in [("source", "Source", 0), ("destination", "Destination", 1)] {
         let (namespace, name) =
             (object.text(&format!("/spec/provider/{side}/namespace")), object.text(&format!("/spec/provider/{side}/name")));
-        let not_valid =
-            |reason: &str| condition(&format!("{title}ProviderNotValid"), "Critical", reason, format!("The {side} provider cannot be used."));
+        let not_valid = |reason: &str| {
+            condition(&format!("{title}ProviderNotValid"), "Critical", reason, format!("The {side} provider cannot be used."))
+        };
         if namespace.is_empty() || name.is_empty() {
             found.conditions.push(not_valid("NotSet"));
             continue;
@@ -298,7 +299,12 @@ pub async fn pair(context: &Context, object: &Value) -> kube::Result<Pair> {
             found.conditions.push(not_valid("TypeNotValid"));
         }
         if !provider.holds("Ready") {
-            found.conditions.push(condition(&format!("{title}ProviderNotReady"), "Critical", "", format!("The {side} provider is not Ready.")));
+            found.conditions.push(condition(
+                &format!("{title}ProviderNotReady"),
+                "Critical",
+                "",
+                format!("The {side} provider is not Ready."),
+            ));
         }
         if slot == 0 { found.source = Some(provider) } else { found.destination = Some(provider) }
     }

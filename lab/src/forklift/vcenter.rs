@@ -140,7 +140,8 @@ impl fmt::Debug for Vcenter {
 impl Vcenter {
     /// Connects and logs in.
     pub async fn connect(access: &Access) -> Result<Self> {
-        let url = reqwest::Url::parse(&access.url).map_err(|_| Error::Transport(format!("dial tcp: lookup {}: no such host", access.url)))?;
+        let url =
+            reqwest::Url::parse(&access.url).map_err(|_| Error::Transport(format!("dial tcp: lookup {}: no such host", access.url)))?;
         let (config, seen) = tls::config(access.ca.as_deref()).map_err(Error::Transport)?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
@@ -150,8 +151,7 @@ impl Vcenter {
             .no_proxy()
             .build()
             .map_err(|error| Error::Transport(chain(&error)))?;
-        let mut session =
-            Self { http, url: url.to_string(), about: Node::default(), content: Node::default(), fingerprint: String::new() };
+        let mut session = Self { http, url: url.to_string(), about: Node::default(), content: Node::default(), fingerprint: String::new() };
         let instance = MoRef::new("ServiceInstance", "ServiceInstance");
         let content = session.call(Node::new("RetrieveServiceContent").with(instance.node("_this"))).await?;
         session.content = content.child("returnval").cloned().unwrap_or_default();
@@ -180,10 +180,13 @@ impl Vcenter {
 
     /// A manager that the service content names.
     pub fn manager(&self, field: &str, kind: &str) -> MoRef {
-        self.content.child(field).map_or_else(|| MoRef::new(kind, kind), |node| {
-            let found = MoRef::read(node);
-            if found.kind.is_empty() { MoRef::new(kind, &found.id) } else { found }
-        })
+        self.content.child(field).map_or_else(
+            || MoRef::new(kind, kind),
+            |node| {
+                let found = MoRef::read(node);
+                if found.kind.is_empty() { MoRef::new(kind, &found.id) } else { found }
+            },
+        )
     }
 
     /// The root folder.
@@ -242,12 +245,14 @@ impl Vcenter {
         let mut found = Vec::new();
         loop {
             let Some(page) = answer.child("returnval") else { return Ok(found) };
-            found.extend(page.children_named("objects").map(|object| Properties {
-                object: object.child("obj").map(MoRef::read).unwrap_or_default(),
-                values: object
-                    .children_named("propSet")
-                    .filter_map(|set| Some((set.get("name")?.to_owned(), set.child("val")?.clone())))
-                    .collect(),
+            found.extend(page.children_named("objects").map(|object| {
+                Properties {
+                    object: object.child("obj").map(MoRef::read).unwrap_or_default(),
+                    values: object
+                        .children_named("propSet")
+                        .filter_map(|set| Some((set.get("name")?.to_owned(), set.child("val")?.clone())))
+                        .collect(),
+                }
             }));
             let Some(token) = page.get("token").filter(|t| !t.is_empty()).map(str::to_owned) else { return Ok(found) };
             answer = self.call(Node::new("ContinueRetrievePropertiesEx").with(collector.node("_this")).field("token", token)).await?;
@@ -323,7 +328,8 @@ mod tests {
 
     #[test]
     fn a_reference_is_told_from_its_xsi_type() {
-        let xml = r#"<val xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" type="Folder" xsi:type="ManagedObjectReference">group-v3</val>"#;
+        let xml =
+            r#"<val xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" type="Folder" xsi:type="ManagedObjectReference">group-v3</val>"#;
         assert_eq!(MoRef::read(&Node::parse(xml).unwrap()), MoRef::new("Folder", "group-v3"));
         assert_eq!(MoRef::new("Folder", "group-v3").node("obj").to_string(), r#"<obj type="Folder">group-v3</obj>"#);
     }

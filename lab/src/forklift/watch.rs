@@ -176,8 +176,11 @@ fn react(context: &Context, kind: &Kind, change: &Change) {
             }
         }
         "StorageMap" | "NetworkMap" => {
-            let (queue, pointer) =
-                if kind == &STORAGE_MAP { (&queues.storage_maps, "/spec/map/storage") } else { (&queues.network_maps, "/spec/map/network") };
+            let (queue, pointer) = if kind == &STORAGE_MAP {
+                (&queues.storage_maps, "/spec/map/storage")
+            } else {
+                (&queues.network_maps, "/spec/map/network")
+            };
             if change.of_spec() && !change.deleted {
                 queue.add(key.clone());
             }

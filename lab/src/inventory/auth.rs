@@ -1,10 +1,10 @@
 //! Who may see what: the cluster is asked, by TokenReview and SubjectAccessReview.
 
-use kube::{Api, Client, api::PostParams};
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
+use kube::{Api, Client, api::PostParams};
 
 /// Why a request is refused.
 #[derive(Debug)]

@@ -21,7 +21,9 @@ pub fn collection(name: &str) -> Option<&'static Kind> {
 /// Objects of a collection as JSON.
 pub async fn list(cluster: &Cluster, provider: &str, name: &str, kind: &Kind, namespace: &str, detail: u8) -> kube::Result<Vec<Value>> {
     let mut objects = cluster.list(kind, namespace, "").await?;
-    objects.sort_by(|a, b| (a.text("/metadata/namespace"), a.text("/metadata/name")).cmp(&(b.text("/metadata/namespace"), b.text("/metadata/name"))));
+    objects.sort_by(|a, b| {
+        (a.text("/metadata/namespace"), a.text("/metadata/name")).cmp(&(b.text("/metadata/namespace"), b.text("/metadata/name")))
+    });
     let instances = if kind == &VM && detail > 0 { cluster.list(&VMI, namespace, "").await? } else { Vec::new() };
     Ok(objects.iter().map(|object| render(provider, name, object, &instances, detail)).collect())
 }

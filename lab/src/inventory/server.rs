@@ -76,11 +76,8 @@ struct Query {
 impl Query {
     /// Reads a query string; `None` if a number is none.
     fn parse(text: &str) -> Option<Self> {
-        let pairs: HashMap<String, String> = text
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| (key.to_owned(), decode(value)))
-            .collect();
+        let pairs: HashMap<String, String> =
+            text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), decode(value))).collect();
         let number = |key: &str, default: usize| match pairs.get(key) {
             None => Some(default),
             Some(value) => value.parse().ok(),
@@ -268,7 +265,8 @@ impl Service {
             return empty(StatusCode::PARTIAL_CONTENT);
         }
         let model = collector.model();
-        let shown = |object: &&model::Object| object.vm.as_ref().is_none_or(|vm| !vm.is_template && !vm.uuid.is_empty() && !vm.host.is_empty());
+        let shown =
+            |object: &&model::Object| object.vm.as_ref().is_none_or(|vm| !vm.is_template && !vm.uuid.is_empty() && !vm.host.is_empty());
         match rest {
             [_] if name != "workloads" => {
                 // This release lists VMs in full whatever `detail` says.

@@ -60,7 +60,8 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
     let collector = work.collector()?;
     let volumes: Vec<(String, Value)> = {
         let model = collector.model();
-        let source = model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
+        let source =
+            model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
         let mut volumes = Vec::new();
         for (index, disk) in source.sorted_disks().into_iter().enumerate() {
             let rows = rows(work.storage.as_ref(), &model, "datastores", &disk.datastore.id);

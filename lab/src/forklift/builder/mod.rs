@@ -9,12 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use mtv_api::kinds::SECRET;
 use serde_json::{Value, json};
 
-use super::{
-    cluster::Look,
-    plan::Work,
-    provider,
-    reference::Reference,
-};
+use super::{cluster::Look, plan::Work, provider, reference::Reference};
 use crate::inventory::vsphere::model::{Model, collection};
 
 /// Labels of everything that belongs to the migration of a VM.

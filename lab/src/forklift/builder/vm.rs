@@ -13,7 +13,10 @@ use crate::{
     forklift::{
         cluster::Look,
         migrate::itinerary::Facts,
-        plan::{Work, validate::{network_fields, volume_fields}},
+        plan::{
+            Work,
+            validate::{network_fields, volume_fields},
+        },
         template,
     },
     inventory::vsphere::{

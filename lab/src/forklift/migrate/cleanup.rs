@@ -23,11 +23,7 @@ pub async fn clean_up(work: &Work<'_>, migration: &str, vm: &VmStatus, all: bool
     let delete_vm = work.spec.delete_vm_on_fail_migration.unwrap_or(true)
         || vm.rest.get("deleteVmOnFailMigration").and_then(serde_json::Value::as_bool).unwrap_or(false);
     let copied = vm.rest.get("disksCopied").and_then(serde_json::Value::as_bool).unwrap_or(false);
-    if !has_any(&vm.conditions, &["Succeeded"])
-        && delete_vm
-        && work.spec.kind.as_deref() != Some("conversion")
-        && (!copied || all)
-    {
+    if !has_any(&vm.conditions, &["Succeeded"]) && delete_vm && work.spec.kind.as_deref() != Some("conversion") && (!copied || all) {
         cluster.delete_all(&VM, target, &mine).await?;
         cluster.delete_all(&PVC, target, &mine).await?;
         cluster.delete_all(&DATA_VOLUME, target, &mine).await?;

@@ -137,9 +137,9 @@ fn operating_system(inspection: &str) -> anyhow::Result<String> {
     let get = |name: &str| os.and_then(|o| o.get(name)).unwrap_or_default();
     let full = get("osinfo");
     let short = full.split('.').next().unwrap_or_default();
-    Ok(guest_id(full).or_else(|| guest_id(short)).unwrap_or_else(|| {
-        if get("name") == "linux" { "genericLinuxGuest".to_owned() } else { "otherGuest64".to_owned() }
-    }))
+    Ok(guest_id(full)
+        .or_else(|| guest_id(short))
+        .unwrap_or_else(|| if get("name") == "linux" { "genericLinuxGuest".to_owned() } else { "otherGuest64".to_owned() }))
 }
 
 fn guest_id(osinfo: &str) -> Option<String> {

@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn pipelines_are_those_that_were_recorded() {
         assert_eq!(steps(&COLD), ["Initialize", "DiskAllocation", "ImageConversion", "DiskTransferV2v", "VirtualMachineCreation"]);
-        let warm = "Initialize PreflightInspection DiskTransfer Cutover ImageConversion VirtualMachineCreation WaitForFinalSnapshotConsolidation";
+        let warm =
+            "Initialize PreflightInspection DiskTransfer Cutover ImageConversion VirtualMachineCreation WaitForFinalSnapshotConsolidation";
         assert_eq!(steps(&WARM).join(" "), warm);
         let remote = Facts { v2v_copies: false, ..COLD };
         assert_eq!(steps(&remote), ["Initialize", "DiskTransfer", "ImageConversion", "VirtualMachineCreation"]);
@@ -214,7 +215,13 @@ mod tests {
 
     #[test]
     fn every_phase_belongs_to_a_step_of_its_pipeline() {
-        for facts in [COLD, WARM, Facts { inspects: false, ..WARM }, Facts { converts: false, v2v_copies: false, ..COLD }, Facts { resume: true, ..WARM }] {
+        for facts in [
+            COLD,
+            WARM,
+            Facts { inspects: false, ..WARM },
+            Facts { converts: false, v2v_copies: false, ..COLD },
+            Facts { resume: true, ..WARM },
+        ] {
             let steps = steps(&facts);
             for phase in phases(&facts).iter().filter(|p| **p != "Completed") {
                 assert!(steps.iter().any(|s| s == step_of(&facts, phase)), "{phase} of {steps:?}");

@@ -173,7 +173,8 @@ impl<'a, 'b> Run<'a, 'b> {
         "Started".clone_into(&mut vm.phase);
         let collector = self.work.collector()?;
         let model = collector.model();
-        let source = model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
+        let source =
+            model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
         let tasks: Vec<StepStatus> = source.disks.iter().map(|d| itinerary::task(&disks::base_file(&d.file), d.capacity)).collect();
         let facts = self.facts(vm);
         vm.pipeline = itinerary::pipeline(&facts, &tasks);
@@ -198,7 +199,13 @@ impl<'a, 'b> Run<'a, 'b> {
             let done = matches!(vm.phase.as_str(), "CreateVM" | "PostHook" | "Completed");
             let converting = matches!(vm.phase.as_str(), "CopyingPaused" | "CreateGuestConversionPod" | "ConvertGuest");
             let disks = || model.get(&vm.id).and_then(|o| o.vm.as_ref()).map_or(1, |source| source.disks.len());
-            if done || (!v2v && converting) { 0 } else if v2v { 1 } else { disks() }
+            if done || (!v2v && converting) {
+                0
+            } else if v2v {
+                1
+            } else {
+                disks()
+            }
         };
         let limit = self.work.settings.max_in_flight;
         let vms = self.work.status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
@@ -369,7 +376,8 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_plans_vm_are_inlined() {
-        let plan_vm: PlanVm = serde_json::from_value(json!({ "name": "a", "targetName": "b", "hooks": [{ "step": "PreHook", "hook": {} }] })).unwrap();
+        let plan_vm: PlanVm =
+            serde_json::from_value(json!({ "name": "a", "targetName": "b", "hooks": [{ "step": "PreHook", "hook": {} }] })).unwrap();
         let reference = Reference { id: "vm-1".into(), name: "a".into(), ..Reference::default() };
         let status = new_status(&plan_vm, &reference).unwrap();
         assert_eq!((status.id.as_str(), status.name.as_str()), ("vm-1", "a"));

@@ -6,12 +6,7 @@ use mtv_api::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    Fatal, Outcome, Run,
-    cleanup,
-    itinerary::Facts,
-    step, steps,
-};
+use super::{Fatal, Outcome, Run, cleanup, itinerary::Facts, step, steps};
 use crate::forklift::{
     builder::{self, conversion as conversion_builder, disks, vm as vm_builder},
     cluster::Look,

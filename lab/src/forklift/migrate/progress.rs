@@ -139,7 +139,13 @@ mod tests {
     fn a_task_follows_its_volume() {
         let mut task = itinerary::task("a", 100 << 20);
         let mut count = Count::default();
-        update(&mut task, &volume("ImportScheduled", &json!([{ "type": "Bound", "status": "False", "reason": "r", "message": "m" }])), None, &mut count, "1");
+        update(
+            &mut task,
+            &volume("ImportScheduled", &json!([{ "type": "Bound", "status": "False", "reason": "r", "message": "m" }])),
+            None,
+            &mut count,
+            "1",
+        );
         assert_eq!((task.phase.as_deref(), task.reason.as_deref(), task.started.as_deref()), (Some("Pending"), Some("r; m"), None));
         update(&mut task, &volume("ImportInProgress", &json!([])), None, &mut count, "2");
         assert_eq!((task.progress.completed, task.started.as_deref()), (50, Some("2")));

@@ -150,8 +150,7 @@ impl Work<'_> {
         let mut list = self.context.cluster.list(&MIGRATION, "", "").await?;
         let history = self.status.migration.as_ref().map(|m| m.history.as_slice()).unwrap_or_default();
         list.retain(|migration| {
-            let mine =
-                migration.text("/spec/plan/name") == self.name() && migration.text("/spec/plan/namespace") == self.namespace();
+            let mine = migration.text("/spec/plan/name") == self.name() && migration.text("/spec/plan/namespace") == self.namespace();
             let canceled = history.iter().any(|entry| {
                 has_any(&entry.conditions, &["Canceled"]) && entry.refs.get("migration").is_some_and(|m| m.text("/uid") == migration.uid())
             });
@@ -211,8 +210,7 @@ impl Work<'_> {
                 .and_then(|then| Duration::try_from(jiff::Timestamp::now().duration_since(then)).ok())
                 .is_some_and(|age| age >= grace)
         };
-        let reasons: Vec<String> =
-            self.staged.blockers().filter(|c| old(&c.last_transition_time)).map(|c| c.message.clone()).collect();
+        let reasons: Vec<String> = self.staged.blockers().filter(|c| old(&c.last_transition_time)).map(|c| c.message.clone()).collect();
         let running = self.active().is_some_and(|e| has_any(&e.conditions, &["Executing"]) && !has_any(&e.conditions, ENDED));
         if reasons.is_empty() || !running {
             return;

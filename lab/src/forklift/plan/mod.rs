@@ -2,9 +2,9 @@
 
 mod execute;
 mod namespace;
+pub mod validate;
 mod vddk;
-mod validate;
-mod vms;
+pub mod vms;
 
 use std::{sync::Arc, time::Duration};
 

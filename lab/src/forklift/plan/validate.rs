@@ -207,7 +207,7 @@ impl Work<'_> {
     }
 
     /// The reference of a plan's VM, with what the inventory adds to it.
-    pub(super) fn best_reference(&self, vm: &mtv_api::forklift::PlanVm) -> Reference {
+    pub fn best_reference(&self, vm: &mtv_api::forklift::PlanVm) -> Reference {
         let asked = Reference {
             id: vm.id.clone().unwrap_or_default(),
             name: vm.name.clone().unwrap_or_default(),
@@ -221,11 +221,11 @@ impl Work<'_> {
     }
 
     fn name_templates(&mut self) {
-        let text = |name: &str| self.spec.rest.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        for (name, title, fields) in
-            [("volumeNameTemplate", "volume", volume_fields("pvc", 0)), ("networkNameTemplate", "network", network_fields("n", "ns", "Multus", 0))]
-        {
-            let template = text(name);
+        for (name, title, fields) in [
+            ("volumeNameTemplate", "volume", volume_fields("pvc", 0)),
+            ("networkNameTemplate", "network", network_fields("n", "ns", "Multus", 0)),
+        ] {
+            let template = self.spec.rest.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             if !template.is_empty() && template::label(&template, &fields, "v1beta1.NameTemplateData").is_err() {
                 self.tell(condition("NotValid", "Critical", "", format!("The {title} name template cannot be used.")));
             }

@@ -1,10 +1,6 @@
 //! What each VM of a Plan needs. While the plan executes its VMs are not looked at.
 
-use mtv_api::{
-    condition::Condition,
-    forklift::PlanVm,
-    kinds::VM,
-};
+use mtv_api::{condition::Condition, forklift::PlanVm, kinds::VM};
 use serde_json::Value;
 
 use super::Work;
@@ -16,7 +12,10 @@ use crate::{
         reference::Reference,
         template::{self, Fields},
     },
-    inventory::vsphere::{model::Model, vm::{Disk, Vm}},
+    inventory::vsphere::{
+        model::Model,
+        vm::{Disk, Vm},
+    },
 };
 
 /// Go's name of the data of a PVC name template, which stands in the items of a condition.
@@ -44,7 +43,12 @@ impl Findings {
             c("VMStorageNotMapped", "Critical", "NotValid", "A datastore of the VM is not in the storage map."),
             c("HostNotReady", "Warn", "InMaintenanceMode", "The VM's host is in maintenance mode."),
             c("VMMultiplePodNetworkMappings", "Critical", "NotValid", "More than one adapter of the VM would be on the pod network."),
-            c("VMMissingGuestIPs", "Warn", "MissingGuestInformation", "Guest tools report no addresses, so that static ones cannot be kept."),
+            c(
+                "VMMissingGuestIPs",
+                "Warn",
+                "MissingGuestInformation",
+                "Guest tools report no addresses, so that static ones cannot be kept.",
+            ),
             c("VMMissingChangedBlockTracking", "Critical", "MissingChangedBlockTracking", "A warm migration needs changed block tracking."),
             c("VMHasSnapshots", "Critical", "NotValid", "A warm migration needs a VM without snapshots."),
             c("NotValid", "Critical", "", "The PVC name template cannot be used."),
@@ -86,8 +90,7 @@ impl Work<'_> {
                 name: plan_vm.name.clone().unwrap_or_default(),
                 ..Reference::default()
             };
-            let succeeded =
-                self.vm_status(&asked).is_some_and(|vm| vm.conditions.iter().any(|c| c.kind == "Succeeded" && c.is_true()));
+            let succeeded = self.vm_status(&asked).is_some_and(|vm| vm.conditions.iter().any(|c| c.kind == "Succeeded" && c.is_true()));
             if succeeded {
                 continue;
             }
@@ -208,8 +211,7 @@ impl Work<'_> {
     ) {
         let item = || reference.to_string();
         let known = |mac: &str| vm.nics.iter().any(|nic| nic.mac == mac);
-        let unknown_addresses =
-            (!vm.nics.is_empty() && vm.guest_networks.is_empty()) || !vm.guest_networks.iter().all(|g| known(&g.mac));
+        let unknown_addresses = (!vm.nics.is_empty() && vm.guest_networks.is_empty()) || !vm.guest_networks.iter().all(|g| known(&g.mac));
         if self.spec.preserve_static_ips.unwrap_or(true) && unknown_addresses {
             findings.add("VMMissingGuestIPs", 0, item());
         }

@@ -98,7 +98,9 @@ fn block(tokens: &[Token], position: &mut usize, depth: usize) -> Result<(Vec<No
                         let at = action.find("if").unwrap_or_default() + 2;
                         nodes.push(branch(&action[at..], column + at, tokens, position, depth)?);
                     }
-                    "range" | "with" | "define" | "template" | "block" => return Err(format!("{word} is not supported in a name template")),
+                    "range" | "with" | "define" | "template" | "block" => {
+                        return Err(format!("{word} is not supported in a name template"));
+                    }
                     _ => nodes.push(Node::Out(pipeline(action, *column)?)),
                 }
             }

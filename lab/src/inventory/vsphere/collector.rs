@@ -39,7 +39,8 @@ impl Drop for Collector {
 impl Collector {
     /// Starts to collect. `changed` gets the provider's UID whenever something in the vCenter changed.
     pub fn start(provider: String, access: Access, changed: broadcast::Sender<String>) -> Arc<Self> {
-        let collector = Arc::new(Self { model: Arc::default(), parity: Arc::default(), cancel: CancellationToken::new(), access: access.clone() });
+        let collector =
+            Arc::new(Self { model: Arc::default(), parity: Arc::default(), cancel: CancellationToken::new(), access: access.clone() });
         let (model, parity, cancel) = (Arc::clone(&collector.model), Arc::clone(&collector.parity), collector.cancel.clone());
         tokio::spawn(async move {
             while !cancel.is_cancelled() {
@@ -77,7 +78,9 @@ async fn follow(
     let vcenter = Vcenter::connect(access).await?;
     let collector = vcenter.manager("propertyCollector", "PropertyCollector");
     let view = container_view(&vcenter).await?;
-    vcenter.call(Node::new("CreateFilter").with(collector.node("_this")).with(filter(&view, &vcenter.root())).field("partialUpdates", false)).await?;
+    vcenter
+        .call(Node::new("CreateFilter").with(collector.node("_this")).with(filter(&view, &vcenter.root())).field("partialUpdates", false))
+        .await?;
     model.write().unwrap_or_else(PoisonError::into_inner).about = vcenter.about.clone();
     let mut version = String::new();
     // What the first round showed: the rest of what an earlier session knew is gone.

@@ -125,7 +125,13 @@ impl Model {
     /// Ids and names of the objects of some kinds with this id, or this name or path.
     pub fn find(&self, kinds: &[&str], id: &str, name: &str) -> Vec<(String, String)> {
         self.of(kinds)
-            .filter(|o| if id.is_empty() { named(o.properties.text("name"), &self.path(&o.properties.object.id), name) } else { o.properties.object.id == id })
+            .filter(|o| {
+                if id.is_empty() {
+                    named(o.properties.text("name"), &self.path(&o.properties.object.id), name)
+                } else {
+                    o.properties.object.id == id
+                }
+            })
             .map(|o| (o.properties.object.id.clone(), o.properties.text("name").to_owned()))
             .collect()
     }
