@@ -61,6 +61,27 @@ pub struct Trouble {
     pub hints: Vec<String>,
 }
 
+impl Trouble {
+    /// Trouble that one line tells.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), details: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds a line of detail.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Adds what the user might do.
+    #[must_use]
+    pub fn hint(mut self, line: impl Into<String>) -> Self {
+        self.hints.push(line.into());
+        self
+    }
+}
+
 /// A scenario as the run starts it.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedScenario {
@@ -174,6 +195,43 @@ pub enum What {
         /// Requests by service and verb.
         requests: BTreeMap<String, u64>,
     },
+}
+
+impl Trouble {
+    fn map_texts(self, map: &impl Fn(String) -> String) -> Self {
+        Self {
+            summary: map(self.summary),
+            details: self.details.into_iter().map(map).collect(),
+            hints: self.hints.into_iter().map(map).collect(),
+        }
+    }
+}
+
+impl What {
+    /// Changes every text that can hold what a server, a guest or a panic said.
+    #[must_use]
+    pub fn map_texts(self, map: &impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Facts { facts } => Self::Facts { facts: facts.into_iter().map(|(name, value)| (name, map(value))).collect() },
+            Self::StepProgress { doing, percent } => Self::StepProgress { doing: map(doing), percent },
+            Self::StateChanged { object, state } => Self::StateChanged { object: map(object), state: map(state) },
+            Self::Warning { message } => Self::Warning { message: map(message) },
+            Self::StepFinished { verdict, took, trouble, notes } => {
+                let trouble = trouble.map(|trouble| trouble.map_texts(map));
+                Self::StepFinished { verdict, took, trouble, notes: notes.into_iter().map(map).collect() }
+            }
+            Self::StepSkipped { reason } => Self::StepSkipped { reason: map(reason) },
+            Self::CancelBegun { stage, reason } => Self::CancelBegun { stage, reason: map(reason) },
+            Self::Deleted { object } => Self::Deleted { object: map(object) },
+            Self::LeftBehind { object, reason } => Self::LeftBehind { object: map(object), reason: map(reason) },
+            // What the run itself says of itself.
+            Self::RunStarted { .. }
+            | Self::ScenarioStarted
+            | Self::StepStarted
+            | Self::ScenarioFinished { .. }
+            | Self::RunFinished { .. } => self,
+        }
+    }
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

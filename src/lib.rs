@@ -14,6 +14,7 @@ pub mod guest;
 pub mod journal;
 pub mod providers;
 pub mod report;
+pub mod run;
 pub mod secrets;
 pub mod select;
 pub mod steps;

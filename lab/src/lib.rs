@@ -10,4 +10,5 @@ pub mod guests;
 pub mod kubernetes;
 pub mod roles;
 pub mod tls;
+pub mod vsphere;
 pub mod world;

@@ -1,1 +1,218 @@
-//! cluster
+//! The OpenShift cluster: connection, plain requests, one shared watch per kind and scope, and the port-forward stream.
+
+mod connect;
+mod count;
+mod error;
+mod hub;
+mod object;
+mod portforward;
+
+pub use connect::ConnectOptions;
+pub use count::Requests;
+pub use error::{describe, is_conflict, is_not_found, is_transient};
+pub use object::{ObjectExt, name_of, state_of};
+pub use portforward::forward;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use mtv_api::kinds::Kind;
+use serde_json::Value;
+
+use crate::engine::{Failure, StepCx};
+use hub::Hub;
+
+/// Name under which the API server knows our writes.
+pub const FIELD_MANAGER: &str = "mtv-test";
+
+/// Longest wait for the first list of a watch.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+
+/// A connected cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    hub: Hub,
+    requests: Requests,
+    config: kube::Config,
+}
+
+/// What a wait is about: one object, told by name, in the scope of a shared watch.
+#[derive(Debug, Clone)]
+pub struct Awaited<'a> {
+    /// Kind of the object.
+    pub kind: &'static Kind,
+    /// Namespace, for kinds that have one.
+    pub namespace: Option<&'a str>,
+    /// Name.
+    pub name: &'a str,
+    /// What is awaited, after "waiting for Plan mig/x": `to be Ready`.
+    pub until: &'a str,
+    /// Longest wait; the step's own deadline holds as well.
+    pub limit: Duration,
+}
+
+impl Cluster {
+    /// URL of the API server.
+    pub fn server(&self) -> String {
+        self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// The client, for streams and hand-made paths.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Requests made so far, by verb.
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.requests.snapshot()
+    }
+
+    fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) if kind.namespaced => Api::namespaced_with(self.client.clone(), namespace, &kind.resource()),
+            _ => Api::all_with(self.client.clone(), &kind.resource()),
+        }
+    }
+
+    /// Reads an object, if it is there.
+    pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> anyhow::Result<Option<DynamicObject>> {
+        let api = self.api(kind, namespace);
+        let read = || async { api.get_opt(name).await };
+        read.retry(backoff()).when(is_transient).await.map_err(|e| describe(&e, "read", &name_of(kind, namespace, name)))
+    }
+
+    /// Lists objects; `labels` is a label selector, empty for all.
+    pub async fn list(&self, kind: &'static Kind, namespace: Option<&str>, labels: &str) -> anyhow::Result<Vec<DynamicObject>> {
+        let api = self.api(kind, namespace);
+        let params = ListParams::default().labels(labels);
+        let read = || async { api.list(&params).await };
+        let list = read.retry(backoff()).when(is_transient).await;
+        Ok(list.map_err(|e| describe(&e, "list", &name_of(kind, namespace, "")))?.items)
+    }
+
+    /// Sends a create. The caller has to know what a conflict or an unclear answer means for it.
+    pub async fn post(&self, kind: &'static Kind, namespace: Option<&str>, body: &Value) -> Result<DynamicObject, kube::Error> {
+        let object: DynamicObject = serde_json::from_value(body.clone()).map_err(kube::Error::SerdeError)?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        self.api(kind, namespace).create(&params, &object).await
+    }
+
+    /// Changes an object by a JSON merge patch. Merge patches that set values are safe to repeat.
+    pub async fn patch(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        patch: &Value,
+    ) -> anyhow::Result<Option<DynamicObject>> {
+        let api = self.api(kind, namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let send = || async { api.patch(name, &params, &Patch::Merge(patch)).await };
+        match send.retry(backoff()).when(is_transient).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(describe(&error, "change", &name_of(kind, namespace, name))),
+        }
+    }
+
+    /// Deletes an object if it still has this UID; false if it is gone already or another one has its name.
+    pub async fn delete(&self, kind: &'static Kind, namespace: Option<&str>, name: &str, uid: Option<&str>) -> anyhow::Result<bool> {
+        let api = self.api(kind, namespace);
+        let params = DeleteParams {
+            preconditions: uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            propagation_policy: Some(kube::api::PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let send = || async { api.delete(name, &params).await.map(drop) };
+        match send.retry(backoff()).when(is_transient).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_not_found(&error) || (uid.is_some() && is_conflict(&error)) => Ok(false),
+            Err(error) => Err(describe(&error, "delete", &name_of(kind, namespace, name))),
+        }
+    }
+
+    /// Waits until `look` finds what it wants in an object that may be absent. `look` answers `Ok(None)` to wait on and an
+    /// error to give up. Served by one shared watch per kind and namespace, so that waiting costs no requests of its own.
+    pub async fn wait<T>(
+        &self,
+        cx: &StepCx,
+        awaited: Awaited<'_>,
+        look: impl FnMut(Option<&DynamicObject>) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        self.hub.wait_one(self, cx, awaited, look).await
+    }
+
+    /// Waits until an object of this UID is gone; another object of the same name does not count.
+    pub async fn wait_gone(
+        &self,
+        cx: &StepCx,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        uid: Option<&str>,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let awaited = Awaited { kind, namespace, name, until: "to be gone", limit };
+        self.wait(cx, awaited, |object| {
+            let there = object.is_some_and(|o| uid.is_none() || o.metadata.uid.as_deref() == uid);
+            Ok((!there).then_some(()))
+        })
+        .await
+    }
+
+    /// The same for all objects of a kind in a namespace; `awaited.name` is empty.
+    pub async fn wait_all<T>(
+        &self,
+        cx: &StepCx,
+        awaited: Awaited<'_>,
+        look: impl FnMut(&[&DynamicObject]) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        self.hub.wait_all(self, cx, awaited, look).await
+    }
+
+    /// Objects of a kind that the shared watch knows and that `keep` accepts.
+    pub async fn watched(
+        &self,
+        cx: &StepCx,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        keep: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<Vec<DynamicObject>, Failure> {
+        let awaited = Awaited { kind, namespace, name: "", until: "to be listed", limit: LIST_LIMIT };
+        self.wait_all(cx, awaited, |all| Ok(Some(all.iter().filter(|o| keep(o)).map(|o| (*o).clone()).collect()))).await
+    }
+
+    /// Starts or stops a virtual machine. One that is in that state already is success.
+    pub async fn switch(&self, namespace: &str, vm: &str, verb: &str) -> anyhow::Result<()> {
+        let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachines/{vm}/{verb}");
+        let send = || async {
+            let request = http::Request::put(&path).header("content-type", "application/json").body(b"{}".to_vec());
+            self.client.request_text(request.map_err(kube::Error::HttpError)?).await
+        };
+        match send.retry(backoff()).when(is_transient).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) => Err(describe(&error, verb, &format!("VirtualMachine {namespace}/{vm}"))),
+        }
+    }
+
+    /// A client of the same login for another address: Forklift's inventory behind its Route. Certificates are verified with
+    /// the cluster's CA, the system's and `more_ca` (PEM), unless the user's kubeconfig leaves the cluster itself unverified.
+    pub fn client_for(&self, url: &str, more_ca: &str) -> anyhow::Result<Client> {
+        connect::client_for(&self.config, url, more_ca)
+    }
+}
+
+/// Retries of what is transient: starts at 200 ms, jitter, about ten seconds in all.
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(4))
+        .with_max_times(6)
+}

@@ -1,5 +1,17 @@
 //! Scenario files, provider profiles and run settings: typed, with spans, so that every error names file, line and column.
 
+mod blot;
+pub mod catalogue;
+pub mod diagnostics;
+pub mod duration;
+mod names;
 pub mod profile;
+pub mod profile_file;
+pub(crate) mod read;
 pub mod scenario;
+pub mod scenario_file;
+pub mod schema;
 pub mod settings;
+pub mod settings_keys;
+pub mod settings_load;
+pub mod suggest;

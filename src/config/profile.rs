@@ -24,16 +24,31 @@ pub enum ProviderKind {
     Hyperv,
 }
 
-impl fmt::Display for ProviderKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ProviderKind {
+    /// All kinds, in the order in which they are listed.
+    pub const ALL: &[Self] = &[Self::Vsphere, Self::Ovirt, Self::Openstack, Self::Openshift, Self::Ova, Self::Hyperv];
+
+    /// As Forklift spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Vsphere => "vsphere",
             Self::Ovirt => "ovirt",
             Self::Openstack => "openstack",
             Self::Openshift => "openshift",
             Self::Ova => "ova",
             Self::Hyperv => "hyperv",
-        })
+        }
+    }
+
+    /// Whether Forklift migrates running VMs of this kind: only vSphere and oVirt track changed blocks.
+    pub const fn can_warm(self) -> bool {
+        matches!(self, Self::Vsphere | Self::Ovirt)
+    }
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -75,6 +90,10 @@ pub struct Profile {
     pub guest_linux: Option<GuestLogin>,
     /// Login of Windows guests.
     pub guest_windows: Option<GuestLogin>,
+    /// PEM certificates to trust for this endpoint beside the system's and those of `ca_file`.
+    pub ca_pem: Option<String>,
     /// What only some kinds have, such as OpenStack's `region_name`.
     pub extra: BTreeMap<String, String>,
+    /// Secrets that only some kinds have, such as Hyper-V's `smb_password`.
+    pub extra_secrets: BTreeMap<String, Secret>,
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::profile::ProviderKind;
 
+/// How long to wait for the guest agent of a migrated VM: mtv-api-tests' 301 s, a second more than KubeVirt's own five minutes.
+pub const DEFAULT_GUEST_AGENT_TIMEOUT: Duration = Duration::from_secs(301);
+
 /// Wanted or observed power in a scenario file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,10 @@ use std::{path::PathBuf, time::Duration};
 pub struct Settings {
     /// Name of the provider profile.
     pub source_provider: Option<String>,
+    /// File with the provider profiles.
+    pub providers: PathBuf,
+    /// Folder with scenario files that add to the embedded ones or replace them.
+    pub scenarios: Option<PathBuf>,
     /// StorageClass of all maps.
     pub storage_class: Option<String>,
     /// Namespace of the MTV operator.
@@ -42,17 +46,19 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             source_provider: None,
+            providers: PathBuf::from("providers.toml"),
+            scenarios: None,
             storage_class: None,
             mtv_namespace: "openshift-mtv".to_owned(),
             target_namespace_prefix: "mtv-test".to_owned(),
-            snapshots_interval: Duration::from_secs(2 * 60),
-            cutover_delay: Duration::from_secs(5 * 60),
-            plan_wait_timeout: Duration::from_secs(3600),
-            provider_ready_timeout: Duration::from_secs(600),
-            plan_ready_timeout: Duration::from_secs(360),
-            inventory_timeout: Duration::from_secs(300),
-            object_timeout: Duration::from_secs(240),
-            ssh_timeout: Duration::from_secs(300),
+            snapshots_interval: Duration::from_mins(2),
+            cutover_delay: Duration::from_mins(5),
+            plan_wait_timeout: Duration::from_hours(1),
+            provider_ready_timeout: Duration::from_mins(10),
+            plan_ready_timeout: Duration::from_mins(6),
+            inventory_timeout: Duration::from_mins(5),
+            object_timeout: Duration::from_mins(4),
+            ssh_timeout: Duration::from_mins(5),
             results_dir: PathBuf::from("mtv-test-results"),
             jobs: 4,
             skip_teardown: false,

@@ -1,6 +1,9 @@
 //! What a step gets from the engine: a way to tell, a deadline, a token that says stop.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,6 +26,15 @@ pub enum Failure {
     Interrupted,
 }
 
+impl From<anyhow::Error> for Failure {
+    /// What did not work below a step is the environment's trouble; a failed check says so by itself.
+    fn from(error: anyhow::Error) -> Self {
+        let mut chain = error.chain().map(ToString::to_string);
+        let summary = chain.next().unwrap_or_default();
+        Self::Errored(Trouble { summary, details: chain.collect(), hints: Vec::new() })
+    }
+}
+
 /// Puts events on their way, with run, scenario and step filled in and secrets masked.
 #[derive(Debug, Clone)]
 pub struct Emitter {
@@ -30,29 +42,45 @@ pub struct Emitter {
     started: Instant,
     scenario: Option<Arc<str>>,
     step: Option<Arc<str>>,
+    /// The last progress of the step, so that a step that runs out of time can be told by what it did last.
+    doing: Arc<Mutex<Option<String>>>,
     events: UnboundedSender<Event>,
 }
 
 impl Emitter {
     /// For a run that starts now.
     pub fn new(run: &str, events: UnboundedSender<Event>) -> Self {
-        Self { run: run.into(), started: Instant::now(), scenario: None, step: None, events }
+        Self { run: run.into(), started: Instant::now(), scenario: None, step: None, doing: Arc::default(), events }
     }
 
     /// The same for a scenario.
     #[must_use]
     pub fn scenario(&self, name: &str) -> Self {
-        Self { scenario: Some(name.into()), step: None, ..self.clone() }
+        Self { scenario: Some(name.into()), step: None, doing: Arc::default(), ..self.clone() }
     }
 
     /// The same for a step.
     #[must_use]
     pub fn step(&self, name: &str) -> Self {
-        Self { step: Some(name.into()), ..self.clone() }
+        Self { step: Some(name.into()), doing: Arc::default(), ..self.clone() }
+    }
+
+    /// The run that the events belong to.
+    pub fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    /// What the step told last by [`What::StepProgress`], masked.
+    pub fn last_progress(&self) -> Option<String> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Emits. When nobody listens any more the process is ending, and there is nothing to do about it.
     pub fn emit(&self, what: What) {
+        let what = what.map_texts(&|text| mask(&text));
+        if let What::StepProgress { doing, .. } = &what {
+            *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.clone());
+        }
         let _ = self.events.send(Event {
             v: FORMAT,
             ts: Timestamp::now(),
@@ -60,32 +88,8 @@ impl Emitter {
             run: self.run.to_string(),
             scenario: self.scenario.as_deref().map(str::to_owned),
             step: self.step.as_deref().map(str::to_owned),
-            what: masked(what),
+            what,
         });
-    }
-}
-
-fn mask_all(texts: Vec<String>) -> Vec<String> {
-    texts.iter().map(|t| mask(t)).collect()
-}
-
-/// Masks every text that can hold what a server or a guest said.
-fn masked(what: What) -> What {
-    match what {
-        What::StepProgress { doing, percent } => What::StepProgress { doing: mask(&doing), percent },
-        What::StateChanged { object, state } => What::StateChanged { object, state: mask(&state) },
-        What::Warning { message } => What::Warning { message: mask(&message) },
-        What::StepFinished { verdict, took, trouble, notes } => What::StepFinished {
-            verdict,
-            took,
-            trouble: trouble.map(|t| Trouble { summary: mask(&t.summary), details: mask_all(t.details), hints: mask_all(t.hints) }),
-            notes: mask_all(notes),
-        },
-        What::StepSkipped { reason } => What::StepSkipped { reason: mask(&reason) },
-        What::CancelBegun { stage, reason } => What::CancelBegun { stage, reason: mask(&reason) },
-        What::LeftBehind { object, reason } => What::LeftBehind { object, reason: mask(&reason) },
-        What::Facts { facts } => What::Facts { facts: facts.into_iter().map(|(k, v)| (k, mask(&v))).collect() },
-        other => other,
     }
 }
 

@@ -2,13 +2,25 @@
 //!
 //! What the steps do is behind [`Workload`]; the engine knows scenarios and steps by index and name.
 
+mod attempt;
 mod cx;
 mod deadline;
+#[cfg(test)]
+pub(crate) mod fake;
+mod outcome;
+mod run;
+pub mod signals;
+#[cfg(test)]
+mod tests;
 
+pub use attempt::human;
 pub use cx::{Emitter, Failure, StepCx};
 pub use deadline::Deadline;
+pub use outcome::{Outcome, Totals};
+pub use run::{Options, SET_UP, TEAR_DOWN, run, step_names};
+pub use signals::{Interrupt, Interrupts};
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -50,9 +62,20 @@ pub trait Workload: Send + Sync + 'static {
     /// Once, before the first scenario: connections, namespace, Provider resources. Returns notes for the report.
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
+    /// Why a scenario must not be run on this cluster, known after the set-up: a version that is too low.
+    fn gate(&self, scenario: usize) -> Option<String> {
+        let _ = scenario;
+        None
+    }
+
     /// One step of one scenario, both by index. Returns notes for the report.
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
     /// Once, after the last scenario, also after failures and the first interrupt. Returns what is left.
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>>;
+
+    /// Requests made so far, by service and verb, for the report.
+    fn requests(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }

@@ -1,1 +1,31 @@
-//! forklift
+//! Forklift's words: maps, plans, migrations and the inventory, as payloads and as things to wait for.
+
+mod inventory;
+mod maps;
+mod migration;
+mod plan;
+mod ready;
+
+pub use inventory::Inventory;
+pub use maps::{NetworkTarget, network_entries, storage_entries};
+pub use migration::{Cutover, follow, migration_spec, progress_of};
+pub use plan::{PlanInput, plan_spec};
+pub use ready::wait_ready;
+
+use mtv_api::kinds::Kind;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A manifest of a kind: what a create sends, before the owner's labels are added.
+pub fn manifest(kind: &Kind, namespace: Option<&str>, name: &str, spec: &impl Serialize) -> Value {
+    let mut metadata = json!({ "name": name });
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({
+        "apiVersion": kind.api_version(),
+        "kind": kind.kind,
+        "metadata": metadata,
+        "spec": serde_json::to_value(spec).unwrap_or_default(),
+    })
+}

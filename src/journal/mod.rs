@@ -1,1 +1,130 @@
-//! journal
+//! The journal, `resources.json`: everything that a run has made or is about to make, so that it can be deleted again
+//! whatever happens to the process or the machine.
+//!
+//! An entry is durable before the request goes out ([`Journal::intend`]), and gets the object's identity as soon as there
+//! is an answer ([`Journal::created`]). The file is a whole JSON document after every append; see [`format`] for how.
+
+pub mod foreign;
+pub mod format;
+mod lock;
+pub mod model;
+pub mod order;
+pub mod read;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use lock::Holder;
+pub use model::{Cluster, Entry, EntryId, Header, ProfileRef, Record, State};
+pub use read::{Damage, Read, read};
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result};
+
+use self::{model::Change, state::Ledger, writer::Writer};
+
+/// An open journal. Clones write to the same file; the lock is released when the last one is gone.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    ledger: Mutex<Ledger>,
+    writer: Writer,
+}
+
+impl Journal {
+    /// Creates the file, which must not exist, with mode 0600, and locks it. Durable on return, its folder entry included.
+    pub fn create(path: &Path, header: &Header) -> Result<Self> {
+        let mut ledger = Ledger::default();
+        let changes = [Change::Header { header: header.clone() }, Change::Held { holder: Holder::this_process(&header.run) }];
+        let lines = changes.map(|change| {
+            ledger.apply(&change);
+            change
+        });
+        let writer = Writer::create(path, &lines).with_context(|| format!("failed to create the journal {}", path.display()))?;
+        Ok(Self::over(path, ledger, writer))
+    }
+
+    /// Opens the journal of a run that is over, for `clean`: it is locked, and what is deleted is appended.
+    ///
+    /// A damaged file is set aside as `….damaged` and replaced by what could be read of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no journal of ours, or another process holds it; the error says which process.
+    pub fn resume(path: &Path) -> Result<(Self, Read)> {
+        let (writer, found) = Writer::resume(path).with_context(|| format!("failed to open the journal {}", path.display()))?;
+        let ledger = Ledger::of(&found);
+        Ok((Self::over(path, ledger, writer), found))
+    }
+
+    fn over(path: &Path, ledger: Ledger, writer: Writer) -> Self {
+        Self { shared: Arc::new(Shared { path: path.to_owned(), ledger: Mutex::new(ledger), writer }) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Notes that something is about to be made. Durable on return: only then may the request go out.
+    pub async fn intend(&self, entry: Entry) -> Result<EntryId> {
+        let id = self.ledger().next_id();
+        self.append(Change::Intent { id, entry }).await?;
+        Ok(id)
+    }
+
+    /// Notes that it was made, with its UID (objects), id (clones) or an empty text (patches).
+    ///
+    /// The entry is repeated in the file, so that damage to one record loses no object.
+    pub async fn created(&self, id: EntryId, reference: impl Into<String>) -> Result<()> {
+        let entry = self.ledger().entry(id).with_context(|| format!("the journal has no entry {id}"))?;
+        self.append(Change::Created { id, entry, reference: reference.into() }).await
+    }
+
+    /// Notes that its deletion was asked for.
+    pub async fn deleting(&self, id: EntryId) -> Result<()> {
+        self.append(Change::Deleting { id }).await
+    }
+
+    /// Notes that it is gone, or was never made.
+    pub async fn gone(&self, id: EntryId) -> Result<()> {
+        self.append(Change::Gone { id }).await
+    }
+
+    /// Notes which cluster it is: the journal is opened before the connection is made.
+    pub async fn connected(&self, cluster: Cluster) -> Result<()> {
+        let header = self.header().map(|header| Header { cluster: Some(cluster), ..header });
+        let header = header.context("the journal has lost its header")?;
+        self.append(Change::Header { header }).await
+    }
+
+    /// The header, unless it was lost to damage.
+    pub fn header(&self) -> Option<Header> {
+        self.ledger().header.clone()
+    }
+
+    /// All records in the order of their intents, those on their way to the disk included.
+    pub fn snapshot(&self) -> Vec<Record> {
+        self.ledger().records()
+    }
+
+    async fn append(&self, change: Change) -> Result<()> {
+        // Applied first: a step that is stopped while it waits for the disk must not make the teardown miss anything.
+        self.ledger().apply(&change);
+        self.shared.writer.append(change).await.with_context(|| format!("failed to write the journal {}", self.shared.path.display()))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing in the ledger panics half-way, so a poisoned one is whole.
+        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

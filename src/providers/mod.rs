@@ -192,6 +192,7 @@ pub trait SourceProvider: Send + Sync {
 pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider>> {
     match profile.kind {
         // One line per kind joins here as its client lands.
+        ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),
         other => Err(ProviderError::Unsupported(format!(
             "profile `{}` is of type {other}; this release can migrate from vsphere only",
             profile.name

@@ -1,16 +1,32 @@
 //! Steps of a scenario: a closed list. A new flow adds a kind or a parameter here, not a special case in the engine.
 
+mod clean_up;
+mod maps;
+mod migrate;
+mod plan;
+mod prepare;
+mod verify;
+
+use std::time::Duration;
+
+use mtv_api::kinds;
 use serde::Serialize;
+
+use crate::{
+    config::{scenario::Scenario, settings::Settings},
+    engine::{Failure, PlannedStep, StepCx},
+    run::{ScenarioState, Session, namespace_body},
+};
 
 /// One step of a scenario's pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Clone the source VMs, bring them to the wanted power, describe them, wait for the inventory, make networks.
+    /// Clone the source VMs, bring them to the wanted power, describe them, wait for the inventory.
     Prepare,
     /// Create the StorageMap.
     StorageMap,
-    /// Create the NetworkMap.
+    /// Create the networks that are needed and the NetworkMap.
     NetworkMap,
     /// Create the Plan and wait until it is Ready.
     Plan,
@@ -21,6 +37,12 @@ pub enum Step {
     /// Delete the migrated VMs and the clones.
     CleanUp,
 }
+
+/// Time on top of a step's own waits, for requests and retries.
+const SLACK: Duration = Duration::from_secs(180);
+
+/// A source needs up to 20 minutes for a clone (mtv-api-tests); guests and inventory come on top.
+const CLONE: Duration = Duration::from_secs(20 * 60);
 
 impl Step {
     /// Stable name, used in reports.
@@ -34,5 +56,52 @@ impl Step {
             Self::Verify => "verify",
             Self::CleanUp => "clean_up",
         }
+    }
+
+    /// The step as the engine runs it.
+    pub fn planned(self, scenario: &Scenario, settings: &Settings) -> PlannedStep {
+        let vms = u32::try_from(scenario.virtual_machines.len()).unwrap_or(u32::MAX);
+        let limit = match self {
+            Self::Prepare => CLONE + settings.inventory_timeout,
+            Self::StorageMap | Self::NetworkMap | Self::Plan => settings.plan_ready_timeout,
+            Self::Migrate => settings.plan_wait_timeout,
+            Self::Verify => (scenario.guest_agent_timeout + settings.ssh_timeout + settings.object_timeout).saturating_mul(vms),
+            Self::CleanUp => settings.object_timeout.saturating_mul(4),
+        };
+        PlannedStep { name: self.name(), always: self == Self::CleanUp, limit: limit + SLACK }
+    }
+
+    /// Runs the step.
+    pub async fn run(self, scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Prepare => prepare::run(scene, state, cx).await,
+            Self::StorageMap => maps::storage(scene, state, cx).await,
+            Self::NetworkMap => maps::network(scene, state, cx).await,
+            Self::Plan => plan::run(scene, state, cx).await,
+            Self::Migrate => migrate::run(scene, state, cx).await,
+            Self::Verify => verify::run(scene, state, cx).await,
+            Self::CleanUp => clean_up::run(scene, cx).await,
+        }
+    }
+}
+
+/// Where a step plays: the run's session, its scenario and the scenario's place in the run.
+pub struct Scene<'a> {
+    /// What all scenarios share.
+    pub session: &'a Session,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Its number in the run.
+    pub index: usize,
+}
+
+impl Scene<'_> {
+    /// Creates a namespace of the scenario if it does not exist. One that exists is used and left alone.
+    async fn ensure_namespace(&self, name: &str) -> Result<(), Failure> {
+        let session = self.session;
+        if name == session.namespace || session.cluster().get(&kinds::NAMESPACE, None, name).await?.is_some() {
+            return Ok(());
+        }
+        session.owner.create(&kinds::NAMESPACE, namespace_body(name), None).await.map(drop)
     }
 }

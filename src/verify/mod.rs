@@ -1,1 +1,137 @@
-//! verify
+//! Checks of a migrated virtual machine. Each check is one file: it compares what the source was with what the cluster has,
+//! and fetches nothing. All problems of a VM are collected and shown together, expected beside actual.
+
+mod cpu;
+mod guest_agent;
+mod memory;
+mod network;
+mod power;
+mod serial;
+mod snapshots;
+mod ssh;
+mod storage;
+mod target;
+
+pub use serial::vmware_serial;
+pub use target::{TargetDisk, TargetNic, TargetVm, quantity_bytes};
+
+use crate::{
+    config::scenario::{Scenario, ScenarioVm},
+    forklift::NetworkTarget,
+    providers::{Snapshot, VmDescription},
+    select::Version,
+};
+
+/// What a guest answered when it was asked, if it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Not asked, with the reason.
+    No(String),
+    /// It did what was asked; with what it said.
+    Yes(String),
+    /// It did not; with what was found instead.
+    Failed(String),
+}
+
+/// Everything that checks compare: one VM before and after its migration.
+pub struct Subject<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The VM's entry in the scenario.
+    pub wish: &'a ScenarioVm,
+    /// The source VM right before the migration.
+    pub source: &'a VmDescription,
+    /// Its snapshots after the migration; `None` if there were none before.
+    pub snapshots_after: Option<&'a [Snapshot]>,
+    /// The migrated VM.
+    pub target: &'a TargetVm,
+    /// Where each source network goes, by its id.
+    pub networks: &'a [(String, NetworkTarget)],
+    /// StorageClass of the run.
+    pub storage_class: &'a str,
+    /// OpenShift release, if the cluster is one.
+    pub openshift: Option<&'a Version>,
+    /// Whether the guest agent connected.
+    pub agent: &'a Asked,
+    /// Whether a login by SSH worked.
+    pub ssh: &'a Asked,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What it is about: `sockets`, `network of 00:50:56:…`.
+    pub about: String,
+    /// What it should be.
+    pub expected: String,
+    /// What it is.
+    pub actual: String,
+}
+
+impl Problem {
+    /// Builds one.
+    pub fn new(about: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
+        Self { about: about.into(), expected: expected.to_string(), actual: actual.to_string() }
+    }
+}
+
+/// A check of one VM.
+pub trait Check: Sync {
+    /// Stable name, used in reports.
+    fn name(&self) -> &'static str;
+    /// Why it does not apply, if it does not.
+    fn skip(&self, subject: &Subject<'_>) -> Option<String>;
+    /// What is wrong.
+    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem>;
+}
+
+/// All checks in the order of reports. A new check is one file and one line here.
+pub const CHECKS: &[&dyn Check] = &[
+    &power::PowerState,
+    &cpu::Cpu,
+    &memory::Memory,
+    &network::Network,
+    &storage::Storage,
+    &snapshots::Snapshots,
+    &serial::Serial,
+    &guest_agent::GuestAgent,
+    &ssh::SshLogin,
+];
+
+/// What the checks say of one VM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// A line per check that passed or did not apply.
+    pub notes: Vec<String>,
+    /// A line per problem, expected beside actual.
+    pub problems: Vec<String>,
+}
+
+/// Runs all checks on one VM.
+pub fn check(subject: &Subject<'_>) -> Report {
+    let mut report = Report::default();
+    let vm = &subject.target.name;
+    for check in CHECKS {
+        if let Some(reason) = check.skip(subject) {
+            report.notes.push(format!("{vm}: {} not checked: {reason}", check.name()));
+            continue;
+        }
+        let problems = check.problems(subject);
+        if problems.is_empty() {
+            report.notes.push(format!("{vm}: {} ok", check.name()));
+        }
+        for problem in problems {
+            report.problems.push(format!(
+                "{vm}: {} - {}: expected {}, actual {}",
+                check.name(),
+                problem.about,
+                problem.expected,
+                problem.actual
+            ));
+        }
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests;

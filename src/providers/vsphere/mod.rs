@@ -1,1 +1,97 @@
 //! VMware vSphere over SOAP.
+//!
+//! `wire` and `props` are the protocol, `session` and `collector` its use, `lookup`, `clone`, `operate` and `describe` what the
+//! tool does with it. Nothing polls: tasks and guests are awaited with the property collector.
+
+mod clone;
+mod clone_spec;
+mod collector;
+mod describe;
+mod fault;
+mod health;
+mod lookup;
+mod operate;
+mod props;
+mod session;
+mod task;
+mod tls;
+mod wire;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+
+use self::session::Session;
+use super::{CloneRequest, Power, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use crate::config::profile::{Profile, ProviderKind};
+
+/// A connected vCenter (or ESXi host, which can do all but clone).
+#[derive(Debug)]
+pub struct Vsphere {
+    session: Session,
+    description: String,
+}
+
+impl Vsphere {
+    /// Logs in.
+    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
+        let session = Session::open(profile).await?;
+        let (host, port) = session.endpoint();
+        let description = format!("vsphere {host}:{port}, {}", session.live().await.product);
+        Ok(Self { session, description })
+    }
+}
+
+impl SourceProvider for Vsphere {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Vsphere
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>> {
+        self.session.ca_chain().boxed()
+    }
+
+    fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
+        clone::clone(&self.session, request).boxed()
+    }
+
+    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::set_power(&self.session, id, power).boxed()
+    }
+
+    fn wait_for_guest<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, ProviderResult<bool>> {
+        operate::wait_for_guest(&self.session, id, patience).boxed()
+    }
+
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::snapshot(&self.session, id, name).boxed()
+    }
+
+    fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
+        describe::vm(&self.session, id).boxed()
+    }
+
+    fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
+        lookup::by_names(&self.session, names).boxed()
+    }
+
+    fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
+        lookup::by_run(&self.session, run).boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::delete(&self.session, id).boxed()
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        self.session.close().boxed()
+    }
+
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.session.requests()
+    }
+}

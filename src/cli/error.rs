@@ -1,0 +1,113 @@
+//! Errors of commands: each knows its exit code and what the user can do.
+
+use std::fmt;
+
+use crate::{
+    config::diagnostics::Problems,
+    exit::{self, ExitCode},
+    secrets::mask,
+};
+
+/// What a command returns.
+pub type CliResult = Result<ExitCode, CliError>;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub struct CliError {
+    exit: ExitCode,
+    what: What,
+    hints: Vec<String>,
+}
+
+#[derive(Debug)]
+enum What {
+    /// One sentence.
+    Message(String),
+    /// Mistakes in files and arguments, each with its place.
+    Problems(Problems),
+}
+
+impl CliError {
+    /// An error with the exit code that it ends with: a lower-case fragment without full stop.
+    pub fn new(exit: ExitCode, message: impl Into<String>) -> Self {
+        Self { exit, what: What::Message(message.into()), hints: Vec::new() }
+    }
+
+    /// Wrong usage, or a file that cannot be used.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, message)
+    }
+
+    /// Cluster, provider or credentials that cannot be used.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::new(exit::ENVIRONMENT, message)
+    }
+
+    /// A defect of the tool itself.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(exit::INTERNAL, message)
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// What the process ends with.
+    pub fn exit(&self) -> ExitCode {
+        self.exit
+    }
+
+    /// Prints the error and its hints on stderr, without secrets.
+    pub fn print(&self) {
+        anstream::eprintln!("{}", mask(&self.render(true)));
+    }
+
+    fn render(&self, styled: bool) -> String {
+        let (error, help) = if styled {
+            let bold = |color: anstyle::AnsiColor| anstyle::Style::new().bold().fg_color(Some(color.into()));
+            let (error, help) = (bold(anstyle::AnsiColor::BrightRed), bold(anstyle::AnsiColor::BrightCyan));
+            (format!("{error}error{error:#}"), format!("{help}hint{help:#}"))
+        } else {
+            ("error".to_owned(), "hint".to_owned())
+        };
+        let text = match &self.what {
+            What::Message(message) => format!("{error}: {message}"),
+            What::Problems(problems) => problems.render(styled),
+        };
+        std::iter::once(text).chain(self.hints.iter().map(|hint| format!("{help}: {hint}"))).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl From<Problems> for CliError {
+    fn from(problems: Problems) -> Self {
+        Self { exit: exit::USAGE, what: What::Problems(problems), hints: Vec::new() }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for CliError {}
+
+/// Writes data to stdout. A reader that went away, as `head` does, is no error of ours.
+pub fn print_data(text: &str) -> Result<(), CliError> {
+    use std::io::Write as _;
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::internal(format!("cannot write to stdout: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints warnings on stderr.
+pub fn print_warnings(warnings: &Problems) {
+    if !warnings.is_empty() {
+        anstream::eprintln!("{}", mask(&warnings.render(true)));
+    }
+}

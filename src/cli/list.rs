@@ -1,0 +1,121 @@
+//! `mtv-test list`: what would run, and what would be skipped and why. Contacts nobody.
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde::Serialize;
+
+use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
+use crate::{
+    config::{catalogue::Catalogue, settings_load},
+    exit,
+    select::{self, PlanOfRun, Selected, Selection, Skip},
+    steps::Step,
+};
+
+/// List the scenarios that a run would take, with their steps and the reason of each skip
+///
+/// Nothing is contacted. With a provider profile the list also shows which scenarios that source cannot run; versions of
+/// MTV and OpenShift are asked when a run starts.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    select: SelectOptions,
+    /// How to show them
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    scenarios: ScenarioOptions,
+    #[command(flatten)]
+    settings: SettingsOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs: one object with everything known
+    Json,
+    /// One name per line
+    Name,
+}
+
+/// A scenario as JSON shows it. Fields are only ever added.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    description: &'a str,
+    aliases: &'a [String],
+    markers: &'a [String],
+    warm: bool,
+    virtual_machines: Vec<&'a str>,
+    steps: &'a [Step],
+    file: String,
+    line: usize,
+    skip: Option<&'a Skip>,
+}
+
+pub(super) fn run(args: &Args) -> CliResult {
+    let mut sources = args.settings.sources();
+    args.scenarios.add_to(&mut sources);
+    let resolved = settings_load::load(&sources)?;
+    let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
+    let plan = select::plan(&catalogue, &Selection::from(&args.select), context::kind(&resolved)?)?;
+    if plan.scenarios.is_empty() {
+        return Err(nothing_selected());
+    }
+    print_data(&match args.output {
+        Format::Table => table(&plan),
+        Format::Json => json(&plan)?,
+        Format::Name => plan.scenarios.iter().flat_map(|s| [s.scenario.name.as_str(), "\n"]).collect(),
+    })?;
+    Ok(exit::PASSED)
+}
+
+/// No scenario is selected: an error with an exit code of its own, because CI jobs must notice it.
+pub(super) fn nothing_selected() -> CliError {
+    CliError::new(exit::NOTHING_SELECTED, "no scenario is selected").hint("`mtv-test list` without names and marker shows all scenarios")
+}
+
+fn json(plan: &PlanOfRun) -> Result<String, CliError> {
+    let rows: Vec<Row<'_>> = plan.scenarios.iter().map(row).collect();
+    let text = serde_json::to_string_pretty(&serde_json::json!({ "scenarios": rows }));
+    Ok(text.map_err(|e| CliError::internal(format!("cannot write JSON: {e}")))? + "\n")
+}
+
+fn row(selected: &Selected) -> Row<'_> {
+    let scenario = &selected.scenario;
+    Row {
+        name: &scenario.name,
+        description: &scenario.description,
+        aliases: &scenario.aliases,
+        markers: &scenario.markers,
+        warm: scenario.warm_migration,
+        virtual_machines: scenario.virtual_machines.iter().map(|vm| vm.name.as_str()).collect(),
+        steps: &selected.steps,
+        file: scenario.file.display().to_string(),
+        line: scenario.line,
+        skip: selected.skip.as_ref(),
+    }
+}
+
+fn table(plan: &PlanOfRun) -> String {
+    let skips = plan.scenarios.iter().any(|s| s.skip.is_some());
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    let mut header = vec!["NAME", "MARKERS", "VMS", "STEPS"];
+    header.extend(skips.then_some("SKIPPED BECAUSE"));
+    table.set_header(header);
+    for Selected { scenario, steps, skip } in &plan.scenarios {
+        let steps: Vec<&str> = if skip.is_some() { vec!["-"] } else { steps.iter().map(|step| step.name()).collect() };
+        let vms: Vec<&str> = scenario.virtual_machines.iter().map(|vm| vm.name.as_str()).collect();
+        let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms.join(" "), steps.join(" ")];
+        if skips {
+            cells.push(skip.as_ref().map(|skip| skip.reason.clone()).unwrap_or_default());
+        }
+        table.add_row(cells);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().trim_start().to_owned()).collect();
+    let skipped = plan.scenarios.iter().filter(|s| s.skip.is_some()).count();
+    let all = plan.scenarios.len();
+    let noun = if all == 1 { "scenario" } else { "scenarios" };
+    format!("{}\n\n{all} {noun}, {} to run, {skipped} to skip\n", lines.join("\n"), all - skipped)
+}

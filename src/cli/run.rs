@@ -1,0 +1,191 @@
+//! `mtv-test run`: resolves everything that can be resolved without contacting anybody, then hands it on.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueHint};
+
+use super::{
+    CliError, CliResult, ClusterOptions, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_warnings,
+    list,
+};
+use crate::{
+    config::{
+        catalogue::Catalogue,
+        profile::{Profile, ProviderKind},
+        profile_file::ProfileFile,
+        settings_keys::{self, Value},
+        settings_load::{self, Resolved},
+    },
+    select::{self, PlanOfRun, Selection},
+};
+
+/// Run scenarios: clone, migrate, verify, and clean up
+///
+/// Each selected scenario clones its source VMs, migrates them with MTV, compares what arrived with the source, and deletes
+/// what it made. Results go into a folder per run below the results folder: junit-report.xml, resources.json, events.ndjson
+/// and run.log. Without a cluster, `--lab` runs everything against a simulated data centre on this machine.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    select: SelectOptions,
+    /// Scenarios to run at the same time [default: 4]
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
+    jobs: Option<usize>,
+    /// StorageClass to migrate all disks to [default: the cluster's]
+    #[arg(long, value_name = "SC", help_heading = "Settings")]
+    storage_class: Option<String>,
+    /// Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
+    results_dir: Option<PathBuf>,
+    /// Leave everything in place at the end
+    #[arg(long, help_heading = "Settings")]
+    skip_teardown: bool,
+    #[command(flatten)]
+    scenarios: ScenarioOptions,
+    #[command(flatten)]
+    settings: SettingsOptions,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// Run against the simulated data centre instead of a cluster and a source
+    #[cfg(feature = "lab")]
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "providers"], help_heading = "Lab")]
+    lab: bool,
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    lab_options: LabOptions,
+}
+
+/// What the lab of a run looks like.
+#[cfg(feature = "lab")]
+#[derive(Debug, Clone, Default, PartialEq, ClapArgs)]
+pub struct LabOptions {
+    /// Data centre that the lab simulates, as TOML [default: the built-in one]
+    #[arg(long, value_name = "FILE", requires = "lab", value_hint = ValueHint::FilePath, help_heading = "Lab")]
+    pub datacenter: Option<PathBuf>,
+    /// How much faster than reality time runs in the lab
+    #[arg(long, value_name = "FACTOR", requires = "lab", help_heading = "Lab")]
+    pub time_scale: Option<f64>,
+}
+
+/// Where the source's profile comes from.
+#[derive(Debug, Clone)]
+pub enum ProfileChoice {
+    /// From a file, complete.
+    File(Box<Profile>),
+    /// The profile of that name among those that the lab makes.
+    #[cfg(feature = "lab")]
+    Lab {
+        /// Name of the profile.
+        name: String,
+        /// What the lab looks like.
+        options: LabOptions,
+    },
+}
+
+/// Everything that a run needs to know, resolved and checked.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Scenarios with their steps and skips; at least one.
+    pub plan: PlanOfRun,
+    /// The source.
+    pub profile: ProfileChoice,
+    /// Settings. Without `storage_class` the cluster's default one is taken.
+    pub settings: Resolved,
+    /// Cluster; not used in the lab.
+    pub cluster: ClusterOptions,
+    /// Number of `-v`.
+    pub verbose: u8,
+}
+
+fn parse_jobs(text: &str) -> Result<usize, String> {
+    match settings_keys::Takes::Count.parse(text) {
+        Ok(Value::Count(jobs)) => Ok(jobs),
+        Ok(_) => Err("not a number".to_owned()),
+        Err((what, help)) => Err(format!("{what}; {help}")),
+    }
+}
+
+impl Args {
+    fn resolve(&self) -> Result<Resolved, CliError> {
+        let mut sources = self.settings.sources();
+        self.scenarios.add_to(&mut sources);
+        if let Some(jobs) = self.jobs {
+            sources.flags.push(("jobs", Value::Count(jobs), "--jobs"));
+        }
+        if let Some(class) = &self.storage_class {
+            sources.flags.push(("storage_class", Value::Text(class.clone()), "--storage-class"));
+        }
+        if let Some(folder) = &self.results_dir {
+            sources.flags.push(("results_dir", Value::Path(folder.clone()), "--results-dir"));
+        }
+        if self.skip_teardown {
+            sources.flags.push(("skip_teardown", Value::Switch(true), "--skip-teardown"));
+        }
+        #[cfg_attr(not(feature = "lab"), expect(unused_mut, reason = "only a run in the lab changes it"))]
+        let mut resolved = settings_load::load(&sources)?;
+        #[cfg(feature = "lab")]
+        if self.lab {
+            // What files and environment say of source, class and namespace is about a real cluster.
+            resolved.forget_unless_given(&["source_provider", "storage_class", "mtv_namespace"]);
+        }
+        Ok(resolved)
+    }
+
+    /// Kind and profile of a run in the lab, whose profiles are named after their kinds.
+    #[cfg(feature = "lab")]
+    fn lab_profile(&self, resolved: &Resolved) -> Result<Option<(ProviderKind, ProfileChoice)>, CliError> {
+        if !self.lab {
+            return Ok(None);
+        }
+        let name = resolved.settings.source_provider.clone().unwrap_or_else(|| ProviderKind::Vsphere.name().to_owned());
+        let Some(kind) = ProviderKind::ALL.iter().find(|kind| kind.name() == name) else {
+            let names: Vec<&str> = ProviderKind::ALL.iter().map(|kind| kind.name()).collect();
+            return Err(CliError::usage(format!("the lab has no provider profile `{name}`")).hint(format!("it has {}", names.join(", "))));
+        };
+        Ok(Some((*kind, ProfileChoice::Lab { name, options: self.lab_options.clone() })))
+    }
+
+    #[cfg(not(feature = "lab"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature as with the lab")]
+    fn lab_profile(&self, _resolved: &Resolved) -> Result<Option<(ProviderKind, ProfileChoice)>, CliError> {
+        Ok(None)
+    }
+
+    /// Resolves a run. The order of the checks is the order in which a user can act on them: what to run, on which cluster,
+    /// from which source.
+    fn request(self, global: &GlobalOptions) -> Result<RunRequest, CliError> {
+        let resolved = self.resolve()?;
+        let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
+        let selection = Selection::from(&self.select);
+        let lab = self.lab_profile(&resolved)?;
+        let plan = select::plan(&catalogue, &selection, lab.as_ref().map(|(kind, _)| *kind))?;
+        if plan.scenarios.is_empty() {
+            return Err(list::nothing_selected());
+        }
+        let (plan, profile) = if let Some((_, profile)) = lab {
+            (plan, profile)
+        } else {
+            context::require_cluster(&self.cluster)?;
+            let name = required(&resolved)?;
+            let file = ProfileFile::load(&resolved.settings.providers)?;
+            let (profile, warnings) = file.select(&name, &|name| std::env::var(name).ok())?;
+            print_warnings(&warnings);
+            (select::plan(&catalogue, &selection, Some(profile.kind))?, ProfileChoice::File(Box::new(profile)))
+        };
+        Ok(RunRequest { plan, profile, settings: resolved, cluster: self.cluster, verbose: global.verbose })
+    }
+}
+
+/// The one setting without default that a run on a cluster needs. Without a storage class the cluster's default one is taken.
+fn required(resolved: &Resolved) -> Result<String, CliError> {
+    resolved.settings.source_provider.clone().ok_or_else(|| {
+        CliError::usage("no provider profile is chosen to migrate from").hint(format!(
+            "set `source_provider` with `--provider PROFILE`, {}SOURCE_PROVIDER, or a line in mtv-test.toml",
+            settings_keys::ENV_PREFIX
+        ))
+    })
+}
+
+pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
+    crate::run::execute(args.request(global)?)
+}

@@ -1,0 +1,122 @@
+//! `mtv-test validate`: checks files without running anything.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, ValueHint};
+
+use super::{
+    CliError, CliResult,
+    error::{print_data, print_warnings},
+};
+use crate::{
+    config::{
+        catalogue,
+        diagnostics::{Problem, Problems},
+        profile_file::ProfileFile,
+        read, scenario_file, settings_load,
+    },
+    exit,
+};
+
+/// Check scenario, provider profile and settings files without running anything
+///
+/// The kind of a file is known by its tables: `[scenario.NAME]`, `[provider.NAME]`, or neither, which is a settings file. All mistakes
+/// are shown, each with its line. Names and aliases of scenarios must be unique over all files that are given.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Files, or folders of which every *.toml is checked
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::AnyPath)]
+    files: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> CliResult {
+    let mut problems = Problems::default();
+    let mut files: Vec<PathBuf> = args.files.iter().flat_map(|path| toml_files(path, &mut problems)).collect();
+    files.dedup();
+    let mut scenarios = Vec::new();
+    let mut lines = Vec::new();
+    for file in &files {
+        let mut found = Problems::default();
+        let what = check(file, &mut scenarios, &mut found);
+        if !found.has_errors() {
+            lines.push(format!("{}: {what}\n", file.display()));
+        }
+        problems.append(found);
+    }
+    catalogue::unique(&scenarios, &mut problems);
+    if problems.has_errors() {
+        return Err(CliError::from(problems));
+    }
+    print_warnings(&problems);
+    print_data(&lines.concat())?;
+    Ok(exit::PASSED)
+}
+
+fn toml_files(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+    if path.is_dir() {
+        return catalogue::files(path, problems);
+    }
+    vec![path.to_owned()]
+}
+
+/// Checks one file and says what it is.
+fn check(file: &Path, scenarios: &mut Vec<scenario_file::Located>, problems: &mut Problems) -> String {
+    let text = match read::text(file) {
+        Ok(text) => text,
+        Err(problem) => {
+            problems.push(*problem);
+            return String::new();
+        }
+    };
+    let count = |number: usize, noun: &str| format!("{number} {noun}{} ok", if number == 1 { "" } else { "s" });
+    match kind(&text) {
+        FileKind::Scenarios => {
+            let found = scenario_file::parse(file, &text, problems);
+            let summary = count(found.len(), "scenario");
+            scenarios.extend(found);
+            summary
+        }
+        FileKind::Profiles => match ProfileFile::load(file) {
+            Ok(profiles) => {
+                problems.append(profiles.check());
+                count(profiles.names().count(), "provider profile")
+            }
+            Err(found) => {
+                problems.append(found);
+                String::new()
+            }
+        },
+        FileKind::Settings => {
+            problems.append(settings_load::check(file, &text));
+            "settings ok".to_owned()
+        }
+        FileKind::Empty => {
+            let problem = Problem::error(format!("{} is empty", file.display()));
+            problems.push(problem.help("write `[scenario.NAME]`, `[provider.NAME]` or settings"));
+            String::new()
+        }
+    }
+}
+
+enum FileKind {
+    Scenarios,
+    Profiles,
+    Settings,
+    Empty,
+}
+
+/// What a file is, by its first table header or key; it has to be told for broken files as well.
+fn kind(text: &str) -> FileKind {
+    let mut meaningful = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let header = |line: &str, word: &str| line.trim_start_matches(['[', ' ', '"', '\'']).starts_with(word);
+    let Some(first) = meaningful.next() else { return FileKind::Empty };
+    let tables = || std::iter::once(first).chain(text.lines().map(str::trim)).filter(|line| line.starts_with('['));
+    // A slip such as `[scenarios.x]` or `[providers.x]` begins the same way.
+    if header(first, "scenario.") || tables().any(|line| header(line, "scen")) {
+        FileKind::Scenarios
+    } else if header(first, "provider.") || tables().any(|line| header(line, "prov")) {
+        FileKind::Profiles
+    } else {
+        FileKind::Settings
+    }
+}

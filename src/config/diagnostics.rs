@@ -1,0 +1,214 @@
+//! What is wrong with a file, shown the way rustc shows it: file, line, column, the line itself with a caret, and how to mend it.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// A text that problems point into: a file, an environment variable, a command line argument.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What stands before `:line:column`.
+    name: String,
+    /// The text as it is shown. Secrets are blotted out by bytes, so that spans stay true.
+    shown: String,
+}
+
+impl Source {
+    /// A text without secrets.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), shown: text.into() })
+    }
+
+    /// Name of the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Line of a byte offset, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.shown.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+    }
+
+    /// Brings a span into the text: inside, on character boundaries, and not empty where that is possible.
+    fn clamp(&self, span: &Range<usize>) -> Range<usize> {
+        let floor = |mut at: usize| {
+            at = at.min(self.shown.len());
+            while !self.shown.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let (start, end) = (floor(span.start), floor(span.end));
+        start..end.max(start)
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The input cannot be used.
+    Error,
+    /// It can be used, but something deserves attention.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    severity: Severity,
+    title: String,
+    place: Option<(Arc<Source>, Range<usize>, String)>,
+    also: Vec<(Arc<Source>, Range<usize>, String)>,
+    help: Vec<String>,
+}
+
+impl Problem {
+    /// An error: what is wrong, as a fragment without full stop.
+    pub fn error(title: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, title: title.into(), place: None, also: Vec::new(), help: Vec::new() }
+    }
+
+    /// A warning.
+    pub fn warning(title: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(title) }
+    }
+
+    /// Where it is, and a few words that stand beside the caret.
+    #[must_use]
+    pub fn at(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.place = Some((source.clone(), span, label.into()));
+        self
+    }
+
+    /// Another place that matters, such as the first of two definitions.
+    #[must_use]
+    pub fn also(mut self, source: &Arc<Source>, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.also.push((source.clone(), span, label.into()));
+        self
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// How to mend it, if there is anything to say.
+    #[must_use]
+    pub fn help_maybe(mut self, help: Option<String>) -> Self {
+        self.help.extend(help);
+        self
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// What is wrong, without place and help.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The whole report, with terminal styles when `styled`. Writers strip them where there is no terminal.
+    pub fn render(&self, styled: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        let group = Group::with_title(level.primary_title(self.title.as_str()));
+        if self.place.is_none() {
+            // Without a line there is nothing to hang the help below; it gets lines of its own.
+            let helps = self.help.iter().map(|help| Group::with_title(Level::HELP.with_name("hint").secondary_title(help.as_str())));
+            let lines = std::iter::once(group).chain(helps).map(|group| renderer.render(&[group]));
+            return lines.collect::<Vec<_>>().join("\n");
+        }
+        let helps = self.help.iter().map(|help| Level::HELP.message(help.as_str()));
+        renderer.render(&[group.elements(self.snippets()).elements(helps)])
+    }
+
+    /// One snippet per file, the main place first; places of the same file share theirs.
+    fn snippets(&self) -> Vec<Snippet<'_, annotate_snippets::Annotation<'_>>> {
+        let mut snippets: Vec<(&Source, Snippet<'_, _>)> = Vec::new();
+        let places = self.place.iter().map(|p| (AnnotationKind::Primary, p)).chain(self.also.iter().map(|p| (AnnotationKind::Context, p)));
+        for (kind, (source, span, label)) in places {
+            let label = (!label.is_empty()).then_some(label.as_str());
+            let annotation = kind.span(source.clamp(span)).label(label);
+            if let Some(at) = snippets.iter().position(|(known, _)| std::ptr::eq(*known, source.as_ref())) {
+                let (source, snippet) = snippets.remove(at);
+                snippets.insert(at, (source, snippet.annotation(annotation)));
+            } else {
+                let snippet = Snippet::source(source.shown.as_str()).path(source.name.as_str()).annotation(annotation);
+                snippets.push((source, snippet));
+            }
+        }
+        snippets.into_iter().map(|(_, snippet)| snippet).collect()
+    }
+}
+
+/// Everything that is wrong, in the order in which it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Adds one.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Adds all of another list.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Whether one of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|p| p.severity == Severity::Error)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Brings the problems of one file into the order of its lines.
+    pub fn sort(&mut self) {
+        self.0.sort_by_key(|problem| problem.place.as_ref().map(|(_, span, _)| span.start));
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Problem] {
+        &self.0
+    }
+
+    /// The value if there is no error, with the warnings; otherwise the problems.
+    pub fn into_result<T>(self, value: T) -> Result<(T, Self), Self> {
+        if self.has_errors() { Err(self) } else { Ok((value, self)) }
+    }
+
+    /// All reports, a blank line between them.
+    pub fn render(&self, styled: bool) -> String {
+        self.0.iter().map(|p| p.render(styled)).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,99 @@
+//! Forklift's inventory service behind its Route.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::{Client, client::Body};
+use mtv_api::kinds;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::{
+    cluster::{Cluster, ObjectExt as _},
+    config::profile::ProviderKind,
+    engine::{Failure, StepCx, human},
+    events::Trouble,
+};
+
+/// Route of the inventory in the operator's namespace.
+const ROUTE: &str = "forklift-inventory";
+
+/// First and longest pause between looks: the inventory has no watch that survives a Route, so it is asked.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// The inventory, as seen with the user's own login.
+#[derive(Clone)]
+pub struct Inventory {
+    client: Client,
+    kind: ProviderKind,
+    provider: String,
+}
+
+impl Inventory {
+    /// Finds the Route. `provider` is the UID of the source Provider.
+    pub async fn connect(cluster: &Cluster, mtv_namespace: &str, kind: ProviderKind, provider: &str) -> anyhow::Result<Self> {
+        let route = cluster
+            .get(&kinds::ROUTE, Some(mtv_namespace), ROUTE)
+            .await?
+            .with_context(|| format!("Route {mtv_namespace}/{ROUTE} does not exist; is MTV installed in {mtv_namespace}?"))?;
+        let host = route.text("/spec/host").with_context(|| format!("Route {mtv_namespace}/{ROUTE} has no spec.host"))?;
+        // The router's certificate is signed by the ingress CA, which kubeconfigs rarely carry.
+        let ingress = cluster.get(&kinds::CONFIG_MAP, Some("openshift-config-managed"), "default-ingress-cert").await.unwrap_or_default();
+        let bundle = ingress.as_ref().and_then(|c| c.text("/data/ca-bundle.crt")).unwrap_or_default();
+        let client = cluster.client_for(&format!("https://{host}"), bundle)?;
+        Ok(Self { client, kind, provider: provider.to_owned() })
+    }
+
+    /// Reads something of the source Provider, such as `vms/vm-12`; `None` if it is not there or not loaded yet.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let path = format!("/providers/{}/{}/{path}", self.kind, self.provider);
+        let what = || format!("failed to read {path} of the inventory");
+        let request = Request::get(&path).body(Body::empty())?;
+        let response = self.client.send(request).await.with_context(what)?;
+        let status = response.status();
+        let body = response.into_body().collect().await.with_context(what)?.to_bytes();
+        match status {
+            StatusCode::OK => Ok(Some(serde_json::from_slice(&body).with_context(what)?)),
+            // 206: the collector has not loaded everything yet; its body is empty.
+            StatusCode::NOT_FOUND | StatusCode::PARTIAL_CONTENT => Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(anyhow::anyhow!("the inventory refuses the cluster login ({status}); it needs a bearer token with rights on Providers"))
+                    .with_context(what)
+            }
+            other => Err(anyhow::anyhow!("the inventory answered {other}")).with_context(what),
+        }
+    }
+
+    /// Waits until a VM of the source is in the inventory.
+    pub async fn wait_for_vm(&self, cx: &StepCx, id: &str, name: &str, limit: Duration) -> Result<(), Failure> {
+        let started = Instant::now();
+        let deadline = cx.deadline.within(limit);
+        let mut pause = PAUSES.0;
+        cx.progress(format!("waiting for VM {name} to appear in the inventory"), None);
+        loop {
+            let last = match self.get::<serde_json::Value>(&format!("vms/{id}")).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => "not there".to_owned(),
+                Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),
+                Err(error) => format!("{error:#}"),
+            };
+            if deadline.left() <= pause {
+                return Err(Failure::Errored(
+                    Trouble::new(format!(
+                        "timed out after {} waiting for VM {name} ({id}) to appear in the inventory",
+                        human(started.elapsed())
+                    ))
+                    .detail(format!("last state: {last}"))
+                    .hint("is the source Provider Ready? A longer inventory_timeout helps with big vCenters"),
+                ));
+            }
+            tokio::select! {
+                () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Waiting for a Forklift object to become Ready, and giving up early when it says that it never will.
+
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use mtv_api::{condition::Conditions as _, kinds::Kind};
+
+use crate::{
+    cluster::{Awaited, Cluster, ObjectExt as _, name_of},
+    engine::{Failure, StepCx},
+    events::Trouble,
+};
+
+/// How long a blocker must stay before it is believed. The destination's inventory needs about 8 s to see a new
+/// NetworkAttachmentDefinition, and a Plan looks at its maps every 3 s; blockers of that kind pass.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// Where an object stands.
+enum Standing {
+    Ready(Box<DynamicObject>),
+    Blocked(Vec<String>),
+}
+
+/// Waits until an object is Ready for its present generation.
+///
+/// # Errors
+/// A failed test if a condition of category Critical or Error stays; the environment's trouble if the time is up.
+pub async fn wait_ready(
+    cluster: &Cluster,
+    cx: &StepCx,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<DynamicObject, Failure> {
+    let object_name = name_of(kind, Some(namespace), name);
+    cx.progress(format!("waiting for {object_name} to be Ready"), None);
+    let awaited = |limit| Awaited { kind, namespace: Some(namespace), name, until: "to be Ready", limit };
+    let deadline = cx.deadline.within(limit);
+    loop {
+        let blocked = match cluster.wait(cx, awaited(deadline.left()), |object| Ok(object.and_then(standing))).await? {
+            Standing::Ready(object) => return Ok(*object),
+            Standing::Blocked(blockers) => blockers,
+        };
+        let settled = cluster
+            .wait(cx, awaited(SETTLE.min(deadline.left())), |object| {
+                Ok(match object.and_then(standing) {
+                    Some(Standing::Blocked(now)) if now == blocked => None,
+                    other => Some(other),
+                })
+            })
+            .await;
+        match settled {
+            Ok(Some(Standing::Ready(object))) => return Ok(*object),
+            Ok(_) => {}
+            Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+            Err(_) => {
+                return Err(Failure::Failed(Trouble {
+                    summary: format!("{object_name} cannot become Ready: {}", blocked[0]),
+                    details: blocked,
+                    hints: vec![format!("look at it with: kubectl get {}.{} -n {namespace} {name} -o yaml", kind.plural, kind.group)],
+                }));
+            }
+        }
+    }
+}
+
+/// Ready for the generation that is there, blocked, or not known yet.
+fn standing(object: &DynamicObject) -> Option<Standing> {
+    let conditions = object.conditions();
+    let observed = object.at("/status/observedGeneration").and_then(serde_json::Value::as_i64);
+    let current = observed.is_none_or(|o| object.metadata.generation.is_none_or(|g| o >= g));
+    if conditions.holds("Ready").is_some() && current {
+        return Some(Standing::Ready(Box::new(object.clone())));
+    }
+    let blockers: Vec<String> = conditions
+        .blockers()
+        .iter()
+        .map(|c| {
+            let reason = c.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
+            let items = if c.items.is_empty() { String::new() } else { format!(" [{}]", c.items.join(", ")) };
+            format!("{}{reason}: {}{items}", c.kind, c.message)
+        })
+        .collect();
+    (!blockers.is_empty() && current).then_some(Standing::Blocked(blockers))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(observed: i64, conditions: serde_json::Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p", "generation": 2}, "status": {"observedGeneration": observed, "conditions": conditions}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn ready_counts_only_for_the_present_generation() {
+        let ready = json!([{"type": "Ready", "status": "True", "category": "Required"}]);
+        assert!(matches!(standing(&plan(2, ready.clone())), Some(Standing::Ready(_))));
+        assert!(standing(&plan(1, ready)).is_none());
+    }
+
+    #[test]
+    fn blockers_are_told_with_reason_and_items() {
+        let object = plan(
+            2,
+            json!([{"type": "VMStorageNotMapped", "status": "True", "category": "Critical", "reason": "NotValid",
+            "message": "a disk has no mapping", "items": ["vm-1"]}, {"type": "X", "status": "True", "category": "Warn"}]),
+        );
+        let Some(Standing::Blocked(blockers)) = standing(&object) else { panic!("not blocked") };
+        assert_eq!(blockers, ["VMStorageNotMapped (NotValid): a disk has no mapping [vm-1]"]);
+    }
+}

@@ -1,0 +1,299 @@
+//! The journal against everything that can happen to it: torn and flipped bytes, other processes, many writers.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::{format::MARK, read::parse, *};
+use crate::config::profile::ProviderKind;
+
+fn header() -> Header {
+    Header {
+        run: "r1".into(),
+        tool: "0.1.0".into(),
+        started: Timestamp::UNIX_EPOCH,
+        label: "mtv-test.io/run=r1".into(),
+        cluster: None,
+        profiles: vec![ProfileRef { name: "v".into(), kind: ProviderKind::Vsphere, endpoint: "https://v/sdk".into() }],
+        providers_file: Some("providers.toml".into()),
+        ephemeral: false,
+    }
+}
+
+fn object(name: &str) -> Entry {
+    Entry::Object {
+        api_version: "forklift.konveyor.io/v1beta1".into(),
+        kind: "Plan".into(),
+        namespace: "mig".into(),
+        name: name.into(),
+        scenario: Some("sanity-cold".into()),
+    }
+}
+
+fn clone_of(name: &str) -> Entry {
+    Entry::Clone { profile: "v".into(), provider: ProviderKind::Vsphere, name: name.into(), scenario: None }
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).expect("the file is a whole JSON document")
+}
+
+/// A journal with a dozen records, as bytes, and where each record begins.
+async fn sample() -> (Vec<u8>, Vec<usize>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    journal.connected(Cluster { server: "https://c:6443".into(), id: "uid-ks".into() }).await.unwrap();
+    for n in 0..4 {
+        let id = journal.intend(object(&format!("plan-{n} \"quoted\" ü"))).await.unwrap();
+        journal.created(id, format!("uid-{n}")).await.unwrap();
+    }
+    let id = journal.intend(clone_of("vm")).await.unwrap();
+    journal.created(id, "vm-42").await.unwrap();
+    journal.deleting(id).await.unwrap();
+    journal.gone(id).await.unwrap();
+    drop(journal);
+    let bytes = fs::read(&path).unwrap();
+    let marks = bytes.windows(MARK.len()).enumerate().filter(|(_, w)| *w == MARK.as_bytes()).map(|(at, _)| at).collect();
+    (bytes, marks)
+}
+
+#[tokio::test]
+async fn a_record_goes_from_intent_to_gone_and_the_file_is_whole_after_each_append() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let states = |expected: &[State]| {
+        assert!(json(&path)["records"].is_array());
+        let read = read(&path).unwrap();
+        assert_eq!(read.damage, []);
+        assert_eq!(read.records, journal.snapshot());
+        assert_eq!(read.records.iter().map(|r| r.state).collect::<Vec<_>>(), expected);
+    };
+    states(&[]);
+    let plan = journal.intend(object("p")).await.unwrap();
+    states(&[State::Intent]);
+    let vm = journal.intend(clone_of("c")).await.unwrap();
+    states(&[State::Intent, State::Intent]);
+    journal.created(plan, "uid-p").await.unwrap();
+    states(&[State::Created, State::Intent]);
+    journal.deleting(plan).await.unwrap();
+    states(&[State::Deleting, State::Intent]);
+    journal.gone(plan).await.unwrap();
+    journal.gone(vm).await.unwrap();
+    states(&[State::Gone, State::Gone]);
+    assert_eq!(read(&path).unwrap().records[0].reference.as_deref(), Some("uid-p"));
+
+    let cluster = Cluster { server: "https://c".into(), id: "u".into() };
+    journal.connected(cluster.clone()).await.unwrap();
+    assert_eq!(read(&path).unwrap().header, Some(Header { cluster: Some(cluster), ..header() }));
+}
+
+#[tokio::test]
+async fn what_exists_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    fs::write(&path, "{}").unwrap();
+    assert!(Journal::create(&path, &header()).is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+}
+
+#[tokio::test]
+async fn a_second_writer_is_told_who_holds_the_file_and_resume_continues_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    let id = journal.intend(object("p")).await.unwrap();
+    // Locks of open files are held per open file, so a second one in this process stands for another process.
+    let refused = format!("{:#}", Journal::resume(&path).unwrap_err());
+    assert!(refused.contains(&format!("in use by process {} on ", std::process::id())), "{refused}");
+    assert!(refused.contains("run r1"), "{refused}");
+    drop(journal);
+
+    let (journal, found) = Journal::resume(&path).unwrap();
+    assert_eq!(found.records.len(), 1);
+    journal.gone(id).await.unwrap();
+    let next = journal.intend(object("q")).await.unwrap();
+    assert_ne!(next, id);
+    drop(journal);
+    let read = read(&path).unwrap();
+    assert_eq!((read.damage, read.records[0].state), (vec![], State::Gone));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_writers_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    let writers = (0..50).map(|writer| {
+        let journal = journal.clone();
+        tokio::spawn(async move {
+            for n in 0..20 {
+                let name = format!("{writer}-{n}");
+                let id = journal.intend(object(&name)).await.unwrap();
+                journal.created(id, format!("uid-{name}")).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let read = read(&path).unwrap();
+    assert_eq!(read.damage, []);
+    assert_eq!(read.records.len(), 1000);
+    let names: BTreeSet<String> = read.records.iter().map(|r| r.entry.to_string()).collect();
+    assert_eq!(names.len(), 1000);
+    for record in &read.records {
+        let Entry::Object { name, .. } = &record.entry else { panic!("{record:?}") };
+        assert_eq!(record.reference.as_deref(), Some(format!("uid-{name}").as_str()), "each UID is with its object");
+    }
+}
+
+#[tokio::test]
+async fn torn_at_any_byte_only_what_is_behind_is_lost() {
+    let (bytes, marks) = sample().await;
+    let whole = parse(&bytes).unwrap();
+    assert_eq!(whole.damage, []);
+    assert_eq!(whole.lines.len(), marks.len());
+    let mut tried = 0;
+    for cut in marks[marks.len() - 3]..bytes.len() {
+        let read = parse(&bytes[..cut]).unwrap();
+        assert!(!read.damage.is_empty(), "cut at {cut}");
+        assert!(read.damage.iter().all(|d| d.offset <= cut), "cut at {cut}: {:?}", read.damage);
+        // A record ends where the next one's separator, or the closing lines, begin.
+        let ends = marks.iter().skip(1).map(|m| m - 2).chain([bytes.len() - 4]);
+        let before = ends.filter(|end| *end <= cut).count();
+        assert_eq!(read.lines.len(), before, "cut at {cut}");
+        assert_eq!(read.lines[..], whole.lines[..before], "cut at {cut}");
+        tried += 1;
+    }
+    println!("{tried} cuts");
+}
+
+#[tokio::test]
+async fn torn_at_any_byte_from_the_start_never_panics() {
+    let (bytes, _) = sample().await;
+    for cut in 0..bytes.len() {
+        assert!(!parse(&bytes[..cut]).unwrap().damage.is_empty(), "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_loses_at_most_its_record() {
+    let (bytes, marks) = sample().await;
+    let whole = parse(&bytes).unwrap();
+    // A fixed seed, so that a failure can be repeated; xorshift is random enough for places.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..2000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let bit = usize::try_from(random % (bytes.len() as u64 * 8)).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let read = parse(&flipped).unwrap();
+        let hit = marks.iter().rposition(|mark| *mark <= bit / 8);
+        let expected: Vec<_> = whole.lines.iter().filter(|l| Some(l.seq) != hit.map(|h| h as u64)).collect();
+        let kept: Vec<_> = read.lines.iter().filter(|l| Some(l.seq) != hit.map(|h| h as u64)).collect();
+        assert_eq!(kept, expected, "round {round}, bit {bit}");
+        assert!(!read.damage.is_empty(), "round {round}, bit {bit}");
+        let from = hit.map_or(0, |hit| marks[hit.saturating_sub(1)]);
+        let told = read.damage.iter().any(|d| (from..=bit / 8).contains(&d.offset));
+        assert!(told, "round {round}, bit {bit} in byte {}: {:?}", bit / 8, read.damage);
+        // No object is lost to a single hit: the intent and the answer both name it. Only the very last state may be older.
+        assert_eq!(read.records.len(), whole.records.len(), "round {round}, bit {bit}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_made_whole() {
+    let (bytes, marks) = sample().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let torn = &bytes[..marks[marks.len() - 1] + 40];
+    fs::write(&path, torn).unwrap();
+    let (journal, found) = Journal::resume(&path).unwrap();
+    assert!(!found.damage.is_empty());
+    assert_eq!(fs::read(folder.path().join("resources.json.damaged")).unwrap(), torn);
+    let vm = found.records.last().unwrap();
+    assert_eq!(vm.state, State::Deleting, "the record of its end was torn off");
+    journal.gone(vm.id).await.unwrap();
+    assert!(Journal::resume(&path).is_err(), "the new file is locked too");
+    let read = read(&path).unwrap();
+    assert_eq!((read.damage, read.records.last().unwrap().state), (vec![], State::Gone));
+    assert!(json(&path)["records"].is_array());
+}
+
+#[test]
+fn what_is_no_journal_is_refused() {
+    for text in
+        ["[1, 2]", "hello, this is no journal", "{\"format\":\"mtv-test.resources\",\"version\":2,\"records\":[]}", "PK\u{3}\u{4}zip"]
+    {
+        assert!(parse(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let text = || "\\PC{0,12}|[\\x00-\\x20\"\\\\{}]{0,6}";
+    prop_oneof![
+        (text(), text(), text(), text(), proptest::option::of(text()))
+            .prop_map(|(api_version, kind, namespace, name, scenario)| { Entry::Object { api_version, kind, namespace, name, scenario } }),
+        (text(), text(), proptest::option::of(text())).prop_map(|(profile, name, scenario)| Entry::Clone {
+            profile,
+            provider: ProviderKind::Ovirt,
+            name,
+            scenario
+        }),
+        (text(), proptest::option::of(text()), text()).prop_map(|(name, before, after)| Entry::Patch {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            namespace: String::new(),
+            name,
+            field: "/metadata/labels/a~1b".into(),
+            before: before.map(Into::into),
+            after: after.into(),
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_is_written_is_read_again(entries in proptest::collection::vec((entries(), 0..4_u8), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("resources.json");
+            let journal = Journal::create(&path, &header()).unwrap();
+            for (entry, steps) in entries {
+                let id = journal.intend(entry).await.unwrap();
+                if steps > 0 {
+                    journal.created(id, "uid").await.unwrap();
+                }
+                if steps > 1 {
+                    journal.deleting(id).await.unwrap();
+                }
+                if steps > 2 {
+                    journal.gone(id).await.unwrap();
+                }
+            }
+            let read = read(&path).unwrap();
+            assert_eq!(read.damage, []);
+            assert_eq!(read.records, journal.snapshot());
+            assert!(json(&path).is_object());
+        });
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), text in "\\PC{0,200}") {
+        let _ = parse(&bytes);
+        let _ = parse(text.as_bytes());
+        let mut marked = bytes.clone();
+        marked.extend_from_slice(MARK.as_bytes());
+        marked.extend_from_slice(text.as_bytes());
+        let _ = parse(&marked);
+    }
+}

@@ -1,0 +1,181 @@
+//! The one thread that writes the file. Appends that wait at the same time share one write and one fsync.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::{
+    Holder, Read,
+    format::{HEAD, Line, SEPARATOR, TAIL, encode},
+    lock,
+    model::Change,
+};
+
+/// A change to append, and where to say that it is durable.
+struct Job {
+    change: Change,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Handle of the thread. When it is dropped the thread writes what is still in its channel, and ends.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    /// A new file with these first changes, durable. It becomes a whole document with them, before anything is made.
+    pub fn create(path: &Path, changes: &[Change]) -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        lock::acquire(&file, path)?;
+        file.write_all_at(HEAD.as_bytes(), 0)?;
+        let mut tail = Tail { file, end: HEAD.len() as u64, seq: 0 };
+        tail.append(changes)?;
+        sync_folder(path)?;
+        Self::spawn(tail)
+    }
+
+    /// An existing file, repaired if need be, with this process noted as its holder.
+    pub fn resume(path: &Path) -> Result<(Self, Read)> {
+        let file = open_locked(path)?;
+        let found = super::read::parse(&fs::read(path)?)?;
+        if found.foreign {
+            return Err(anyhow!("it was written by mtv-api-tests and cannot be continued"));
+        }
+        let mut tail = if found.damage.is_empty() {
+            let length = file.metadata()?.len();
+            Tail { file, end: length - TAIL.len() as u64, seq: found.lines.last().map_or(0, |line| line.seq + 1) }
+        } else {
+            repair(path, &found)?
+        };
+        let run = found.header.as_ref().map_or("unknown", |header| header.run.as_str());
+        tail.append(&[Change::Held { holder: Holder::this_process(run) }])?;
+        Ok((Self::spawn(tail)?, found))
+    }
+
+    fn spawn(mut tail: Tail) -> Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let work = move || {
+            while let Ok(first) = queue.recv() {
+                // Group commit: whatever has queued up during the last fsync goes into the next one.
+                let batch: Vec<Job> = std::iter::once(first).chain(queue.try_iter()).collect();
+                let (changes, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.change, job.done)).unzip();
+                let result = tail.append(&changes).map_err(|error| format!("{error:#}"));
+                for done in waiting {
+                    // Nobody may be listening any more: the step was stopped. The entry is in the file all the same.
+                    let _ = done.send(result.clone());
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(work).context("failed to start its thread")?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Appends; durable on return.
+    pub async fn append(&self, change: Change) -> Result<()> {
+        let (done, durable) = oneshot::channel();
+        let gone = || anyhow!("its thread has ended");
+        self.jobs.as_ref().ok_or_else(gone)?.send(Job { change, done }).map_err(|_| gone())?;
+        durable.await.map_err(|_| gone())?.map_err(anyhow::Error::msg)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The open, locked file and where its closing lines begin.
+struct Tail {
+    file: File,
+    end: u64,
+    seq: u64,
+}
+
+impl Tail {
+    /// Appends records to those that are there.
+    fn append(&mut self, changes: &[Change]) -> Result<()> {
+        let separator = if self.seq == 0 { "" } else { SEPARATOR };
+        let text = format!("{separator}{}", self.encoded(changes)?);
+        self.write(&text, changes.len())
+    }
+
+    fn encoded(&self, changes: &[Change]) -> Result<String> {
+        let at = Timestamp::now();
+        let lines: Result<Vec<String>, _> =
+            (self.seq..).zip(changes).map(|(seq, change)| encode(&Line { seq, at, change: change.clone() })).collect();
+        Ok(lines?.join(SEPARATOR))
+    }
+
+    /// One positional write over the closing lines, then fdatasync. If it fails, the file is brought back to what it was, so
+    /// that a full disk does not cost the records that were there.
+    fn write(&mut self, text: &str, records: usize) -> Result<()> {
+        let bytes = format!("{text}{TAIL}");
+        let written = self.file.write_all_at(bytes.as_bytes(), self.end).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            let back = self.file.write_all_at(TAIL.as_bytes(), self.end);
+            let _ = back.and_then(|()| self.file.set_len(self.end + TAIL.len() as u64));
+            return Err(error.into());
+        }
+        self.end += text.len() as u64;
+        self.seq += records as u64;
+        Ok(())
+    }
+}
+
+/// Opens and locks. Between the two the file can have been replaced by a repair; then again.
+fn open_locked(path: &Path) -> Result<File> {
+    loop {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        lock::acquire(&file, path)?;
+        if file.metadata()?.ino() == fs::metadata(path)?.ino() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Sets the damaged file aside and puts a whole one in its place, which holds every record that could be read.
+fn repair(path: &Path, found: &Read) -> Result<Tail> {
+    let folder = folder_of(path);
+    fs::copy(path, beside(path, ".damaged")).context("failed to set the damaged file aside")?;
+    let mut new = tempfile::NamedTempFile::new_in(&folder)?;
+    let lines: Result<Vec<String>, _> = (0..).zip(&found.lines).map(|(seq, line)| encode(&Line { seq, ..line.clone() })).collect();
+    let text = format!("{HEAD}{}", lines?.join(SEPARATOR));
+    new.write_all(text.as_bytes())?;
+    new.write_all(TAIL.as_bytes())?;
+    new.as_file().sync_all()?;
+    // Locked before it has its name, so that nobody finds it free.
+    lock::acquire(new.as_file(), path)?;
+    let file = new.persist(path)?;
+    sync_folder(path)?;
+    Ok(Tail { file, end: text.len() as u64, seq: found.lines.len() as u64 })
+}
+
+/// Makes the file's name durable: without it a machine that dies may come back without the file.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}

@@ -1,0 +1,214 @@
+//! Cloning: find the source, see that it is whole, clone it once and only once, see that the clone is what was asked for.
+
+use std::time::Duration;
+
+use super::{
+    clone_spec::{Place, clone_spec, repair},
+    collector::retrieve,
+    fault::{explain, words},
+    health, lookup, operate,
+    props::{Object, along, filter, properties, start},
+    session::{CALL, CallError, Safety, Session},
+    task::{self, Outcome},
+    wire::{Fault, MoRef, request},
+};
+use crate::providers::{CloneRequest, ProviderError, ProviderResult};
+
+/// A full clone copies all disks; twenty minutes is what the suite of old allowed, and what its labs need.
+const CLONE: Duration = Duration::from_secs(1200);
+
+/// Clones a VM or template. Returns the clone's id.
+pub async fn clone(session: &Session, wanted: &CloneRequest) -> ProviderResult<String> {
+    let live = session.live().await;
+    if !live.vcenter {
+        return Err(ProviderError::Unsupported(format!("{} cannot clone; use its vCenter in `api_url`", live.product)));
+    }
+    let source = lookup::one(session, &wanted.source).await?;
+    let (source, place) = locate(session, &MoRef::vm(&source.id), &wanted.source).await?;
+    let id = make(session, &source, &place, wanted).await?;
+    complete(session, &id, wanted).await?;
+    Ok(id)
+}
+
+/// Reads the source with all that stands around it, and decides where the clone goes.
+async fn locate(session: &Session, id: &MoRef, name: &str) -> ProviderResult<(Object, Place)> {
+    let doing = format!("read `{name}` ({})", id.value);
+    let objects = retrieve(session, |_| {
+        let compute = along("HostSystem", "parent", []);
+        filter(
+            "specSet",
+            [
+                properties(
+                    "VirtualMachine",
+                    &["name", "config.hardware", "datastore", "resourcePool", "parent", "runtime.connectionState"],
+                ),
+                properties("Datastore", &["name", "summary.accessible"]),
+                properties("ComputeResource", &["resourcePool"]),
+                properties("VirtualApp", &["parentFolder"]),
+            ],
+            [start(
+                id,
+                false,
+                [
+                    along("VirtualMachine", "datastore", []),
+                    along("VirtualMachine", "runtime.host", [compute]),
+                    along("VirtualMachine", "parentVApp", []),
+                ],
+            )],
+        )
+    })
+    .await
+    .map_err(|error| error.explained(&doing))?;
+    let source =
+        objects.iter().find(|o| o.id == *id).ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
+    health::check(source, &objects)?;
+    let missing = |what: &str| ProviderError::Operation(format!("{doing}: it has no {what}"));
+    let datastore = source.references("datastore").into_iter().next().ok_or_else(|| missing("datastore"))?;
+    let folder = source
+        .reference("parent")
+        .or_else(|| objects.iter().find_map(|o| o.reference("parentFolder")))
+        .ok_or_else(|| missing("folder that its clone could go to"))?;
+    // A template has no pool: that of its host's cluster, else of any that sees the datastore.
+    let of_host = || objects.iter().find(|o| o.id.kind.ends_with("ComputeResource")).and_then(|o| o.reference("resourcePool"));
+    let pool = match source.reference("resourcePool").or_else(of_host) {
+        Some(pool) => pool,
+        None => pool_that_sees(session, &datastore).await?.ok_or_else(|| missing("resource pool, and no cluster sees its datastore"))?,
+    };
+    Ok((source.clone(), Place { folder, pool, datastore }))
+}
+
+async fn pool_that_sees(session: &Session, datastore: &MoRef) -> ProviderResult<Option<MoRef>> {
+    let mut objects = retrieve(session, |live| {
+        filter(
+            "specSet",
+            [properties("ComputeResource", &["name", "resourcePool", "datastore"])],
+            [start(&live.view, true, [along("ContainerView", "view", [])])],
+        )
+    })
+    .await
+    .map_err(|error| error.explained("list compute resources"))?;
+    objects.sort_by(|a, b| a.text("name").cmp(&b.text("name")));
+    Ok(objects.iter().filter(|o| o.references("datastore").contains(datastore)).find_map(|o| o.reference("resourcePool")))
+}
+
+/// Clones; once without new MAC addresses if vCenter says that one is in use.
+async fn make(session: &Session, source: &Object, place: &Place, wanted: &CloneRequest) -> ProviderResult<String> {
+    let doing = format!("clone `{}` to `{}`", wanted.source, wanted.name);
+    match attempt(session, source, place, wanted, true, &doing).await? {
+        Ok(id) => Ok(id),
+        Err(fault) if words(&fault).contains("in use") => {
+            tracing::debug!(fault = %words(&fault), "cloning again without new MAC addresses");
+            attempt(session, source, place, wanted, false, &doing).await?.map_err(|fault| explain(&fault, &doing))
+        }
+        Err(fault) => Err(explain(&fault, &doing)),
+    }
+}
+
+/// Sends the request, at most twice: the second time only when the first left no trace. A name is unique in its folder, so
+/// that even a trace that came too late to be seen makes the second request fail instead of giving a second clone.
+async fn attempt(
+    session: &Session,
+    source: &Object,
+    place: &Place,
+    wanted: &CloneRequest,
+    edit_nics: bool,
+    doing: &str,
+) -> ProviderResult<Result<String, Fault>> {
+    let spec = clone_spec(source, place, wanted, edit_nics);
+    let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", &wanted.name).with(spec.clone());
+    let mut lost = None;
+    loop {
+        let fault = match session.call(Safety::Once, CALL, |_| body()).await {
+            Ok(response) => {
+                let task = task::of_response(&response, doing)?;
+                match task::finish(session, &task, doing, CLONE).await? {
+                    Outcome::Success(Some(id)) => return Ok(Ok(id.value)),
+                    // Some servers name no result; the clone has its name all the same.
+                    Outcome::Success(None) => match trace(session, &source.id, wanted).await? {
+                        Some(id) => return Ok(Ok(id)),
+                        None => return Err(ProviderError::Operation(format!("{doing}: {} succeeded but no clone is there", task.value))),
+                    },
+                    Outcome::Failure(fault) => fault,
+                }
+            }
+            Err(CallError::Fault(fault)) => fault,
+            Err(CallError::Unclear(why)) => {
+                tracing::debug!(%why, "the answer to the clone request was lost; looking for the clone");
+                match trace(session, &source.id, wanted).await? {
+                    Some(id) => return Ok(Ok(id)),
+                    None if lost.is_none() => lost = Some(why),
+                    None => {
+                        return Err(ProviderError::Unreachable(format!(
+                            "{doing}: the answer was lost twice ({why}) and no clone is there"
+                        )));
+                    }
+                }
+                continue;
+            }
+            Err(CallError::Other(error)) => return Err(error),
+        };
+        if lost.is_some()
+            && fault.kind == "DuplicateName"
+            && let Some(id) = trace(session, &source.id, wanted).await?
+        {
+            return Ok(Ok(id));
+        }
+        return Ok(Err(fault));
+    }
+}
+
+/// What a lost request left behind: waits for clone tasks of the source that run, then looks for the clone by name and mark.
+async fn trace(session: &Session, source: &MoRef, wanted: &CloneRequest) -> ProviderResult<Option<String>> {
+    let doing = format!("look for the clone `{}`", wanted.name);
+    let tasks = retrieve(session, |_| {
+        filter(
+            "specSet",
+            [properties("Task", &["info.state", "info.descriptionId"])],
+            [start(source, true, [along("VirtualMachine", "recentTask", [])])],
+        )
+    })
+    .await
+    .map_err(|error| error.explained(&doing))?;
+    let running = tasks.iter().filter(|task| {
+        task.text("info.descriptionId").is_some_and(|id| id.starts_with("VirtualMachine.clone"))
+            && matches!(task.text("info.state"), Some("queued" | "running"))
+    });
+    for task in running {
+        // Whether it was ours shows below; how it ended is its own affair.
+        let _ = task::finish(session, &task.id, &doing, CLONE).await?;
+    }
+    let found = lookup::by_names(session, std::slice::from_ref(&wanted.name)).await?;
+    match found.into_iter().next() {
+        None => Ok(None),
+        Some(vm) if vm.run.as_deref() == Some(wanted.run.as_str()) => Ok(Some(vm.id)),
+        Some(vm) => {
+            Err(ProviderError::Operation(format!("{doing}: {} has this name but is not of run {}; it stays as it is", vm.id, wanted.run)))
+        }
+    }
+}
+
+/// Sees that the clone carries what was asked for, and adds what the server left out of it.
+async fn complete(session: &Session, id: &str, wanted: &CloneRequest) -> ProviderResult<()> {
+    let vm = MoRef::vm(id);
+    let doing = format!("check the clone `{}` ({id})", wanted.name);
+    let objects = retrieve(session, |_| {
+        filter(
+            "specSet",
+            [properties("VirtualMachine", &["runtime.connectionState", "config.changeTrackingEnabled", lookup::MARK_PATH])],
+            [start(&vm, false, [])],
+        )
+    })
+    .await
+    .map_err(|error| error.explained(&doing))?;
+    let clone = objects.first().ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
+    if let Some(state @ ("inaccessible" | "invalid" | "orphaned")) = clone.text("runtime.connectionState") {
+        return Err(ProviderError::Operation(format!("{doing}: its connection state is `{state}`")));
+    }
+    let unmarked = lookup::run_of(clone).as_deref() != Some(wanted.run.as_str());
+    let untracked = wanted.changed_block_tracking && clone.text("config.changeTrackingEnabled") != Some("true");
+    if unmarked || untracked {
+        let spec = repair(unmarked.then_some(wanted.run.as_str()), untracked);
+        operate::reconfigure(session, id, &spec, &doing).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Power, guest information, snapshots and deletion of one VM.
+
+use std::time::Duration;
+
+use mtv_api::xml::Node;
+
+use super::{
+    collector::{Awaited, Ended, retrieve, wait},
+    describe::{has_address, power, tools_run},
+    fault::explain,
+    props::{filter, properties, start},
+    session::{CALL, CallError, Safety, Session},
+    task::{self, Outcome},
+    wire::{Fault, MoRef, request},
+};
+use crate::providers::{Power, ProviderError, ProviderResult};
+
+/// Powering on or off. Hosts under load take a minute; the suite of old gave up after one.
+const POWER: Duration = Duration::from_secs(180);
+/// Deleting removes the files of all disks.
+const DELETE: Duration = Duration::from_secs(300);
+/// A snapshot without memory waits for the disks to be quiet.
+const SNAPSHOT: Duration = Duration::from_secs(600);
+
+/// Calls a method that gives a task, and waits for its end. The fault of either comes back as it is.
+async fn run(
+    session: &Session,
+    safety: Safety,
+    patience: Duration,
+    doing: &str,
+    body: impl Fn() -> Node,
+) -> ProviderResult<Result<(), Fault>> {
+    let response = match session.call(safety, CALL, |_| body()).await {
+        Ok(response) => response,
+        Err(CallError::Fault(fault)) => return Ok(Err(fault)),
+        Err(other) => return Err(other.explained(doing)),
+    };
+    let task = task::of_response(&response, doing)?;
+    match task::finish(session, &task, doing, patience).await? {
+        Outcome::Success(_) => Ok(Ok(())),
+        Outcome::Failure(fault) => Ok(Err(fault)),
+    }
+}
+
+/// Brings a VM to a power state. The method is called without asking first: "it is so already" is a fault of its own.
+pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
+    let (method, word, state) = match wanted {
+        Power::On => ("PowerOnVM_Task", "on", "poweredOn"),
+        Power::Off => ("PowerOffVM_Task", "off", "poweredOff"),
+        Power::Other => return Err(ProviderError::Unsupported("a VM can be powered on or off only".into())),
+    };
+    let doing = format!("power {word} {id}");
+    match run(session, Safety::Repeatable, POWER, &doing, || request(method, &MoRef::vm(id))).await? {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.kind == "InvalidPowerState" && fault.detail.get("existingState") == Some(state) => Ok(()),
+        Err(fault) => Err(explain(&fault, &doing)),
+    }
+}
+
+/// Waits until tools run and the guest reports an address.
+pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> ProviderResult<bool> {
+    let vm = MoRef::vm(id);
+    let awaited = Awaited {
+        object: &vm,
+        paths: &["guest.net", "guest.toolsRunningStatus", "guest.toolsStatus"],
+        what: &format!("guest information of {id}"),
+        patience,
+    };
+    let ended = wait(session, awaited, |props| {
+        let text = |path: &str| props.get(path).map(|node| node.text.as_str()).filter(|text| !text.is_empty());
+        let ready = tools_run(text("guest.toolsRunningStatus"), text("guest.toolsStatus")) && has_address(props.get("guest.net"));
+        ready.then_some(())
+    })
+    .await?;
+    match ended {
+        Ended::Done(()) => Ok(true),
+        Ended::Gone => Err(ProviderError::NotFound(format!("wait for guest information: {id} does not exist (any more)"))),
+        Ended::Late(seen) => {
+            tracing::debug!(
+                vm = id,
+                seconds = patience.as_secs(),
+                tools = seen.get("guest.toolsRunningStatus").map_or("not said", |node| node.text.as_str()),
+                "the guest did not report its network in time"
+            );
+            Ok(false)
+        }
+    }
+}
+
+/// Takes a snapshot without memory and without quiescing: tools may be missing.
+pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult<()> {
+    let doing = format!("snapshot {id} as `{name}`");
+    let body = || request("CreateSnapshot_Task", &MoRef::vm(id)).field("name", name).field("memory", false).field("quiesce", false);
+    run(session, Safety::Once, SNAPSHOT, &doing, body).await?.map_err(|fault| explain(&fault, &doing))
+}
+
+/// Powers off and deletes. What is gone already is success, at every step.
+pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
+    let vm = MoRef::vm(id);
+    let doing = format!("delete {id}");
+    let state =
+        retrieve(session, |_| filter("specSet", [properties("VirtualMachine", &["runtime.powerState"])], [start(&vm, false, [])])).await;
+    let objects = match state {
+        Ok(objects) => objects,
+        Err(CallError::Fault(fault)) if fault.is_gone(id) => return Ok(()),
+        Err(error) => return Err(error.explained(&doing)),
+    };
+    let Some(object) = objects.first() else { return Ok(()) };
+    if power(object.text("runtime.powerState")) != Power::Off {
+        match set_power(session, id, Power::Off).await {
+            Err(ProviderError::NotFound(_)) => return Ok(()),
+            other => other?,
+        }
+    }
+    match run(session, Safety::Repeatable, DELETE, &doing, || request("Destroy_Task", &vm)).await? {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.is_gone(id) => Ok(()),
+        Err(fault) => Err(explain(&fault, &doing)),
+    }
+}
+
+/// Changes a VM's configuration.
+pub async fn reconfigure(session: &Session, id: &str, spec: &Node, doing: &str) -> ProviderResult<()> {
+    let body = || request("ReconfigVM_Task", &MoRef::vm(id)).with(spec.clone());
+    run(session, Safety::Repeatable, POWER, doing, body).await?.map_err(|fault| explain(&fault, doing))
+}

@@ -1,0 +1,380 @@
+//! One session, shared by all scenarios of a run: log in, call, log in again when the session ended, retry what may be retried.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use mtv_api::xml::Node;
+use reqwest::{StatusCode, Url, header};
+use tokio::sync::{Mutex as AsyncMutex, RwLock};
+
+use super::{
+    collector::Pool,
+    fault::explain,
+    tls::{self, Trust},
+    wire::{Answer, Fault, MoRef, answer, envelope, request},
+};
+use crate::{
+    config::profile::Profile,
+    providers::{ProviderError, ProviderResult},
+};
+
+/// Longest wait for an ordinary answer. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
+pub const CALL: Duration = Duration::from_secs(60);
+/// Longest wait for a TCP and TLS connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// First pause before a retry; it doubles, with jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Retries after the first try: together about 1.5 s, enough for a proxy in front of vCenter to swap its backend.
+const RETRIES: usize = 3;
+/// The version that every vCenter knows; used until the server has said its own.
+const FIRST_ACTION: &str = "urn:vim25";
+
+/// Whether a call may be sent a second time when it is not known whether the first one arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// Reading, or an operation that does the same twice as once.
+    Repeatable,
+    /// Would do it twice.
+    Once,
+}
+
+/// Why a call gave no response.
+#[derive(Debug)]
+pub enum CallError {
+    /// The server answered with a fault.
+    Fault(Fault),
+    /// It is not known whether the request arrived.
+    Unclear(String),
+    /// Anything else, in the tool's terms.
+    Other(ProviderError),
+}
+
+impl CallError {
+    /// The tool's error, for callers that treat no fault in a special way.
+    pub fn explained(self, doing: &str) -> ProviderError {
+        match self {
+            Self::Fault(fault) => explain(&fault, doing),
+            Self::Unclear(why) => ProviderError::Unreachable(format!("{doing}: the answer was lost: {why}")),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// A login with what belongs to it. Views and collectors die with their session, so they live here.
+#[derive(Debug)]
+pub struct Live {
+    /// Counts logins.
+    generation: u64,
+    client: reqwest::Client,
+    action: String,
+    /// `PropertyCollector` of the service.
+    pub collector: MoRef,
+    /// `SessionManager`.
+    sessions: MoRef,
+    /// `about.fullName`.
+    pub product: String,
+    /// Whether it is a vCenter; an ESXi host cannot clone.
+    pub vcenter: bool,
+    /// View of all virtual machines and compute resources.
+    pub view: MoRef,
+    /// Collectors that wait.
+    pub pool: Pool,
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    url: Url,
+    profile: Profile,
+    trust: Trust,
+    live: RwLock<Arc<Live>>,
+    login: AsyncMutex<()>,
+    counts: Counts,
+}
+
+/// Requests by method.
+#[derive(Debug, Default)]
+struct Counts(Mutex<BTreeMap<String, u64>>);
+
+impl Counts {
+    fn add(&self, method: &str) {
+        // A poisoned counter is still a counter.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(method.to_owned()).or_default() += 1;
+    }
+}
+
+/// Why one try gave no response.
+enum TryError {
+    Fault(Fault),
+    /// Not sent at all.
+    NotSent(String),
+    /// The TLS handshake failed.
+    Tls(rustls::Error),
+    /// 502, 503, 504: somebody in front of vCenter answered.
+    Busy(StatusCode),
+    /// Lost on the way.
+    Unclear(String),
+    /// Not a vSphere answer.
+    Foreign(String),
+}
+
+impl Session {
+    /// Logs in.
+    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+        let url = Url::parse(&profile.api_url)
+            .ok()
+            .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
+            .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is no URL; expected https://HOST/sdk", profile.api_url)))?;
+        let trust = Trust::of(profile)?;
+        let counts = Counts::default();
+        let live = login(&url, profile, &trust, &counts, 1).await?;
+        Ok(Self { url, profile: profile.clone(), trust, live: RwLock::new(Arc::new(live)), login: AsyncMutex::new(()), counts })
+    }
+
+    /// The session as it is now.
+    pub async fn live(&self) -> Arc<Live> {
+        self.live.read().await.clone()
+    }
+
+    /// Host and port of the endpoint.
+    pub fn endpoint(&self) -> (String, u16) {
+        host_port(&self.url)
+    }
+
+    /// The certificates by which Forklift can verify the endpoint.
+    pub async fn ca_chain(&self) -> ProviderResult<Option<String>> {
+        if self.url.scheme() == "http" {
+            return Ok(None);
+        }
+        let (host, port) = self.endpoint();
+        self.trust.ca_chain(&host, port).await
+    }
+
+    /// Requests so far, by method.
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.counts.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in again, unless somebody else has done so since `old` was current.
+    pub async fn renew(&self, old: &Live) -> ProviderResult<Arc<Live>> {
+        let _one_at_a_time = self.login.lock().await;
+        let current = self.live().await;
+        if current.generation != old.generation {
+            return Ok(current);
+        }
+        tracing::debug!(host = self.url.host_str(), "the vSphere session ended; logging in again");
+        let fresh = Arc::new(login(&self.url, &self.profile, &self.trust, &self.counts, old.generation + 1).await?);
+        *self.live.write().await = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// Calls a method in the current session; when that has ended, logs in once and calls again.
+    pub async fn call(&self, safety: Safety, patience: Duration, body: impl Fn(&Live) -> Node) -> Result<Node, CallError> {
+        let live = self.live().await;
+        match self.call_in(&live, safety, patience, &body(&live)).await {
+            Err(CallError::Fault(fault)) if session_ended(&fault, &live) => {
+                let fresh = self.renew(&live).await.map_err(CallError::Other)?;
+                self.call_in(&fresh, safety, patience, &body(&fresh)).await
+            }
+            other => other,
+        }
+    }
+
+    /// Calls a method in one session.
+    pub async fn call_in(&self, live: &Live, safety: Safety, patience: Duration, body: &Node) -> Result<Node, CallError> {
+        let result = call(&live.client, &self.url, &live.action, &self.counts, safety, patience, body).await;
+        match result {
+            Ok(node) => Ok(node),
+            Err(error) => Err(refine(&self.url, error).await),
+        }
+    }
+
+    /// Ends the session. What fails is not worth a word: the server ends idle sessions by itself.
+    pub async fn close(&self) {
+        let live = self.live().await;
+        let body = request("Logout", &live.sessions);
+        let _ = self.call_in(&live, Safety::Once, CONNECT, &body).await;
+    }
+}
+
+/// Whether a fault says that the session is gone: by name, or because the session's own view is.
+fn session_ended(fault: &Fault, live: &Live) -> bool {
+    fault.kind == "NotAuthenticated"
+        || (fault.kind == "ManagedObjectNotFound" && fault.detail.get("obj").is_some_and(|obj| obj.trim() == live.view.value))
+}
+
+fn host_port(url: &Url) -> (String, u16) {
+    (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default().unwrap_or(443))
+}
+
+fn address(url: &Url) -> String {
+    let (host, port) = host_port(url);
+    format!("{host}:{port}")
+}
+
+/// A client of its own per login: no cookie of an ended session gets into the new one.
+fn client(url: &Url, trust: &Trust) -> ProviderResult<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(trust.client_config()?)
+        .cookie_store(true)
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(Duration::from_secs(30))
+        .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")))
+        .http1_only();
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if loopback {
+        // A proxy of the environment is for other hosts.
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| ProviderError::Unreachable(format!("failed to prepare the connection to {}: {error}", address(url))))
+}
+
+async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, generation: u64) -> ProviderResult<Live> {
+    let client = client(url, trust)?;
+    let ask = async |action: &str, body: Node| match call(&client, url, action, counts, Safety::Repeatable, CALL, &body).await {
+        Ok(node) => Ok(node),
+        Err(error) => Err(refine(url, error).await),
+    };
+    let doing = format!("log in to {} with profile `{}`", address(url), profile.name);
+    let response = ask(FIRST_ACTION, request("RetrieveServiceContent", &MoRef::new("ServiceInstance", "ServiceInstance")))
+        .await
+        .map_err(|error| error.explained(&doing))?;
+    let content = response.child("returnval").cloned().unwrap_or_default();
+    let part = |name: &str| {
+        content.child(name).and_then(MoRef::read).ok_or_else(|| {
+            ProviderError::Unreachable(format!("{doing}: the server's content has no {name}; is {url} the SDK of a vCenter?"))
+        })
+    };
+    let (collector, sessions, views, root) =
+        (part("propertyCollector")?, part("sessionManager")?, part("viewManager")?, part("rootFolder")?);
+    let about = content.child("about").cloned().unwrap_or_default();
+    let action = match about.get("apiVersion") {
+        Some(version) if !version.is_empty() => format!("{FIRST_ACTION}/{version}"),
+        _ => FIRST_ACTION.to_owned(),
+    };
+    let body = request("Login", &sessions).field("userName", &profile.username).field("password", profile.password.expose());
+    ask(&action, body).await.map_err(|error| match error {
+        CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::Login(format!(
+            "{doing}: {} for user `{}`; hint: check `username` (with its domain, as in user@vsphere.local) and `password` of the profile",
+            if fault.kind == "InvalidLogin" { "the user name or password was refused" } else { "logging in is not permitted" },
+            profile.username
+        )),
+        other => other.explained(&doing),
+    })?;
+    let body = request("CreateContainerView", &views)
+        .with(root.node("container"))
+        .field("type", "VirtualMachine")
+        .field("type", "ComputeResource")
+        .field("recursive", true);
+    let response = ask(&action, body).await.map_err(|error| error.explained(&doing))?;
+    let view = response
+        .child("returnval")
+        .and_then(MoRef::read)
+        .ok_or_else(|| ProviderError::Operation(format!("{doing}: the answer to CreateContainerView names no view")))?;
+    Ok(Live {
+        generation,
+        client,
+        action,
+        collector,
+        sessions,
+        product: about.get("fullName").unwrap_or("unknown version").to_owned(),
+        vcenter: about.get("apiType") == Some("VirtualCenter"),
+        view,
+        pool: Pool::default(),
+    })
+}
+
+/// Sends a request until it has an answer or may not be repeated.
+async fn call(
+    client: &reqwest::Client,
+    url: &Url,
+    action: &str,
+    counts: &Counts,
+    safety: Safety,
+    patience: Duration,
+    body: &Node,
+) -> Result<Node, TryError> {
+    let text = envelope(body);
+    let once = || async {
+        counts.add(&body.name);
+        send(client, url, action, patience, &text).await
+    };
+    once.retry(ExponentialBuilder::default().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES))
+        .when(|error| match error {
+            TryError::NotSent(_) => true,
+            TryError::Busy(_) | TryError::Unclear(_) => safety == Safety::Repeatable,
+            TryError::Fault(_) | TryError::Tls(_) | TryError::Foreign(_) => false,
+        })
+        .notify(|_, pause| tracing::debug!(method = %body.name, ?pause, "vSphere did not answer; trying again"))
+        .await
+}
+
+async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Duration, text: &str) -> Result<Node, TryError> {
+    let lost = |error: reqwest::Error| {
+        if let Some(tls) = tls::tls_error(&error) {
+            return TryError::Tls(tls);
+        }
+        let connecting = error.is_connect() || error.is_builder();
+        // The URL is left out: it may carry user information, and every text names the address already.
+        let why = root_cause(&error.without_url());
+        if connecting { TryError::NotSent(why) } else { TryError::Unclear(why) }
+    };
+    let response = client
+        .post(url.clone())
+        .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
+        .header("SOAPAction", action)
+        .timeout(patience)
+        .body(text.to_owned())
+        .send()
+        .await
+        .map_err(lost)?;
+    let status = response.status();
+    if matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
+        return Err(TryError::Busy(status));
+    }
+    let text = response.text().await.map_err(lost)?;
+    match answer(&text) {
+        Ok(Answer::Response(node)) if status.is_success() => Ok(node),
+        Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
+        Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
+        Err(why) => Err(TryError::Foreign(format!("HTTP {status}: {why}"))),
+    }
+}
+
+/// The innermost error's text: "connection refused" says more than "error sending request".
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// From a failed try to what callers see, with the address and a hint.
+async fn refine(url: &Url, error: TryError) -> CallError {
+    let address = address(url);
+    CallError::Other(match error {
+        TryError::Fault(fault) => return CallError::Fault(fault),
+        TryError::Unclear(why) => return CallError::Unclear(format!("{address}: {why}")),
+        TryError::Busy(status) => return CallError::Unclear(format!("{address} answered HTTP {status}")),
+        TryError::NotSent(why) => {
+            ProviderError::Unreachable(format!("{address} cannot be reached: {why}; hint: check `api_url` of the profile, and the network"))
+        }
+        TryError::Tls(tls @ rustls::Error::InvalidCertificate(_)) => {
+            let (host, port) = host_port(url);
+            let leaf = tls::leaf(&host, port).await;
+            ProviderError::Certificate(tls::untrusted(&address, &tls, leaf.as_ref()))
+        }
+        TryError::Tls(tls) => {
+            ProviderError::Unreachable(format!("{address} does not speak TLS as expected: {tls}; hint: check `api_url` of the profile"))
+        }
+        TryError::Foreign(why) => ProviderError::Unreachable(format!(
+            "{address} does not answer like a vCenter: {why}; hint: `api_url` should read https://HOST/sdk"
+        )),
+    })
+}

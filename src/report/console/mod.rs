@@ -1,0 +1,83 @@
+//! What a person sees: live lines or plain lines while the run goes on, and a summary at its end.
+
+mod live;
+mod plain;
+mod style;
+mod summary;
+
+pub use style::use_live_lines;
+pub use summary::{clean_command, summary};
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use self::{live::Live, plain::Plain, style::Paint};
+use super::{Sink, model::Run, screen::Screen};
+use crate::events::{Event, What};
+
+/// How the console behaves.
+#[derive(Debug, Clone, Default)]
+pub struct ConsoleOptions {
+    /// Colour on the screen.
+    pub screen_color: bool,
+    /// Colour in the summary.
+    pub summary_color: bool,
+    /// Number of `-v`.
+    pub verbosity: u8,
+    /// The command that deletes what is left, see [`clean_command`]; none where nothing can be left, as in the built-in lab.
+    pub clean: Option<String>,
+}
+
+/// Shows the run.
+pub struct ConsoleSink {
+    options: ConsoleOptions,
+    progress: Progress,
+    summary: Box<dyn Write + Send>,
+    run: Run,
+}
+
+enum Progress {
+    Live(Live),
+    Plain(Plain),
+}
+
+impl ConsoleSink {
+    /// Progress goes to the screen, the summary to `summary`, which is stdout.
+    pub fn new(screen: Screen, summary: impl Write + Send + 'static, options: ConsoleOptions) -> Self {
+        let paint = Paint::new(options.screen_color);
+        let progress = if screen.bars().is_some() {
+            Progress::Live(Live::new(screen, paint, options.verbosity))
+        } else {
+            Progress::Plain(Plain::new(screen, paint, options.verbosity))
+        };
+        Self { options, progress, summary: Box::new(summary), run: Run::default() }
+    }
+}
+
+impl Sink for ConsoleSink {
+    fn name(&self) -> &'static str {
+        "the summary"
+    }
+
+    fn event(&mut self, event: &Event) -> Result<()> {
+        let event = &Event { what: event.what.clone().map_texts(&printable), ..event.clone() };
+        self.run.apply(event);
+        match &mut self.progress {
+            Progress::Live(live) => live.event(event, &self.run),
+            Progress::Plain(plain) => plain.event(event, &self.run),
+        }
+        if matches!(event.what, What::RunFinished { .. }) {
+            let text = summary(&self.run, Paint::new(self.options.summary_color), self.options.clean.as_deref());
+            self.summary.write_all(text.as_bytes())?;
+            self.summary.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes out what would move the cursor or change colours: names and messages come from servers and guests.
+fn printable(text: String) -> String {
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(bad) { text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect() } else { text }
+}

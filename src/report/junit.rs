@@ -1,0 +1,206 @@
+//! `junit-report.xml`: one suite per scenario, one case per step, and a suite `mtv-test` for set-up and teardown.
+//!
+//! The file is written when the run starts and then after each scenario, at each interrupt and at the end, each time whole
+//! and by renaming, so whoever looks finds a valid file with every case in it. It keeps to the schema of Jenkins' xUnit
+//! plugin (junit-10), which is the strictest in use: no attributes beyond those that it knows.
+
+use std::{
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::{
+    Sink,
+    model::{Run, Step, StepState},
+};
+use crate::events::{Event, Trouble, Verdict, What};
+
+/// Name of the report and of the suite of the run itself.
+const OWN: &str = "mtv-test";
+
+/// Writes the report.
+#[derive(Debug)]
+pub struct JunitSink {
+    path: PathBuf,
+    run: Run,
+}
+
+impl JunitSink {
+    /// For this file.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), run: Run::default() }
+    }
+}
+
+impl Sink for JunitSink {
+    fn name(&self) -> &'static str {
+        "junit-report.xml"
+    }
+
+    fn event(&mut self, event: &Event) -> Result<()> {
+        self.run.apply(event);
+        match event.what {
+            What::RunStarted { .. } | What::ScenarioFinished { .. } | What::CancelBegun { .. } | What::RunFinished { .. } => {
+                replace(&self.path, render(&self.run)?.as_bytes())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Replaces a file so that a reader sees the old or the new one, whole. Readable for all: CI hosts collect it as another user,
+/// and events are masked.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().context("it has no folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The report of a run as far as it is known. Steps that have not ended are errors, those that have not begun are skipped:
+/// if this is the last that is written, it is the truth.
+pub fn render(run: &Run) -> Result<String> {
+    let mut report = Report::new(OWN);
+    if let Some(finished) = &run.finished {
+        report.set_time(finished.took);
+    }
+    report.add_test_suite(own_suite(run));
+    for scenario in &run.scenarios {
+        let mut suite = TestSuite::new(clean(&scenario.name));
+        add_properties(&mut suite, run);
+        for (name, value) in &scenario.facts {
+            suite.add_property(property(name, value));
+        }
+        if !scenario.aliases.is_empty() {
+            suite.add_property(property("aliases", &scenario.aliases.join(", ")));
+        }
+        let time = scenario.ended.map_or(Duration::ZERO, |(_, took)| took);
+        finish_suite(&mut suite, scenario.started.or(run.started), time);
+        for step in &scenario.steps {
+            suite.add_test_case(case(&scenario.name, &format!("{OWN}.{}", scenario.name), step));
+        }
+        report.add_test_suite(suite);
+    }
+    Ok(without_skipped_total(report.to_string()?))
+}
+
+fn own_suite(run: &Run) -> TestSuite {
+    let mut suite = TestSuite::new(OWN);
+    add_properties(&mut suite, run);
+    if let Some(finished) = &run.finished {
+        suite.add_property(property("exit_code", &format!("{} ({})", finished.exit.code, finished.exit.meaning)));
+        for (name, count) in &finished.requests {
+            suite.add_property(property(&format!("requests.{name}"), &count.to_string()));
+        }
+    }
+    let took = |step: &Step| match step.state {
+        StepState::Ended { took, .. } => took,
+        _ => Duration::ZERO,
+    };
+    finish_suite(&mut suite, run.started, run.own.iter().map(took).sum());
+    for step in &run.own {
+        suite.add_test_case(case(OWN, OWN, step));
+    }
+    if !run.left.is_empty() {
+        let lines: Vec<String> = run.left.iter().map(|(object, reason)| format!("left behind: {object}: {reason}")).collect();
+        suite.set_system_out(clean(&lines.join("\n")));
+    }
+    suite
+}
+
+fn add_properties(suite: &mut TestSuite, run: &Run) {
+    suite.add_property(property("run", &run.id));
+    suite.add_property(property("mtv_test_version", &run.version));
+    for (name, value) in &run.facts {
+        suite.add_property(property(name, value));
+    }
+}
+
+fn property(name: &str, value: &str) -> Property {
+    Property::new(clean(name), clean(value))
+}
+
+/// The time stamp has neither zone nor fraction, because some importers (ReportPortal) take no other; it is UTC.
+fn finish_suite(suite: &mut TestSuite, started: Option<jiff::Timestamp>, took: Duration) {
+    suite.set_time(took);
+    if let Some(started) = started {
+        suite.extra.insert("timestamp".into(), started.strftime("%Y-%m-%dT%H:%M:%S").to_string().into());
+    }
+}
+
+/// Names are unique in the whole file: Prow puts cases of one name together and calls them flaky.
+fn case(suite: &str, class: &str, step: &Step) -> TestCase {
+    let (status, took, notes): (_, _, &[String]) = match &step.state {
+        StepState::Waiting => (skipped("not run: this report was written before its turn came"), Duration::ZERO, &[]),
+        StepState::Skipped { reason } => (skipped(reason), Duration::ZERO, &[]),
+        StepState::Running => {
+            let trouble = Trouble {
+                summary: "not finished when this report was written".to_owned(),
+                details: step.doing.iter().map(|doing| format!("last seen: {doing}")).collect(),
+                hints: Vec::new(),
+            };
+            (non_success(NonSuccessKind::Error, "unfinished", Some(&trouble)), Duration::ZERO, &[])
+        }
+        StepState::Ended { verdict, took, trouble, notes } => {
+            let status = match verdict {
+                Verdict::Passed => TestCaseStatus::success(),
+                Verdict::Failed => non_success(NonSuccessKind::Failure, "failed", trouble.as_ref()),
+                Verdict::Errored => non_success(NonSuccessKind::Error, "errored", trouble.as_ref()),
+                Verdict::Interrupted => non_success(NonSuccessKind::Error, "interrupted", trouble.as_ref()),
+                Verdict::Skipped => skipped("skipped"),
+            };
+            (status, *took, notes)
+        }
+    };
+    let mut case = TestCase::new(clean(&format!("{suite}/{}", step.name)), status);
+    case.set_classname(clean(class));
+    case.set_time(took);
+    if !notes.is_empty() {
+        case.set_system_out(clean(&notes.join("\n")));
+    }
+    case
+}
+
+fn skipped(reason: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_type("skipped").set_message(clean(reason));
+    status
+}
+
+fn non_success(kind: NonSuccessKind, ty: &str, trouble: Option<&Trouble>) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(ty);
+    if let Some(trouble) = trouble {
+        status.set_message(clean(&trouble.summary));
+        let hints = trouble.hints.iter().map(|hint| format!("hint: {hint}"));
+        let lines: Vec<String> = std::iter::once(trouble.summary.clone()).chain(trouble.details.iter().cloned()).chain(hints).collect();
+        status.set_description(clean(&lines.join("\n")));
+    } else {
+        status.set_message(ty);
+    }
+    status
+}
+
+/// Takes out what XML 1.0 cannot hold, not even escaped. The library removes control characters, but not these two.
+fn clean(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "")
+}
+
+/// Takes the attribute `skipped` off the root element: the library always writes it, and the schema does not know it there.
+fn without_skipped_total(xml: String) -> String {
+    const ATTRIBUTE: &str = " skipped=\"";
+    let Some(root) = xml.find("<testsuites ") else { return xml };
+    let end = xml[root..].find('>').map_or(xml.len(), |at| root + at);
+    let Some(start) = xml[root..end].find(ATTRIBUTE).map(|at| root + at) else { return xml };
+    let value = start + ATTRIBUTE.len();
+    let Some(close) = xml[value..end].find('"').map(|at| value + at + 1) else { return xml };
+    format!("{}{}", &xml[..start], &xml[close..])
+}

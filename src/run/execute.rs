@@ -1,0 +1,165 @@
+//! A run from the resolved request to the exit code.
+
+use std::{io, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::{MigrationRun, Planned, names};
+use crate::{
+    cli::{CliError, CliResult, ClusterOptions, ProfileChoice, RunRequest},
+    cluster::ConnectOptions,
+    config::{profile::Profile, settings::Settings},
+    engine::{self, Emitter, PlannedRun, signals},
+    journal::{Header, Journal, ProfileRef},
+    report::{
+        self, Sink,
+        console::{ConsoleOptions, ConsoleSink, clean_command},
+        junit::JunitSink,
+        log::{self, LogSink},
+        ndjson::NdjsonSink,
+        results::{self, Results},
+        screen::Screen,
+    },
+};
+
+/// Runs the plan.
+pub fn execute(request: RunRequest) -> CliResult {
+    runtime()?.block_on(run(request))
+}
+
+/// The async runtime of commands that talk to somebody.
+pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::internal(format!("failed to start the async runtime: {error}")))
+}
+
+/// Where a run plays: the cluster, the profile, and what has to stay alive meanwhile.
+struct Place {
+    connect: ConnectOptions,
+    profile: Profile,
+    /// It ends with the process: the built-in lab.
+    ephemeral: bool,
+    /// Options that bring `clean` to the same place.
+    again: Vec<String>,
+    #[cfg(feature = "lab")]
+    lab: Option<crate::cli::lab::Started>,
+}
+
+async fn run(request: RunRequest) -> CliResult {
+    let settings = request.settings.settings.clone();
+    let interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
+    let id = names::run_id().map_err(internal)?;
+    let results = results::create(&settings.results_dir, &id).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let screen = Screen::of_process();
+    let rust_log = std::env::var("RUST_LOG").ok();
+    log::init(Some(&results.log), &screen, request.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let place = place(&request, &settings).await?;
+    let journal = Journal::create(&results.resources, &header(&id, &place, &settings)).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let clean = (!place.ephemeral).then(|| clean_command(&results.resources, &place.again));
+    let (events, reports) = report::start(sinks(&results, screen, request.verbose, clean).map_err(internal)?).map_err(internal)?;
+    let emitter = Emitter::new(&id, events);
+    let planned: Vec<PlannedRun> = request
+        .plan
+        .scenarios
+        .iter()
+        .map(|s| PlannedRun {
+            name: s.scenario.name.clone(),
+            aliases: s.scenario.aliases.clone(),
+            steps: s.steps.iter().map(|step| step.planned(&s.scenario, &settings)).collect(),
+            skip: s.skip.as_ref().map(|skip| skip.reason.clone()),
+        })
+        .collect();
+    let scenarios = request
+        .plan
+        .scenarios
+        .iter()
+        .map(|s| Planned { scenario: s.scenario.clone(), steps: s.steps.clone(), wanted: s.skip.is_none() })
+        .collect();
+    let options = engine::Options {
+        jobs: settings.jobs,
+        skip_teardown: settings.skip_teardown,
+        results: results.dir.clone(),
+        ..engine::Options::default()
+    };
+    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal);
+    let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
+    let problems = reports.finish();
+    for problem in &problems {
+        anstream::eprintln!("error: {problem}");
+    }
+    #[cfg(feature = "lab")]
+    if let Some(lab) = place.lab {
+        lab.shut_down().await;
+    }
+    // A report that could not be written must not look like a pass.
+    Ok(if problems.is_empty() { outcome.exit() } else { crate::exit::INTERNAL })
+}
+
+fn internal(error: anyhow::Error) -> CliError {
+    CliError::internal(format!("{error:#}"))
+}
+
+async fn place(request: &RunRequest, settings: &Settings) -> Result<Place, CliError> {
+    match &request.profile {
+        ProfileChoice::File(profile) => Ok(Place {
+            connect: ConnectOptions { kubeconfig: request.cluster.kubeconfig.clone(), context: request.cluster.context.clone() },
+            profile: (**profile).clone(),
+            ephemeral: false,
+            again: again(&request.cluster, &settings.providers),
+            #[cfg(feature = "lab")]
+            lab: None,
+        }),
+        #[cfg(feature = "lab")]
+        ProfileChoice::Lab { name, options } => {
+            let lab = crate::cli::lab::start(options, name).await?;
+            let connect = ConnectOptions { kubeconfig: Some(lab.kubeconfig.clone()), context: None };
+            Ok(Place { connect, profile: lab.profile.clone(), ephemeral: true, again: Vec::new(), lab: Some(lab) })
+        }
+    }
+}
+
+/// Options that bring `clean` to the same cluster and profiles.
+fn again(cluster: &ClusterOptions, providers: &Path) -> Vec<String> {
+    let mut options = Vec::new();
+    if let Some(file) = &cluster.kubeconfig {
+        options.extend(["--kubeconfig".to_owned(), file.display().to_string()]);
+    }
+    if let Some(context) = &cluster.context {
+        options.extend(["--context".to_owned(), context.clone()]);
+    }
+    options.extend(["--providers".to_owned(), providers.display().to_string()]);
+    options
+}
+
+fn header(run: &str, place: &Place, settings: &Settings) -> Header {
+    Header {
+        run: run.to_owned(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started: Timestamp::now(),
+        label: format!("{}={run}", names::RUN_LABEL),
+        cluster: None,
+        profiles: vec![ProfileRef { name: place.profile.name.clone(), kind: place.profile.kind, endpoint: place.profile.api_url.clone() }],
+        // `clean` may be called from another folder.
+        providers_file: (!place.ephemeral).then(|| std::path::absolute(&settings.providers).unwrap_or_else(|_| settings.providers.clone())),
+        ephemeral: place.ephemeral,
+    }
+}
+
+fn sinks(results: &Results, screen: Screen, verbosity: u8, clean: Option<String>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let color = |stream: anstream::ColorChoice| stream != anstream::ColorChoice::Never;
+    let console = ConsoleOptions {
+        screen_color: color(anstream::AutoStream::choice(&io::stderr())),
+        summary_color: color(anstream::AutoStream::choice(&io::stdout())),
+        verbosity,
+        clean,
+    };
+    Ok(vec![
+        Box::new(NdjsonSink::create(&results.events).context("failed to create events.ndjson")?),
+        Box::new(LogSink),
+        Box::new(JunitSink::new(&results.junit)),
+        Box::new(ConsoleSink::new(screen, io::stdout(), console)),
+    ])
+}

@@ -1,0 +1,19 @@
+//! A run against a cluster and a source: its names, its session, what it owns, and how that is taken away again.
+
+mod clean;
+mod execute;
+mod migrated;
+pub mod names;
+mod owned;
+mod session;
+mod state;
+mod teardown;
+mod workload;
+
+pub use clean::clean;
+pub use execute::{execute, runtime};
+pub use owned::Owner;
+pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure};
+pub use state::{Migrating, ScenarioState};
+pub use teardown::{Done, Sources, Teardown};
+pub use workload::{MigrationRun, Planned};

@@ -1,0 +1,91 @@
+//! Names of everything that a run creates. All hold the run id, so that two runs never meet and a clone tells whose it is.
+
+use sha2::{Digest as _, Sha256};
+
+/// Label on every object that a run creates on the cluster.
+pub const RUN_LABEL: &str = "mtv-test.io/run";
+
+/// Label that names the scenario an object belongs to.
+pub const SCENARIO_LABEL: &str = "mtv-test.io/scenario";
+
+/// Longest name of a Kubernetes object that becomes a label or a host name (RFC 1123), and of a clone.
+const LONGEST: usize = 63;
+
+/// Lower-case letters and digits without those that are read as one another: 32 characters, 5 bits each.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// A new run id: 10 characters, 50 random bits.
+///
+/// # Errors
+/// The operating system gives no random numbers.
+pub fn run_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("the operating system gives no random numbers: {e}"))?;
+    Ok(bytes.iter().map(|b| char::from(ALPHABET[usize::from(b % 32)])).collect())
+}
+
+/// Namespace of a run.
+pub fn namespace(prefix: &str, run: &str) -> String {
+    let prefix: String = prefix.chars().take(LONGEST - 1 - run.len()).collect();
+    format!("{}-{run}", prefix.trim_end_matches('-')).trim_start_matches('-').to_owned()
+}
+
+/// Name of a clone: run, source, and where it stands in the run. A source name that is no DNS label is made one, so that
+/// Forklift need not rename the VM.
+pub fn clone(run: &str, source: &str, scenario: usize, vm: usize) -> String {
+    let tail = format!("-{scenario}-{vm}");
+    let head = format!("mtv-test-{run}-");
+    let source: String = dns_label(source).chars().take(LONGEST - head.len() - tail.len()).collect();
+    format!("{head}{}{tail}", source.trim_end_matches('-'))
+}
+
+/// Base of the NetworkAttachmentDefinitions of a scenario. Bridges are named like them, and Linux allows 15 characters.
+pub fn nad_base(run: &str, scenario: &str) -> String {
+    let digest = Sha256::digest(format!("{run}\0{scenario}"));
+    format!("cb-{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2])
+}
+
+/// Name of an object of a scenario inside the run's own namespace.
+pub fn object(scenario: &str) -> String {
+    let label = dns_label(scenario);
+    label.chars().take(LONGEST).collect::<String>().trim_end_matches('-').to_owned()
+}
+
+/// Lower case, with everything else than letters, digits and dashes made a dash.
+fn dns_label(name: &str) -> String {
+    let mut label = String::new();
+    for c in name.to_lowercase().chars() {
+        if c.is_ascii_alphanumeric() {
+            label.push(c);
+        } else if !label.ends_with('-') {
+            label.push('-');
+        }
+    }
+    label.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn run_ids_differ() {
+        let (a, b) = (run_id().unwrap(), run_id().unwrap());
+        assert_eq!(a.len(), 10);
+        assert_ne!(a, b);
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_dns_labels(source in ".{0,80}", scenario in 0usize..500, vm in 0usize..20) {
+            for name in [clone("abcdefghij", &source, scenario, vm), namespace("mtv-test", "abcdefghij"), nad_base("r", &source)] {
+                prop_assert!(name.len() <= LONGEST, "{name}");
+                prop_assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+                prop_assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
+            }
+            prop_assert!(nad_base("r", &source).len() <= 12);
+        }
+    }
+}

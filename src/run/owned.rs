@@ -1,0 +1,83 @@
+//! Creating objects that are ours: in the journal before the request goes out, labelled with the run, never adopted.
+
+use kube::api::DynamicObject;
+use mtv_api::kinds::Kind;
+use serde_json::{Value, json};
+
+use super::names::{RUN_LABEL, SCENARIO_LABEL};
+use crate::{
+    cluster::{Cluster, describe, is_conflict, is_transient, name_of},
+    engine::Failure,
+    events::Trouble,
+    journal::{Entry, Journal},
+};
+
+/// How often a create is sent when its answer is unclear.
+const ATTEMPTS: u32 = 4;
+
+/// Creates objects for a run.
+#[derive(Clone)]
+pub struct Owner {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Where they are written down.
+    pub journal: Journal,
+    /// Run id.
+    pub run: String,
+}
+
+impl Owner {
+    /// Creates an object. When the answer is unclear or the name is taken, the object there is ours only if it carries the run's
+    /// label: a name conflict is answered "is it mine?", never adopted.
+    pub async fn create(&self, kind: &'static Kind, mut body: Value, scenario: Option<&str>) -> Result<DynamicObject, Failure> {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
+        let object_name = name_of(kind, namespace.as_deref(), &name);
+        body["metadata"]["labels"][RUN_LABEL] = json!(self.run);
+        body["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("mtv-test");
+        if let Some(scenario) = scenario {
+            body["metadata"]["labels"][SCENARIO_LABEL] = json!(scenario);
+        }
+        let entry = self
+            .journal
+            .intend(Entry::Object {
+                api_version: kind.api_version(),
+                kind: kind.kind.to_owned(),
+                namespace: namespace.clone().unwrap_or_default(),
+                name: name.clone(),
+                scenario: scenario.map(str::to_owned),
+            })
+            .await?;
+        let mut attempt = 1;
+        let object = loop {
+            match self.cluster.post(kind, namespace.as_deref(), &body).await {
+                Ok(object) => break object,
+                Err(error) if is_conflict(&error) || is_transient(&error) => {
+                    match self.cluster.get(kind, namespace.as_deref(), &name).await? {
+                        Some(object) if self.is_ours(&object) => break object,
+                        Some(_) => {
+                            self.journal.gone(entry).await?;
+                            return Err(Failure::Errored(
+                                Trouble::new(format!("{object_name} exists already and is not of this run"))
+                                    .hint("it was left alone; delete it or use another target_namespace_prefix"),
+                            ));
+                        }
+                        None if attempt >= ATTEMPTS => return Err(describe(&error, "create", &object_name).into()),
+                        None => attempt += 1,
+                    }
+                }
+                Err(error) => {
+                    // The server refused: nothing was created.
+                    self.journal.gone(entry).await?;
+                    return Err(describe(&error, "create", &object_name).into());
+                }
+            }
+        };
+        self.journal.created(entry, object.metadata.uid.clone().unwrap_or_default()).await?;
+        Ok(object)
+    }
+
+    fn is_ours(&self, object: &DynamicObject) -> bool {
+        object.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) == Some(&self.run)
+    }
+}

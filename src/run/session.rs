@@ -1,0 +1,322 @@
+//! What all scenarios of a run share: the cluster, the source, one namespace, one source and one destination Provider.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use mtv_api::{
+    forklift::{ObjectRef, ProviderPair, ProviderSpec},
+    kinds,
+};
+use serde_json::{Value, json};
+
+use super::{names, owned::Owner};
+use crate::{
+    cluster::{Awaited, Cluster, ConnectOptions, ObjectExt as _},
+    config::{profile::Profile, settings::Settings},
+    engine::{Failure, StepCx},
+    events::{Trouble, What},
+    forklift::{self, Inventory},
+    journal::{Entry, Journal},
+    providers::{ProviderError, SourceProvider},
+    select::Version,
+};
+
+/// Longest wait for the operator's pods, as mtv-api-tests has it.
+const OPERATOR_PODS: Duration = Duration::from_secs(300);
+
+/// Name of the operator's settings object in MTV.
+const CONTROLLER: &str = "forklift-controller";
+
+/// What the cluster says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterFacts {
+    /// OpenShift release; `None` on other Kubernetes.
+    pub openshift: Option<Version>,
+    /// MTV release.
+    pub mtv: Option<Version>,
+    /// UID of the namespace `kube-system`: what tells one cluster from another.
+    pub id: String,
+    /// StorageClass that maps use.
+    pub storage_class: String,
+}
+
+/// What all scenarios share.
+pub struct Session {
+    /// Creates objects.
+    pub owner: Owner,
+    /// The source.
+    pub source: Arc<dyn SourceProvider>,
+    /// Its profile.
+    pub profile: Profile,
+    /// Settings.
+    pub settings: Settings,
+    /// Facts.
+    pub facts: ClusterFacts,
+    /// Namespace of the run.
+    pub namespace: String,
+    /// Source and destination Provider.
+    pub providers: ProviderPair,
+    /// Inventory of the source Provider.
+    pub inventory: Inventory,
+}
+
+impl Session {
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.owner.cluster
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.owner.journal
+    }
+
+    /// Run id.
+    pub fn run(&self) -> &str {
+        &self.owner.run
+    }
+}
+
+/// Reads what has to be known of the cluster before anything is created.
+pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<ClusterFacts, Failure> {
+    let (system, version, csvs, classes) = tokio::join!(
+        cluster.get(&kinds::NAMESPACE, None, "kube-system"),
+        cluster.get(&kinds::CLUSTER_VERSION, None, "version"),
+        cluster.list(&kinds::CSV, Some(&settings.mtv_namespace), ""),
+        cluster.list(&kinds::STORAGE_CLASS, None, ""),
+    );
+    let id = system?.and_then(|n| n.metadata.uid).context("namespace kube-system has no UID")?;
+    let openshift = version.ok().flatten().and_then(|v| v.text("/status/desired/version").and_then(Version::parse));
+    let mtv = csvs.unwrap_or_default().iter().find_map(|csv| {
+        let name = csv.metadata.name.as_deref()?;
+        (name.starts_with("mtv-operator") || name.starts_with("forklift-operator"))
+            .then(|| csv.text("/spec/version").and_then(Version::parse))?
+    });
+    let classes = classes?;
+    let names: Vec<String> = classes.iter().filter_map(|c| c.metadata.name.clone()).collect();
+    let default = || {
+        let marked = |c: &&kube::api::DynamicObject| {
+            c.metadata.annotations.as_ref().and_then(|a| a.get("storageclass.kubernetes.io/is-default-class")).is_some_and(|v| v == "true")
+        };
+        classes.iter().find(marked).and_then(|c| c.metadata.name.clone())
+    };
+    let storage_class = match &settings.storage_class {
+        Some(name) if names.contains(name) => name.clone(),
+        Some(name) => {
+            return Err(Failure::Errored(
+                Trouble::new(format!("StorageClass `{name}` does not exist")).hint(format!("the cluster has: {}", names.join(", "))),
+            ));
+        }
+        None => default().ok_or_else(|| {
+            Failure::Errored(
+                Trouble::new("no storage class is chosen, and the cluster has no default one")
+                    .hint(format!("choose with --storage-class; the cluster has: {}", names.join(", "))),
+            )
+        })?,
+    };
+    Ok(ClusterFacts { openshift, mtv, id, storage_class })
+}
+
+/// Connects to the cluster; says both ways on when none is configured.
+pub async fn connect_cluster(options: &ConnectOptions) -> Result<Cluster, Failure> {
+    Cluster::connect(options).await.map_err(|error| match Failure::from(error) {
+        Failure::Errored(trouble) => Failure::Errored(
+            trouble
+                .hint("name a cluster with --kubeconfig FILE (and --context), with KUBECONFIG, or by running in a pod")
+                .hint("or run against the simulated data centre: mtv-test run --lab"),
+        ),
+        other => other,
+    })
+}
+
+/// What a provider's error means for a step.
+pub fn provider_failure(error: ProviderError) -> Failure {
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let mut trouble = Trouble::new(lines.next().unwrap_or_default());
+    for line in lines {
+        match line.trim_start().strip_prefix("hint: ") {
+            Some(hint) => trouble.hints.push(hint.to_owned()),
+            None => trouble.details.push(line.to_owned()),
+        }
+    }
+    Failure::Errored(trouble)
+}
+
+/// Waits until the operator is there and its pods run.
+pub async fn wait_for_operator(cluster: &Cluster, cx: &StepCx, namespace: &str) -> Result<(), Failure> {
+    cx.progress(format!("waiting for the MTV pods in {namespace} to run"), None);
+    let awaited = Awaited { kind: &kinds::POD, namespace: Some(namespace), name: "", until: "of MTV to run", limit: OPERATOR_PODS };
+    let mut last = String::new();
+    let result = cluster
+        .wait_all(cx, awaited, |pods| {
+            let mut waiting = Vec::new();
+            let mut controller = false;
+            for pod in pods {
+                let name = pod.metadata.name.as_deref().unwrap_or_default();
+                let phase = pod.text("/status/phase").unwrap_or("Unknown");
+                let good = matches!(phase, "Running" | "Succeeded");
+                controller |= name.starts_with("forklift-controller") && good;
+                if name.starts_with("forklift-") && !good {
+                    waiting.push(format!("{name} is {phase}"));
+                }
+            }
+            last = if controller { waiting.join(", ") } else { "no running forklift-controller pod".to_owned() };
+            Ok((controller && waiting.is_empty()).then_some(()))
+        })
+        .await;
+    result.map_err(|failure| match failure {
+        Failure::Errored(trouble) => {
+            Failure::Errored(trouble.detail(last).hint(format!("is MTV installed in {namespace}? Set mtv_namespace if it is elsewhere")))
+        }
+        other => other,
+    })
+}
+
+/// Labels of namespaces that VMs are created in: those of mtv-api-tests.
+pub fn namespace_body(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {
+            "pod-security.kubernetes.io/enforce": "restricted",
+            "pod-security.kubernetes.io/enforce-version": "latest",
+            "mutatevirtualmachines.kubemacpool.io": "ignore",
+        }},
+    })
+}
+
+/// Creates namespace, Secret and Providers and waits until both Providers are Ready.
+pub async fn open(
+    owner: Owner,
+    cx: &StepCx,
+    source: Arc<dyn SourceProvider>,
+    profile: Profile,
+    settings: Settings,
+    facts: ClusterFacts,
+    warm: bool,
+) -> Result<Session, Failure> {
+    let namespace = names::namespace(&settings.target_namespace_prefix, &owner.run);
+    wait_for_operator(&owner.cluster, cx, &settings.mtv_namespace).await?;
+    cx.progress("creating namespace and Providers", None);
+    owner.create(&kinds::NAMESPACE, namespace_body(&namespace), None).await?;
+    let ca = source.ca_chain().await.map_err(provider_failure)?;
+    let secret_name = format!("{}-credentials", profile.kind);
+    owner.create(&kinds::SECRET, source_secret(&profile, &namespace, &secret_name, ca.as_deref()), None).await?;
+    let source_ref = ObjectRef::new(&namespace, format!("source-{}", profile.kind));
+    let destination_ref = ObjectRef::new(&namespace, "destination-host");
+    let mut provider_settings = BTreeMap::new();
+    if let Some(image) = &profile.vddk_init_image {
+        provider_settings.insert("vddkInitImage".to_owned(), image.clone());
+    }
+    let spec = ProviderSpec {
+        kind: profile.kind.to_string(),
+        url: profile.api_url.clone(),
+        secret: ObjectRef::new(&namespace, &secret_name),
+        settings: provider_settings,
+    };
+    let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
+    let manifest = |r: &ObjectRef, spec: &ProviderSpec| forklift::manifest(&kinds::PROVIDER, Some(&r.namespace), &r.name, spec);
+    owner.create(&kinds::PROVIDER, manifest(&destination_ref, &host), None).await?;
+    let created = owner.create(&kinds::PROVIDER, manifest(&source_ref, &spec), None).await?;
+    let limit = settings.provider_ready_timeout;
+    for provider in [&destination_ref, &source_ref] {
+        forklift::wait_ready(&owner.cluster, cx, &kinds::PROVIDER, &namespace, &provider.name, limit).await.map_err(
+            |failure| match failure {
+                // A Provider that does not come up is the environment's trouble: nothing was tested yet.
+                Failure::Failed(trouble) => Failure::Errored(trouble),
+                other => other,
+            },
+        )?;
+    }
+    if warm {
+        set_precopy_interval(&owner, cx, &settings).await?;
+    }
+    let uid = created.metadata.uid.unwrap_or_default();
+    let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
+    let providers = ProviderPair { source: source_ref, destination: destination_ref };
+    Ok(Session { owner, source, profile, settings, facts, namespace, providers, inventory })
+}
+
+/// The source's credentials as Forklift wants them.
+fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<&str>) -> Value {
+    let insecure = if profile.insecure_skip_verify { "true" } else { "false" };
+    let mut fields = vec![
+        ("url", profile.api_url.as_str()),
+        ("user", profile.username.as_str()),
+        ("password", profile.password.expose()),
+        ("insecureSkipVerify", insecure),
+    ];
+    fields.extend(ca.map(|ca| ("cacert", ca)));
+    let data: serde_json::Map<String, Value> =
+        fields.into_iter().map(|(key, value)| (key.to_owned(), json!(base64::engine::general_purpose::STANDARD.encode(value)))).collect();
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace, "labels": {
+            "createdForProviderType": profile.kind.to_string(), "createdForResourceType": "providers",
+        }},
+        "data": data,
+    })
+}
+
+/// Sets the interval between precopies, which is one for the whole cluster: only if it differs, written down with the value
+/// before, and put back at the end if it is still ours.
+async fn set_precopy_interval(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<(), Failure> {
+    const FIELD: &str = "controller_precopy_interval";
+    let namespace = settings.mtv_namespace.as_str();
+    let minutes = settings.snapshots_interval.as_secs().div_ceil(60).max(1);
+    let controller = owner
+        .cluster
+        .get(&kinds::FORKLIFT_CONTROLLER, Some(namespace), CONTROLLER)
+        .await?
+        .with_context(|| format!("ForkliftController {namespace}/{CONTROLLER} does not exist"))?;
+    let before = controller.at(&format!("/spec/{FIELD}")).cloned();
+    let same = |v: &Value| v.as_u64() == Some(minutes) || v.as_str() == Some(&minutes.to_string());
+    if before.as_ref().is_some_and(same) {
+        return Ok(());
+    }
+    let entry = owner
+        .journal
+        .intend(Entry::Patch {
+            api_version: kinds::FORKLIFT_CONTROLLER.api_version(),
+            kind: kinds::FORKLIFT_CONTROLLER.kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: CONTROLLER.to_owned(),
+            field: format!("/spec/{FIELD}"),
+            before,
+            after: json!(minutes),
+        })
+        .await?;
+    owner.cluster.patch(&kinds::FORKLIFT_CONTROLLER, Some(namespace), CONTROLLER, &json!({"spec": {FIELD: minutes}})).await?;
+    owner.journal.created(entry, controller.metadata.uid.unwrap_or_default()).await?;
+    cx.progress("waiting for the operator to take the precopy interval over", None);
+    let awaited = Awaited {
+        kind: &kinds::FORKLIFT_CONTROLLER,
+        namespace: Some(namespace),
+        name: CONTROLLER,
+        until: "to be reconciled",
+        limit: OPERATOR_PODS,
+    };
+    owner
+        .cluster
+        .wait(cx, awaited, |object| {
+            let conditions = object.and_then(|o| o.at("/status/conditions")).and_then(Value::as_array).cloned().unwrap_or_default();
+            Ok(conditions.iter().any(|c| c["type"] == "Successful" && c["status"] == "True").then_some(()))
+        })
+        .await
+}
+
+/// Tells the report what the run stands on.
+pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
+    let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+    let facts = BTreeMap::from([
+        ("cluster".to_owned(), cluster.server()),
+        ("openshift_version".to_owned(), text(&facts.openshift)),
+        ("mtv_version".to_owned(), text(&facts.mtv)),
+        ("storage_class".to_owned(), facts.storage_class.clone()),
+        ("source_provider".to_owned(), profile.name.clone()),
+        ("source".to_owned(), source.describe()),
+        ("source_tls_verified".to_owned(), (!profile.insecure_skip_verify).to_string()),
+    ]);
+    cx.emitter.emit(What::Facts { facts });
+}

@@ -1,0 +1,169 @@
+//! What the engine runs: set-up, the steps of the scenarios, teardown.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use super::{
+    ScenarioState, Session, Teardown,
+    owned::Owner,
+    session::{cluster_facts, connect_cluster, open, provider_failure, tell_facts},
+};
+use crate::{
+    cluster::{Cluster, ConnectOptions},
+    config::{profile::Profile, scenario::Scenario, settings::Settings},
+    engine::{Failure, Leftover, StepCx, Workload},
+    journal::{self, Journal},
+    providers::{self, SourceProvider},
+    select::{Product, Version, too_low},
+    steps::{Scene, Step},
+};
+
+/// A scenario with its steps.
+pub struct Planned {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// Its steps in order.
+    pub steps: Vec<Step>,
+    /// Whether it will be run.
+    pub wanted: bool,
+}
+
+/// Everything that a run needs, resolved.
+pub struct MigrationRun {
+    /// Run id.
+    pub run: String,
+    /// Where the cluster is.
+    pub connect: ConnectOptions,
+    /// Where VMs come from.
+    pub profile: Profile,
+    /// Settings.
+    pub settings: Settings,
+    /// Scenarios in order.
+    pub scenarios: Vec<Planned>,
+    /// What is made is written down here.
+    pub journal: Journal,
+    /// Set as soon as there is a connection: the teardown needs them even when the set-up fails half-way.
+    cluster: OnceLock<Cluster>,
+    source: OnceLock<Arc<dyn SourceProvider>>,
+    session: OnceLock<Session>,
+    states: Vec<Mutex<ScenarioState>>,
+}
+
+impl MigrationRun {
+    /// Puts a run together; contacts nobody yet.
+    pub fn new(
+        run: String,
+        connect: ConnectOptions,
+        profile: Profile,
+        settings: Settings,
+        scenarios: Vec<Planned>,
+        journal: Journal,
+    ) -> Self {
+        let states = scenarios.iter().map(|_| Mutex::default()).collect();
+        Self {
+            run,
+            connect,
+            profile,
+            settings,
+            scenarios,
+            journal,
+            cluster: OnceLock::new(),
+            source: OnceLock::new(),
+            session: OnceLock::new(),
+            states,
+        }
+    }
+
+    async fn prepare(&self, cx: &StepCx) -> Result<Vec<String>, Failure> {
+        cx.progress("connecting to the cluster and the source", None);
+        let cluster = connect_cluster(&self.connect).await?;
+        let cluster = self.cluster.get_or_init(|| cluster);
+        let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect(&self.profile));
+        let facts = facts?;
+        let source: Arc<dyn SourceProvider> = source.map_err(provider_failure)?.into();
+        let source = self.source.get_or_init(|| source).clone();
+        self.journal.connected(journal::Cluster { server: cluster.server(), id: facts.id.clone() }).await?;
+        tell_facts(cx, &facts, cluster, source.as_ref(), &self.profile);
+        let notes = vec![
+            format!("cluster {}", cluster.server()),
+            format!("source {}", source.describe()),
+            format!("storage class {}", facts.storage_class),
+        ];
+        let owner = Owner { cluster: cluster.clone(), journal: self.journal.clone(), run: self.run.clone() };
+        let warm = self.scenarios.iter().any(|s| s.wanted && s.scenario.warm_migration);
+        let session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, warm).await?;
+        self.session.get_or_init(|| session);
+        Ok(notes)
+    }
+
+    async fn clean(&self, cx: &StepCx) -> Result<Vec<Leftover>, Failure> {
+        let left = match self.cluster.get() {
+            None => Vec::new(),
+            Some(cluster) => {
+                let sources = self.source.get().map(|s| (self.profile.name.clone(), Ok(s.clone())));
+                let teardown = Teardown {
+                    cluster,
+                    journal: &self.journal,
+                    run: self.run.clone(),
+                    sources: sources.into_iter().collect(),
+                    limit: self.settings.object_timeout,
+                };
+                teardown.everything(cx).await?.left
+            }
+        };
+        if let Some(source) = self.source.get() {
+            source.disconnect().await;
+        }
+        Ok(left)
+    }
+}
+
+impl Workload for MigrationRun {
+    fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(self.prepare(cx))
+    }
+
+    fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async move {
+            let planned = &self.scenarios[scenario];
+            let Some(session) = self.session.get() else {
+                return Err(anyhow::anyhow!("a step was started before the set-up had ended").into());
+            };
+            let scene = Scene { session, scenario: &planned.scenario, index: scenario };
+            let mut state = self.states[scenario].lock().await;
+            planned.steps[step].run(&scene, &mut state, cx).await
+        })
+    }
+
+    fn gate(&self, scenario: usize) -> Option<String> {
+        let facts = &self.session.get()?.facts;
+        let requires = &self.scenarios[scenario].scenario.requires;
+        let text = |version: &Option<Version>| version.as_ref().map(ToString::to_string);
+        let check = |product, found: &Option<Version>, least: &Option<String>| {
+            least.as_ref().and_then(|least| too_low(product, text(found).as_deref(), least))
+        };
+        check(Product::Mtv, &facts.mtv, &requires.min_mtv_version)
+            .or_else(|| check(Product::OpenShift, &facts.openshift, &requires.min_ocp_version))
+    }
+
+    fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>> {
+        Box::pin(self.clean(cx))
+    }
+
+    fn requests(&self) -> BTreeMap<String, u64> {
+        let cluster = self.cluster.get().map(Cluster::requests).unwrap_or_default();
+        let source = self.source.get().map(|s| s.requests()).unwrap_or_default();
+        let named = |service: &'static str| move |(verb, count): (String, u64)| (format!("{service} {verb}"), count);
+        let kind = self.profile.kind.to_string();
+        cluster
+            .into_iter()
+            .map(named("kubernetes"))
+            .chain(source.into_iter().map(move |(verb, count)| (format!("{kind} {verb}"), count)))
+            .collect()
+    }
+}

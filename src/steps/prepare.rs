@@ -1,0 +1,102 @@
+//! Prepare: clone the source VMs, bring them to the wanted power, take snapshots, describe them, wait for the inventory.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use super::Scene;
+use crate::{
+    config::scenario::{PowerWish, ScenarioVm},
+    engine::{Failure, StepCx},
+    journal::Entry,
+    providers::{CloneRequest, Power},
+    run::{Migrating, ScenarioState, Session, names, provider_failure},
+};
+
+/// How long a guest may take to report its network before the migration; a guest without tools is no failure.
+const GUEST_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the step.
+pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
+    let session = scene.session;
+    let target = scene.scenario.vm_target_namespace.clone().unwrap_or_else(|| session.namespace.clone());
+    scene.ensure_namespace(&target).await?;
+    state.target_namespace = target;
+    let vms = scene.scenario.virtual_machines.iter().enumerate();
+    state.vms = try_join_all(vms.map(|(index, wish)| prepare_vm(scene, index, wish, cx))).await?;
+    Ok(state
+        .vms
+        .iter()
+        .map(|vm| {
+            let d = &vm.source;
+            format!(
+                "VM {} cloned to {} ({}): {} sockets of {} cores, {} MiB, {} disks, {} adapters",
+                vm.wish.name,
+                d.name,
+                d.id,
+                d.sockets,
+                d.cores_per_socket,
+                d.memory_mib,
+                d.disks.len(),
+                d.nics.len()
+            )
+        })
+        .collect())
+}
+
+async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {
+    let session = scene.session;
+    let request = CloneRequest {
+        source: wish.name.clone(),
+        name: names::clone(session.run(), &wish.name, scene.index, index),
+        run: session.run().to_owned(),
+        changed_block_tracking: scene.scenario.warm_migration,
+    };
+    cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
+    // Not stopped by an interrupt: a clone that is finished can be deleted, one that is under way would appear behind the teardown.
+    let id = make_clone(session, scene, &request).await?;
+    if let Some(power) = wish.source_vm_power {
+        let power = if power == PowerWish::On { Power::On } else { Power::Off };
+        cx.progress(format!("bringing VM {} to power {power:?}", request.name).to_lowercase(), None);
+        guarded(cx, async { session.source.set_power(&id, power).await.map_err(provider_failure) }).await?;
+    }
+    if wish.source_vm_power == Some(PowerWish::On) {
+        cx.progress(format!("waiting for the guest of VM {} to report its network", request.name), None);
+        let told = guarded(cx, async { session.source.wait_for_guest(&id, GUEST_PATIENCE).await.map_err(provider_failure) }).await?;
+        if !told {
+            cx.warn(format!("the guest of VM {} did not report its network within {}s; going on", request.name, GUEST_PATIENCE.as_secs()));
+        }
+    }
+    for number in 1..=wish.snapshots {
+        let name = format!("{}-snapshot-{number}", request.name);
+        cx.progress(format!("taking snapshot {number} of VM {}", request.name), None);
+        guarded(cx, async { session.source.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
+    }
+    let source = guarded(cx, async { session.source.describe_vm(&id).await.map_err(provider_failure) }).await?;
+    session.inventory.wait_for_vm(cx, &id, &request.name, session.settings.inventory_timeout).await?;
+    Ok(Migrating { wish: wish.clone(), source })
+}
+
+/// Writes the clone down, makes it, and writes down what it became.
+async fn make_clone(session: &Session, scene: &Scene<'_>, request: &CloneRequest) -> Result<String, Failure> {
+    let entry = session
+        .journal()
+        .intend(Entry::Clone {
+            profile: session.profile.name.clone(),
+            provider: session.profile.kind,
+            name: request.name.clone(),
+            scenario: Some(scene.scenario.name.clone()),
+        })
+        .await?;
+    let id = session.source.clone_vm(request).await.map_err(provider_failure)?;
+    session.journal().created(entry, id.clone()).await?;
+    Ok(id)
+}
+
+/// Ends with an interrupt. What is under way on the source changes a clone that the journal has.
+async fn guarded<T>(cx: &StepCx, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        () = cx.cancel.cancelled() => Err(Failure::Interrupted),
+        result = work => result,
+    }
+}

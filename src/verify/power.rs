@@ -1,0 +1,40 @@
+//! Power state: what the plan asked for, else what the scenario gave the source, else what the source was.
+
+use super::{Check, Problem, Subject};
+use crate::{config::scenario::PowerWish, providers::Power};
+
+/// Power state of the migrated VM.
+pub struct PowerState;
+
+impl Check for PowerState {
+    fn name(&self) -> &'static str {
+        "power state"
+    }
+
+    fn skip(&self, subject: &Subject<'_>) -> Option<String> {
+        // Forklift starts Windows guests whatever the source was, to let them finish their conversion.
+        (expected(subject).is_none()).then(|| "neither the scenario nor the source says what it should be".to_owned())
+    }
+
+    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+        let actual = if subject.target.running { "on" } else { "off" };
+        match expected(subject) {
+            Some(expected) if expected != actual => {
+                vec![Problem::new("power", expected, format!("{actual} ({})", subject.target.printable_status))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn expected(subject: &Subject<'_>) -> Option<&'static str> {
+    let wish = subject.scenario.target_power_state.or(subject.wish.source_vm_power);
+    match (wish, subject.source.power) {
+        (Some(PowerWish::On), _) => Some("on"),
+        (Some(PowerWish::Off), _) => Some("off"),
+        (None, _) if subject.source.windows => None,
+        (None, Power::On) => Some("on"),
+        (None, Power::Off) => Some("off"),
+        (None, Power::Other) => None,
+    }
+}

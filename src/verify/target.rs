@@ -1,0 +1,134 @@
+//! The migrated VM as the cluster has it: VirtualMachine, its instance and its claims in one description.
+
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use crate::{cluster::ObjectExt as _, forklift::NetworkTarget};
+
+/// A network adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetNic {
+    /// Interface name in the VM's spec.
+    pub name: String,
+    /// MAC address.
+    pub mac: Option<String>,
+    /// Where it is attached.
+    pub network: NetworkTarget,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetDisk {
+    /// Name of the PersistentVolumeClaim.
+    pub claim: String,
+    /// Requested size in bytes; 0 if the claim does not exist.
+    pub bytes: u64,
+    /// StorageClass.
+    pub storage_class: Option<String>,
+    /// Access modes.
+    pub access_modes: Vec<String>,
+}
+
+/// A migrated VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetVm {
+    /// Name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// KubeVirt's own word for its state.
+    pub printable_status: String,
+    /// Sockets.
+    pub sockets: Option<u32>,
+    /// Cores per socket.
+    pub cores: Option<u32>,
+    /// Bytes.
+    pub memory_bytes: Option<u64>,
+    /// Network adapters.
+    pub nics: Vec<TargetNic>,
+    /// Disks in the order of the VM's volumes.
+    pub disks: Vec<TargetDisk>,
+    /// Firmware serial.
+    pub serial: Option<String>,
+}
+
+impl TargetVm {
+    /// Reads what a VirtualMachine and its claims say. Everything comes from specs, so the VM need not run.
+    pub fn read(vm: &DynamicObject, claims: &[DynamicObject]) -> Self {
+        let spec = "/spec/template/spec";
+        let namespace = vm.metadata.namespace.clone().unwrap_or_default();
+        let list = |pointer: &str| vm.at(&format!("{spec}{pointer}")).and_then(Value::as_array).cloned().unwrap_or_default();
+        let count = |pointer: &str| vm.at(&format!("{spec}/domain{pointer}")).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let networks = list("/networks");
+        let nics = list("/domain/devices/interfaces")
+            .iter()
+            .map(|interface| {
+                let name = interface["name"].as_str().unwrap_or_default();
+                let multus = networks.iter().find(|n| n["name"] == name).and_then(|n| n["multus"]["networkName"].as_str());
+                TargetNic {
+                    name: name.to_owned(),
+                    mac: interface["macAddress"].as_str().map(str::to_owned),
+                    network: multus.map_or(NetworkTarget::Pod, |full| {
+                        let (ns, name) = full.split_once('/').unwrap_or((&namespace, full));
+                        NetworkTarget::Multus { namespace: ns.to_owned(), name: name.to_owned() }
+                    }),
+                }
+            })
+            .collect();
+        let disks = list("/volumes")
+            .iter()
+            .filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str().or(v["dataVolume"]["name"].as_str()).map(str::to_owned))
+            .map(|name| disk(&name, claims.iter().find(|c| c.metadata.name.as_deref() == Some(&name))))
+            .collect();
+        let printable_status = vm.text("/status/printableStatus").unwrap_or("no status").to_owned();
+        Self {
+            name: vm.metadata.name.clone().unwrap_or_default(),
+            running: printable_status == "Running",
+            printable_status,
+            sockets: count("/cpu/sockets"),
+            cores: count("/cpu/cores"),
+            memory_bytes: vm.text(&format!("{spec}/domain/memory/guest")).and_then(quantity_bytes),
+            nics,
+            disks,
+            serial: vm.text(&format!("{spec}/domain/firmware/serial")).map(str::to_owned),
+        }
+    }
+}
+
+fn disk(name: &str, claim: Option<&DynamicObject>) -> TargetDisk {
+    let text = |pointer| claim.and_then(|c| c.text(pointer)).map(str::to_owned);
+    let modes = claim.and_then(|c| c.at("/spec/accessModes")).and_then(Value::as_array).cloned().unwrap_or_default();
+    TargetDisk {
+        claim: name.to_owned(),
+        bytes: text("/spec/resources/requests/storage").as_deref().and_then(quantity_bytes).unwrap_or(0),
+        storage_class: text("/spec/storageClassName"),
+        access_modes: modes.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+    }
+}
+
+/// Bytes of a Kubernetes quantity such as `2Gi`, `1500M` or `1073741824`.
+pub fn quantity_bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1000_u64.pow(2),
+        "G" => 1000_u64.pow(3),
+        "T" => 1000_u64.pow(4),
+        "P" => 1000_u64.pow(5),
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        "Pi" => 1 << 50,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor);
+    }
+    let (whole, fraction) = number.split_once('.')?;
+    let (whole, digits) = (whole.parse::<u128>().ok()?, u32::try_from(fraction.len()).ok()?);
+    let (scale, part) = (10_u128.checked_pow(digits)?, fraction.parse::<u128>().ok()?);
+    u64::try_from((whole.checked_mul(scale)? + part).checked_mul(u128::from(factor))?.div_ceil(scale)).ok()
+}

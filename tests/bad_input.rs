@@ -1,0 +1,262 @@
+//! Broken files, and exactly what is said about each. The messages stand in `snapshots/`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use mtv_test::config::{
+    diagnostics::{Problem, Problems, Source},
+    profile_file::ProfileFile,
+    scenario_file, settings_load,
+};
+
+/// Name of a case, and the broken text.
+type Case = (&'static str, &'static str);
+
+/// All messages, each below its name. Every case must have at least one: an empty message would be a defect that a snapshot hides.
+fn messages(cases: &[Case], complain: impl Fn(&str) -> Problems) -> String {
+    let shown: Vec<String> = cases
+        .iter()
+        .map(|(name, text)| {
+            let problems = complain(text);
+            assert!(!problems.is_empty(), "nothing is said about `{name}`");
+            format!("### {name}\n{problems}")
+        })
+        .collect();
+    println!("{} broken files", cases.len());
+    shown.join("\n\n")
+}
+
+const VM: &str = "virtual_machines = [{ name = \"a\" }]\n";
+
+const SCENARIOS: &[Case] = &[
+    ("empty file", ""),
+    ("not toml", "[scenario.x\nmarkers = []\n"),
+    ("text without quotes", "[scenario.x]\ndescription = hello\n"),
+    ("open string", "[scenario.x]\ndescription = \"hello\n"),
+    ("unknown top-level table", "[scenarios.x]\nmarkers = []\n"),
+    ("key outside of a scenario", "markers = [\"tier0\"]\n[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("scenario without name", "[scenario]\nwarm_migration = true\n"),
+    ("scenario is no table", "scenario = 3\n"),
+    ("unknown key", "[scenario.x]\nwarm_migrationn = true\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("unknown key that is like no other", "[scenario.x]\nzzzzzzzzz = true\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
+        "repeated key",
+        "[scenario.x]\nwarm_migration = true\nwarm_migration = false\nvirtual_machines = [{ name = \"a\", source_vm_power = \"on\" }]\n",
+    ),
+    ("repeated table", "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\n[scenario.x]\nmarkers = []\n"),
+    ("boolean in quotes", "[scenario.x]\nwarm_migration = \"true\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("number for a boolean", "[scenario.x]\npreserve_static_ips = 1\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("number for a text", "[scenario.x]\ndescription = 5\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("text for a list", "[scenario.x]\nmarkers = \"tier0\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("number in a list of texts", "[scenario.x]\nmarkers = [\"tier0\", 5]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("list for a text", "[scenario.x]\nvm_target_namespace = [\"a\"]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
+        "power that is none",
+        "[scenario.x]\ntarget_power_state = \"onn\"\nvirtual_machines = [{ name = \"a\", source_vm_power = \"suspended\" }]\n",
+    ),
+    ("power as a boolean", "[scenario.x]\nvirtual_machines = [{ name = \"a\", source_vm_power = true }]\n"),
+    ("no virtual machines", "[scenario.x]\nmarkers = [\"tier0\"]\n"),
+    ("empty list of virtual machines", "[scenario.x]\nvirtual_machines = []\n"),
+    ("names for virtual machines", "[scenario.x]\nvirtual_machines = [\"a\", \"b\"]\n"),
+    ("one table for virtual machines", "[scenario.x.virtual_machines]\nname = \"a\"\n"),
+    ("virtual machine without name", "[[scenario.x.virtual_machines]]\nguest_agent = true\n"),
+    ("virtual machine with an empty name", "[[scenario.x.virtual_machines]]\nname = \" \"\n"),
+    ("unknown key of a virtual machine", "[[scenario.x.virtual_machines]]\nname = \"a\"\nsource_power = \"on\"\n"),
+    ("fewer than no snapshots", "[[scenario.x.virtual_machines]]\nname = \"a\"\nsnapshots = -1\n"),
+    ("half a snapshot", "[[scenario.x.virtual_machines]]\nname = \"a\"\nsnapshots = 1.5\n"),
+    (
+        "several mistakes at once",
+        "[scenario.x]\nmarker = [\"tier0\"]\nwarm_migration = 1\n[[scenario.x.virtual_machines]]\nnam = \"a\"\nguest_agent = \"no\"\n\n[scenario.Y]\n",
+    ),
+    ("name with capitals", "[scenario.Sanity_Cold]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("name with blanks", "[scenario.\"sanity cold\"]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("empty name", "[scenario.\"\"]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("marker of two words", "[scenario.x]\nmarkers = [\"tier 0\", \"not\", \"warm\", \"warm\"]\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
+        "alias that is its own name, twice, or a pattern",
+        "[scenario.x]\naliases = [\"x\", \"b\", \"b\", \"c*\"]\nvirtual_machines = [{ name = \"a\" }]\n",
+    ),
+    (
+        "warm from a source that cannot",
+        "[scenario.x]\nwarm_migration = true\nrequires = { providers = [\"vsphere\", \"openstack\"] }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nsource_vm_power = \"on\"\n",
+    ),
+    (
+        "warm without power",
+        "[scenario.x]\nwarm_migration = true\n[[scenario.x.virtual_machines]]\nname = \"a\"\nsource_vm_power = \"on\"\n[[scenario.x.virtual_machines]]\nname = \"b\"\n",
+    ),
+    (
+        "warm with snapshots",
+        "[scenario.x]\nwarm_migration = true\n[[scenario.x.virtual_machines]]\nname = \"a\"\nsource_vm_power = \"on\"\nsnapshots = 2\n",
+    ),
+    (
+        "static addresses without power",
+        "[scenario.x]\npreserve_static_ips = true\n[[scenario.x.virtual_machines]]\nname = \"a\"\nsource_vm_power = \"off\"\n",
+    ),
+    ("unknown provider kind", "[scenario.x]\nrequires = { providers = [\"vshpere\", \"aws\"] }\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("unknown requirement", "[scenario.x]\nrequires = { min_mtv = \"2.6.0\" }\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("requirement that is no table", "[scenario.x]\nrequires = \"vsphere\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
+        "version that is none",
+        "[scenario.x]\nrequires = { min_mtv_version = \"latest\", min_ocp_version = 4.18 }\nvirtual_machines = [{ name = \"a\" }]\n",
+    ),
+    ("version outside of requires", "[scenario.x]\nmin_mtv_version = \"2.6.0\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("duration without unit", "[scenario.x]\nguest_agent_timeout = \"300\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("duration as a number", "[scenario.x]\nguest_agent_timeout = 300\nvirtual_machines = [{ name = \"a\" }]\n"),
+    ("duration of nothing", "[scenario.x]\nguest_agent_timeout = \"0s\"\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
+        "namespace that cannot be",
+        "[scenario.x]\nvm_target_namespace = \"My_VMs\"\nmultus_namespace = \"\"\nvirtual_machines = [{ name = \"a\" }]\n",
+    ),
+    (
+        "labels that cannot be",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\n[scenario.x.target_labels]\n\"-a\" = \"b\"\nc = \"-\"\nd = { unique = false }\ne = { uniqe = true }\nf = 5\n",
+    ),
+    (
+        "key of a later release",
+        "[scenario.x]\ncopyoffload = true\npre_hook = { expected_result = \"succeed\" }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = []\nclone = true\n",
+    ),
+    ("carriage returns and a byte order mark", "\u{feff}[scenario.x]\r\nmarkerz = []\r\nvirtual_machines = [{ name = \"ä\" }]\r\n"),
+];
+
+#[test]
+fn scenarios() {
+    let all = messages(SCENARIOS, |text| {
+        let mut problems = Problems::default();
+        scenario_file::parse(Path::new("x.toml"), text, &mut problems);
+        problems
+    });
+    insta::assert_snapshot!("scenarios", all);
+}
+
+const PROFILES: &[Case] = &[
+    ("empty file", ""),
+    ("open table", "[provider.x\n"),
+    ("json of the old suite", "{ \"vsphere\": { \"type\": \"vsphere\" } }\n"),
+    ("unknown top-level table", "[providers.x]\ntype = \"vsphere\"\n"),
+    ("other profile", "[provider.y]\ntype = \"ova\"\n[provider.xx]\ntype = \"ova\"\n"),
+    ("no type", "[provider.x]\napi_url = \"https://h/sdk\"\n"),
+    ("unknown type", "[provider.x]\ntype = \"vmware\"\n"),
+    ("type with a slip", "[provider.x]\ntype = \"vsphre\"\n"),
+    ("nothing but a type", "[provider.x]\ntype = \"vsphere\"\n"),
+    ("nothing but a type, openstack", "[provider.x]\ntype = \"openstack\"\n"),
+    ("empty values", "[provider.x]\ntype = \"vsphere\"\napi_url = \"\"\nusername = \" \"\npassword = \"\"\n"),
+    ("unknown key", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nuser = \"a\"\n"),
+    (
+        "unknown key that is a secret",
+        "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npasswort = \"n0tToBeSeen\"\npassword_ = \"n0tToBeSeen\"\n",
+    ),
+    ("secret of a wrong type", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword = 123456789\n"),
+    ("open secret", "[provider.x]\ntype = \"ova\"\npassword = \"n0tToBeSeen\napi_url = \"h:/p\"\n"),
+    ("repeated secret", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword = \"n0tToBeSeen\"\npassword = \"n0tToBeSeenEither\"\n"),
+    ("secret in two ways", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword = \"n0tToBeSeen\"\npassword_env = \"SET\"\n"),
+    ("secret in a variable that is not set", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword_env = \"NOT_SET\"\n"),
+    ("secret in a file that is not there", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword_file = \"/nonexistent/secret\"\n"),
+    ("inline secret that everybody can read", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\npassword = \"n0tToBeSeen\"\n"),
+    (
+        "key of another type",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nregion_name = \"r\"\n",
+    ),
+    ("guest without password", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nguest_vm_linux_user = \"root\"\n"),
+    ("guest without user", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nguest_vm_win_password_env = \"SET\"\n"),
+    (
+        "certificates that are not there",
+        "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nca_file = \"/nonexistent/ca.pem\"\nca_pem = \"abc\"\n",
+    ),
+    (
+        "key of a later release",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n",
+    ),
+    ("keys of the old suite", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nverify_ssl = false\nstorage_class = \"nfs\"\n"),
+    ("boolean in quotes", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\ninsecure_skip_verify = \"false\"\n"),
+];
+
+#[test]
+fn profiles() {
+    let env = |name: &str| (name == "SET").then(|| "value".to_owned());
+    let all = messages(PROFILES, |text| match ProfileFile::parse(Path::new("providers.toml"), text, true) {
+        Ok(file) => file.select("x", &env).map_or_else(|problems| problems, |(_, warnings)| warnings),
+        Err(problems) => problems,
+    });
+    assert!(!all.contains("n0tToBeSeen"), "a secret is shown:\n{all}");
+    insta::assert_snapshot!("profiles", all);
+}
+
+const SETTINGS: &[Case] = &[
+    ("not toml", "jobs 4\n"),
+    ("unknown key", "storage_clas = \"nfs\"\n"),
+    ("unknown key that is like no other", "zzzzzzzzzz = 1\n"),
+    ("repeated key", "jobs = 1\njobs = 2\n"),
+    ("duration without unit", "plan_wait_timeout = \"3600\"\n"),
+    ("duration as a number", "plan_wait_timeout = 3600\nsnapshots_interval = 2\n"),
+    ("duration of nothing", "object_timeout = \"0s\"\n"),
+    ("half a minute", "snapshots_interval = \"90s\"\n"),
+    ("both names of one setting", "mins_before_cutover = 5\ncutover_delay = \"5m\"\n"),
+    ("minutes in quotes", "mins_before_cutover = \"5\"\n"),
+    ("no jobs", "jobs = 0\n"),
+    ("jobs in words", "jobs = \"many\"\n"),
+    ("boolean in quotes", "skip_teardown = \"false\"\n"),
+    ("number for a text", "storage_class = 5\n"),
+    ("table for a text", "[storage_class]\nname = \"nfs\"\n"),
+    ("list for a path", "results_dir = [\"a\"]\n"),
+    ("empty value", "storage_class = \"\"\n"),
+    ("namespace that cannot be", "mtv_namespace = \"openshift mtv\"\n"),
+    ("keys of the old suite", "insecure_verify_skip = \"true\"\ncluster_host = \"https://api\"\ntests_params = {}\n"),
+];
+
+#[test]
+fn settings() {
+    let all = messages(SETTINGS, |text| settings_load::check(Path::new("mtv-test.toml"), text));
+    insta::assert_snapshot!("settings", all);
+}
+
+/// `key=value` of `--set`, and environment variables.
+const LAYERS: &[Case] = &[
+    ("--set without value", "jobs"),
+    ("--set of an unknown key", "job=4"),
+    ("--set of no number", "jobs=four"),
+    ("--set of no boolean", "skip_teardown=maybe"),
+    ("--set of no duration", "ssh_timeout=soon"),
+    ("--set of nothing", "storage_class="),
+    ("unknown variable", "MTV_TEST_STORAGECLASS=nfs"),
+    ("variable of no duration", "MTV_TEST_PLAN_WAIT_TIMEOUT=3600"),
+    ("variable of the old suite", "MTV_TEST_CLUSTER_HOST=https://api"),
+];
+
+#[test]
+fn layers() {
+    let all = messages(LAYERS, |text| {
+        let mut sources = settings_load::Sources { folder: "/nonexistent".into(), ..settings_load::Sources::default() };
+        match text.split_once('=') {
+            Some((name, value)) if name.starts_with("MTV_TEST_") => sources.env = BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            _ => sources.set = vec![text.to_owned()],
+        }
+        settings_load::load(&sources).unwrap_err()
+    });
+    insta::assert_snapshot!("layers", all);
+}
+
+#[test]
+fn the_same_name_in_two_files() {
+    let mut problems = Problems::default();
+    let mut all = scenario_file::parse(Path::new("a.toml"), &format!("[scenario.x]\naliases = [\"MTV-79\"]\n{VM}"), &mut problems);
+    all.extend(scenario_file::parse(
+        Path::new("b.toml"),
+        &format!("[scenario.x]\n{VM}\n[scenario.y]\naliases = [\"MTV-79\"]\n{VM}"),
+        &mut problems,
+    ));
+    assert!(problems.is_empty(), "{problems}");
+    mtv_test::config::catalogue::unique(&all, &mut problems);
+    insta::assert_snapshot!("twice", problems.to_string());
+}
+
+#[test]
+fn a_place_outside_of_the_text_is_shown_at_its_end() {
+    let source = Source::new("x", "é");
+    let problem = Problem::error("wrong").at(&source, 1..99, "");
+    insta::assert_snapshot!(problem.render(false), @r"
+    error: wrong
+     --> x:1:1
+      |
+    1 | é
+      | ^
+    ");
+}

@@ -1,0 +1,8 @@
+//! The binary against the lab, end to end: what a user starts, and what is left when it is stopped in the middle.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
+
+mod crash;
+mod environment;
+mod support;
+mod tier0;

@@ -1,0 +1,137 @@
+//! A lab in its own process, runs against it, and a look at what is in it.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use kube::{
+    Api, Client, Config,
+    api::{DynamicObject, ListParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{WatchStreamExt as _, watcher},
+};
+use mtv_api::kinds::{self, Kind};
+use tempfile::TempDir;
+
+/// The binary under test.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mtv-test"));
+    // What the developer's machine has configured must not reach the test.
+    for name in ["KUBECONFIG", "ARTIFACT_DIR", "RUST_LOG", "HTTPS_PROXY", "https_proxy", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// A lab that ends with the test, even when it panics.
+pub struct Lab {
+    child: Child,
+    /// Holds kubeconfig, providers.toml, lab.json and results.
+    pub folder: TempDir,
+    // Kept open: a closed pipe would end the lab when it prints.
+    _stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Lab {
+    /// Starts one; more options are for `lab serve`.
+    pub fn start(options: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = binary();
+        command.args(["lab", "serve", "--dir"]).arg(folder.path().join("lab")).args(options);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("lab ready") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the lab ended before it was ready");
+        }
+        Self { child, folder, _stdout: stdout }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `run` against this lab, not started yet.
+    pub fn run(&self, arguments: &[&str]) -> Command {
+        let mut command = binary();
+        command.current_dir(self.folder.path()).arg("run").args(self.place()).args(["--provider", "vsphere", "--results-dir", "results"]);
+        command.args(arguments);
+        command
+    }
+
+    /// `clean` of the last run.
+    pub fn clean(&self, arguments: &[&str]) -> Output {
+        let mut command = binary();
+        command.current_dir(self.folder.path()).args(["clean", "results/latest/resources.json"]).args(self.place()).args(arguments);
+        command.output().unwrap()
+    }
+
+    fn place(&self) -> [&'static str; 4] {
+        ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"]
+    }
+
+    /// A client of the cluster.
+    pub async fn client(&self) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(self.path("lab/kubeconfig")).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Names of everything that a run could leave behind, and of what must survive it.
+    pub async fn objects(&self) -> BTreeSet<String> {
+        let client = self.client().await;
+        let mut names = BTreeSet::new();
+        for kind in [
+            &kinds::NAMESPACE, &kinds::SECRET, &kinds::PVC, &kinds::PV, &kinds::POD, &kinds::JOB, &kinds::VM, &kinds::VMI, &kinds::DATA_VOLUME,
+            &kinds::NAD, &kinds::PROVIDER, &kinds::STORAGE_MAP, &kinds::NETWORK_MAP, &kinds::PLAN, &kinds::MIGRATION, &kinds::CONVERSION,
+        ] {
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
+            for object in api.list(&ListParams::default()).await.unwrap() {
+                names.insert(format!("{} {}/{}", kind.kind, object.metadata.namespace.unwrap_or_default(), object.metadata.name.unwrap()));
+            }
+        }
+        names
+    }
+
+    /// Waits, by a watch, until an object of a kind satisfies a condition.
+    pub async fn wait_for(&self, kind: &'static Kind, mut holds: impl FnMut(&DynamicObject) -> bool) {
+        use futures::StreamExt as _;
+        let api: Api<DynamicObject> = Api::all_with(self.client().await, &kind.resource());
+        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
+        let seen = async { while let Some(object) = events.next().await { if object.is_ok_and(|o| holds(&o)) { return; } } };
+        tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("the object did not come within a minute");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Cases of a JUnit file by `suite/case`: `passed`, `failure`, `error` or `skipped`.
+pub fn junit(path: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let mut cases = Vec::new();
+    for suite in document.descendants().filter(|n| n.has_tag_name("testsuite")) {
+        for case in suite.children().filter(|n| n.has_tag_name("testcase")) {
+            let ended = ["failure", "error", "skipped"].into_iter().find(|tag| case.children().any(|c| c.has_tag_name(*tag)));
+            let name = format!("{}/{}", suite.attribute("name").unwrap(), case.attribute("name").unwrap());
+            cases.push((name, ended.unwrap_or("passed").to_owned()));
+        }
+    }
+    cases
+}
+
+/// What a process printed, for messages of failed assertions.
+pub fn told(output: &Output) -> String {
+    format!("{}\n--- stdout\n{}\n--- stderr\n{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

@@ -1,0 +1,118 @@
+//! Cloning from VMs and templates, the mark of the run, changed block tracking, and what a scenario costs in all.
+
+use std::time::Duration;
+
+use mtv_test::providers::{CloneRequest, Power, ProviderError, SourceProvider};
+
+use crate::support::{Vcsim, total};
+
+const SOURCE: &str = "DC0_C0_RP0_VM0";
+
+fn request(name: &str, changed_block_tracking: bool) -> CloneRequest {
+    CloneRequest { source: SOURCE.into(), name: name.into(), run: "r1".into(), changed_block_tracking }
+}
+
+/// Whether govc sees an option of the extra configuration.
+fn has_option(vcsim: &Vcsim, vm: &str, key: &str, value: &str) -> bool {
+    let options: serde_json::Value = serde_json::from_str(&vcsim.govc(&["object.collect", "-json", vm, "config.extraConfig"])).unwrap();
+    let options = options[0]["val"]["_value"].as_array().unwrap();
+    options.iter().any(|option| option["key"] == key && option["value"] == value)
+}
+
+#[tokio::test]
+async fn a_clone_is_off_marked_and_has_its_own_address() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let source = vcsim.connect().await;
+    let id = source.clone_vm(&request("clone", false)).await.unwrap();
+    let path = "/DC0/vm/clone";
+    assert_eq!(vcsim.property(path, "runtime.powerState"), "poweredOff");
+    assert!(has_option(&vcsim, path, "mtv-test.run", "r1"));
+    assert!(!has_option(&vcsim, path, "ctkEnabled", "true"));
+    let (clone, original) = (source.describe_vm(&id).await.unwrap(), source.find(&[SOURCE.to_owned()]).await.unwrap().remove(0));
+    let original = source.describe_vm(&original.id).await.unwrap();
+    assert_eq!(clone.disks.len(), original.disks.len());
+    assert_eq!(clone.nics.len(), original.nics.len());
+    assert_eq!(clone.nics[0].network, original.nics[0].network);
+    assert_ne!(clone.nics[0].mac, original.nics[0].mac);
+    assert_ne!(clone.uuid, original.uuid);
+    let mine = source.of_run("r1").await.unwrap();
+    assert_eq!(mine.iter().map(|vm| (vm.id.as_str(), vm.run.as_deref())).collect::<Vec<_>>(), [(id.as_str(), Some("r1"))]);
+    assert_eq!(source.find(&["clone".to_owned()]).await.unwrap(), mine);
+    assert_eq!(source.of_run("r2").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_clone_for_warm_migration_tracks_changed_blocks() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let source = vcsim.connect().await;
+    source.clone_vm(&request("warm", true)).await.unwrap();
+    let path = "/DC0/vm/warm";
+    assert_eq!(vcsim.property(path, "config.changeTrackingEnabled"), "true");
+    assert!(has_option(&vcsim, path, "ctkEnabled", "true"));
+    assert!(has_option(&vcsim, path, "scsi0:0.ctkEnabled", "true"));
+}
+
+#[tokio::test]
+async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
+    let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
+    vcsim.govc(&["vm.markastemplate", SOURCE]);
+    let source = vcsim.connect().await;
+    source.clone_vm(&request("from-template", false)).await.unwrap();
+    assert_eq!(vcsim.property("/DC0/vm/from-template", "config.template"), "false");
+    let pool = vcsim.property("/DC0/vm/from-template", "resourcePool");
+    assert_eq!(pool, vcsim.property("/DC0/host/DC0_C0", "resourcePool"));
+}
+
+#[tokio::test]
+async fn a_taken_name_is_refused_and_stays_as_it_was() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let source = vcsim.connect().await;
+    let error = source.clone_vm(&request("DC0_H0_VM0", false)).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Operation(text) if text.contains("DuplicateName")), "{error:?}");
+    assert_eq!(source.of_run("r1").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_broken_source_is_refused_with_the_reason() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    vcsim.govc(&["vm.change", "-vm", SOURCE, "-e", "SET.runtime.connectionState=inaccessible"]);
+    let source = vcsim.connect().await;
+    let error = source.clone_vm(&request("clone", false)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(SOURCE) && text.contains("`inaccessible`"), "{text}");
+}
+
+#[tokio::test]
+async fn an_esxi_host_can_be_read_but_cannot_clone() {
+    let Some(vcsim) = Vcsim::start(&["-esx"]) else { return };
+    let source = vcsim.connect().await;
+    assert_eq!(source.find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
+    let wanted = CloneRequest { source: "ha-host_VM0".into(), ..request("clone", false) };
+    let error = source.clone_vm(&wanted).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("use its vCenter")), "{error:?}");
+}
+
+/// The budget: a warm scenario with a VM that runs, from login to logout.
+#[tokio::test]
+async fn a_whole_scenario_takes_at_most_thirty_requests() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let source = vcsim.connect().await;
+    let id = source.clone_vm(&request("warm", true)).await.unwrap();
+    source.set_power(&id, Power::On).await.unwrap();
+    let change = ["vm.change", "-vm", "warm", "-e", "SET.guest.toolsRunningStatus=guestToolsRunning", "-e", "SET.guest.ipAddress=10.0.0.7"];
+    vcsim.govc(&change);
+    assert!(source.wait_for_guest(&id, Duration::from_secs(60)).await.unwrap());
+    let description = source.describe_vm(&id).await.unwrap();
+    assert!(description.tools_running);
+    assert_eq!(description.nics[0].addresses, ["10.0.0.7"]);
+    source.delete(&id).await.unwrap();
+    source.disconnect().await;
+    assert!(total(source.as_ref()) <= 30 + vcsim_needs_a_repair(source.as_ref()), "{:#?}", source.requests());
+    println!("{:#?}", source.requests());
+}
+
+/// vcsim leaves `changeTrackingEnabled` out of a clone, which a vCenter does not; mending that is a task of its own.
+fn vcsim_needs_a_repair(source: &dyn SourceProvider) -> u64 {
+    // The call, its filter, and its answers.
+    source.requests().get("ReconfigVM_Task").map_or(0, |n| n * 4)
+}

@@ -1,0 +1,132 @@
+//! Bad days: gateways that answer for vCenter, connections that break before or after a request, answers that never come.
+
+use std::time::Duration;
+
+use mtv_test::providers::{CloneRequest, Power, ProviderError, SourceProvider, connect};
+use tokio::net::TcpListener;
+
+use crate::{
+    front::{Fate, Front},
+    support::{Vcsim, count, profile},
+};
+
+const VM: &str = "DC0_H0_VM0";
+
+fn request() -> CloneRequest {
+    CloneRequest { source: VM.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false }
+}
+
+async fn connected(vcsim: &Vcsim) -> (Front, Box<dyn SourceProvider>) {
+    let front = Front::before(&vcsim.url).await;
+    let source = connect(&profile(&front.url)).await.unwrap();
+    (front, source)
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let Some(_vcsim) = Vcsim::start(&[]) else { return };
+    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let Err(error) = connect(&profile(&format!("https://{free}/sdk"))).await else { panic!("connected") };
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains(&free.to_string()) && text.contains("hint")), "{error:?}");
+}
+
+#[tokio::test]
+async fn somebody_else_answers() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let Err(error) = connect(&profile(&vcsim.url.replace("/sdk", "/about"))).await else { panic!("connected") };
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("https://HOST/sdk")), "{error:?}");
+    let Err(error) = connect(&profile(&vcsim.url.replace("http:", "https:"))).await else { panic!("connected") };
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("TLS")), "{error:?}");
+}
+
+#[tokio::test]
+async fn reading_is_tried_again() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    for fate in [Fate::Status(503), Fate::LostOnTheWay, Fate::AnswerLost] {
+        front.next("RetrievePropertiesEx", fate);
+    }
+    assert_eq!(source.find(&[VM.to_owned()]).await.unwrap().len(), 1);
+    assert_eq!((front.left(), count(source.as_ref(), "RetrievePropertiesEx")), (0, 4));
+}
+
+#[tokio::test]
+async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    for fate in [Fate::AnswerLost, Fate::LostOnTheWay, Fate::Status(503)] {
+        let (front, source) = connected(&vcsim).await;
+        front.next("CloneVM_Task", fate);
+        let id = source.clone_vm(&request()).await.unwrap();
+        let mine = source.of_run("r1").await.unwrap();
+        assert_eq!(mine.iter().map(|vm| vm.id.as_str()).collect::<Vec<_>>(), [id.as_str()], "{fate:?}");
+        let sent = if fate == Fate::AnswerLost { 1 } else { 2 };
+        assert_eq!((front.left(), count(source.as_ref(), "CloneVM_Task")), (0, sent), "{fate:?}");
+        source.delete(&id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_clone_request_that_is_lost_twice_leaves_nothing() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    front.next("CloneVM_Task", Fate::LostOnTheWay);
+    front.next("CloneVM_Task", Fate::LostOnTheWay);
+    let error = source.clone_vm(&request()).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("lost twice")), "{error:?}");
+    assert_eq!(source.of_run("r1").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    vcsim.govc(&["vm.clone", "-vm", VM, "-on=false", "-pool", "/DC0/host/DC0_H0/Resources", "clone"]);
+    front.next("CloneVM_Task", Fate::LostOnTheWay);
+    let error = source.clone_vm(&request()).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Operation(text) if text.contains("not of run r1")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_wait_survives_lost_answers() {
+    let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
+    front.next("WaitForUpdatesEx", Fate::AnswerLost);
+    front.next("WaitForUpdatesEx", Fate::Status(502));
+    source.set_power(&vm.id, Power::On).await.unwrap();
+    assert_eq!((front.left(), count(source.as_ref(), "PowerOnVM_Task")), (0, 1));
+}
+
+#[tokio::test]
+async fn operations_that_may_run_twice_are_sent_again() {
+    let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
+    front.next("PowerOnVM_Task", Fate::AnswerLost);
+    source.set_power(&vm.id, Power::On).await.unwrap();
+    front.next("Destroy_Task", Fate::AnswerLost);
+    source.delete(&vm.id).await.unwrap();
+    assert_eq!(source.find(&[VM.to_owned()]).await.unwrap(), []);
+    assert_eq!(front.left(), 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_not_taken_twice() {
+    let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
+    front.next("CreateSnapshot_Task", Fate::AnswerLost);
+    let error = source.snapshot(&vm.id, "s").await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("the answer was lost")), "{error:?}");
+    assert_eq!(count(source.as_ref(), "CreateSnapshot_Task"), 1);
+}
+
+#[tokio::test]
+async fn silence_ends_with_the_deadline() {
+    let Some(vcsim) = Vcsim::start(&[]) else { return };
+    let (front, source) = connected(&vcsim).await;
+    let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
+    front.next("WaitForUpdatesEx", Fate::Silence);
+    assert!(!source.wait_for_guest(&vm.id, Duration::from_millis(200)).await.unwrap());
+    assert_eq!(front.left(), 0);
+}
