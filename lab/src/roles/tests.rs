@@ -29,6 +29,8 @@ struct Bench {
 
 /// Time runs 200 times as fast: ten seconds of a real component take 50 ms.
 async fn bench(namespace: &str) -> Bench {
+    // Another test may have been first.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let user = User { name: "admin".to_owned(), token: "t".to_owned(), groups: vec!["system:masters".to_owned()], password: None };
     let server = ApiServer::new(vec![user], Options::default());
     let cancel = CancellationToken::new();
@@ -159,7 +161,9 @@ async fn a_warm_import_pauses_at_each_checkpoint() {
     let spec = |list: Value, last: bool| json!({ "source": { "vddk": { "backingFile": "[ds] a/a.vmdk" } }, "checkpoints": list, "finalCheckpoint": last });
     bench.make(&kinds::DATA_VOLUME, volume("w", &spec(json!([{ "current": "s1", "previous": "" }]), false))).await;
     bench.until(&kinds::DATA_VOLUME, "w", phase("Paused")).await;
-    let copied = |claim: &DynamicObject, snapshot: &str| claim.annotations().contains_key(&format!("cdi.kubevirt.io/storage.checkpoint.copied.{snapshot}"));
+    let copied = |claim: &DynamicObject, snapshot: &str| {
+        claim.annotations().contains_key(&format!("cdi.kubevirt.io/storage.checkpoint.copied.{snapshot}"))
+    };
     let claim = bench.api(&kinds::PVC).get("w").await.unwrap();
     assert!(copied(&claim, "s1") && !copied(&claim, "s2"));
     let patch = json!({ "spec": { "checkpoints": [{ "current": "s1", "previous": "" }, { "current": "s2", "previous": "x" }], "finalCheckpoint": true } });
@@ -320,7 +324,12 @@ async fn a_conversion_pod_copies_and_hands_out_results() {
 async fn a_pod_that_runs_ends_when_it_is_deleted() {
     let bench = bench("n").await;
     kubelet::start(&bench.cx).await.unwrap();
-    bench.make(&kinds::POD, json!({ "metadata": { "name": "p", "namespace": "n" }, "spec": { "containers": [{ "name": "a", "image": "i" }] } })).await;
+    bench
+        .make(
+            &kinds::POD,
+            json!({ "metadata": { "name": "p", "namespace": "n" }, "spec": { "containers": [{ "name": "a", "image": "i" }] } }),
+        )
+        .await;
     bench.until(&kinds::POD, "p", phase("Running")).await;
     bench.remove(&kinds::POD, "p", DeleteParams::default()).await;
     bench.until_gone(&kinds::POD, "p").await;
