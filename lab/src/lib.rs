@@ -7,7 +7,8 @@
 pub mod clock;
 pub mod datacenter;
 pub mod guests;
-pub mod roles;
 pub mod kubernetes;
+pub mod roles;
 pub mod tls;
+pub mod vsphere;
 pub mod world;

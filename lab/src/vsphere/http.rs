@@ -1,0 +1,181 @@
+//! HTTP: `/sdk`, the documents that clients read before they log in, and the lab's own counts.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{Vcenter, fault::Fault, faults::Effect, methods, soap, types::service::api_version};
+
+/// Name of the session cookie.
+pub const COOKIE: &str = "vmware_soap_session";
+/// Largest request that is read, far above what clients send.
+const LIMIT: usize = 16 << 20;
+
+/// Accepts connections until it is cancelled.
+pub async fn serve(server: Vcenter, listener: TcpListener, tls: Arc<rustls::ServerConfig>, cancel: CancellationToken) {
+    let acceptor = TlsAcceptor::from(tls);
+    loop {
+        let stream = tokio::select! {
+            () = cancel.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors or a connection that is gone already: the next one may succeed.
+                    tracing::debug!(%error, "vcenter: accept");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            },
+        };
+        let (server, acceptor, cancel) = (server.clone(), acceptor.clone(), cancel.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = connection(server, acceptor, stream) => {}
+            }
+        });
+    }
+}
+
+async fn connection(server: Vcenter, acceptor: TlsAcceptor, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let stream = match acceptor.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "vcenter: tls"),
+    };
+    let service = hyper::service::service_fn(move |request| {
+        let server = server.clone();
+        async move { answer(&server, request).await }
+    });
+    let served = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "vcenter: connection");
+    }
+}
+
+/// Closing a connection without an answer is an error of the service.
+#[derive(Debug)]
+struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("closed on purpose")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Dropped> {
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.trim_end_matches('/')) {
+        (&Method::POST, "/sdk" | "/sdk/vimService") => soap_call(server, request).await,
+        (&Method::GET, "/sdk/vimServiceVersions.xml") => Ok(document(&versions(server))),
+        (&Method::GET, "/sdk/vimService.wsdl" | "/sdk/vimService" | "/sdk") => Ok(document(WSDL)),
+        (&Method::GET, "/debug/mtv-lab/requests") => Ok(json(&server.requests().report())),
+        (&Method::DELETE, "/debug/mtv-lab/requests") => {
+            server.requests().reset();
+            Ok(plain(StatusCode::NO_CONTENT, ""))
+        }
+        (&Method::GET, "") => Ok(plain(StatusCode::OK, "vCenter of the lab: POST SOAP requests to /sdk\n")),
+        (_, "/sdk") => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "")),
+        _ => Ok(plain(StatusCode::NOT_FOUND, "")),
+    }
+}
+
+async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Dropped> {
+    let cookie = cookie(request.headers());
+    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let secure_cookie = |value: &str| format!("{COOKIE}=\"{value}\"; Path=/; HttpOnly; Secure; ");
+    let body = match Limited::new(request.into_body(), LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "")),
+    };
+    let opened = std::str::from_utf8(&body).map_err(|_| Fault::invalid_request("the request is no UTF-8")).and_then(soap::open);
+    let call = match opened {
+        Ok(call) => call,
+        Err(fault) => return Ok(envelope("", &Err(fault), None)),
+    };
+    let user = cookie.as_deref().and_then(|c| server.sessions().get(c).map(|s| s.user.clone())).unwrap_or_default();
+    server.requests().count(&user, &call.method);
+    tracing::trace!(method = %call.method, this = %call.this, user, "vcenter: request");
+    let effect = server.faults().effect(&call.method, &call.this.id);
+    match &effect {
+        Some(Effect::Delay(time)) => tokio::time::sleep(*time).await,
+        Some(Effect::Fault(fault)) => return Ok(envelope(&call.method, &Err(fault.clone()), None)),
+        Some(Effect::Drop) => return Err(Dropped),
+        Some(Effect::DropAnswer) | None => {}
+    }
+    let mut context = methods::Context { server: server.clone(), cookie, agent, set_cookie: None };
+    let reply = methods::call(&mut context, &call).await;
+    if matches!(effect, Some(Effect::DropAnswer)) {
+        return Err(Dropped);
+    }
+    if let Err(fault) = &reply {
+        tracing::debug!(method = %call.method, this = %call.this, fault = fault.detail.kind, "vcenter: {}", fault.message);
+    }
+    Ok(envelope(&call.method, &reply, context.set_cookie.as_deref().map(secure_cookie)))
+}
+
+/// The session cookie's value, with or without the quotes that clients keep.
+fn cookie(headers: &http::HeaderMap) -> Option<String> {
+    headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then(|| value.trim_matches('"').to_owned())
+    })
+}
+
+fn envelope(method: &str, reply: &Result<soap::Reply, Fault>, set_cookie: Option<String>) -> Answer {
+    let status = if reply.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let mut response = document(&soap::close(method, reply));
+    *response.status_mut() = status;
+    if let Some(value) = set_cookie.and_then(|c| c.parse().ok()) {
+        response.headers_mut().insert(header::SET_COOKIE, value);
+    }
+    response
+}
+
+fn typed(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Answer {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn document(text: &str) -> Answer {
+    typed(StatusCode::OK, "text/xml; charset=utf-8", text.to_owned())
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+fn json(value: &serde_json::Value) -> Answer {
+    typed(StatusCode::OK, "application/json", value.to_string())
+}
+
+/// The versions of the API that this server speaks; clients take the newest that both know.
+fn versions(server: &Vcenter) -> String {
+    let newest = api_version(&server.world().datacenter.vsphere.version);
+    let older = ["8.0.2.0", "8.0.1.0", "8.0.0.0", "7.0.3.0", "7.0.0.0", "6.7.3", "6.7", "6.5", "6.0", "5.5"];
+    let older: String = older.iter().filter(|v| **v != newest).map(|v| format!("<version>{v}</version>")).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>\
+         <version>{newest}</version><priorVersions>{older}</priorVersions></namespace></namespaces>"
+    )
+}
+
+/// Says where the service is. The schema itself is not served: clients carry their own.
+const WSDL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<definitions targetNamespace="urn:vim25Service" xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:interface="urn:vim25">
+<service name="VimService"><port binding="interface:VimBinding" name="VimPort"><soap:address location="/sdk/vimService"/></port></service>
+</definitions>"#;

@@ -1,0 +1,119 @@
+//! The lab's vCenter: the SOAP interface of vSphere on loopback, good enough for pyVmomi, govc and Forklift.
+//!
+//! The way of a request: `http` reads it, `soap` opens the envelope, `methods` finds the object and the method, these
+//! change the `model` or ask the property `collector`, and `types` says how the API shows what is in the model. What takes
+//! time is a task (`tasks`), what a test wants to go wrong is in `faults`.
+
+pub mod collector;
+pub mod fault;
+pub mod faults;
+pub mod http;
+pub mod ids;
+pub mod methods;
+pub mod model;
+pub mod requests;
+pub mod sessions;
+pub mod soap;
+pub mod tasks;
+pub mod types;
+pub mod value;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::{faults::Faults, model::Model, requests::Requests, sessions::Sessions};
+use crate::world::World;
+
+/// The vCenter. Clones are the same one.
+#[derive(Clone)]
+pub struct Vcenter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Lock order: sessions, then model.
+    sessions: Mutex<Sessions>,
+    model: Mutex<Model>,
+    changed: watch::Sender<u64>,
+    faults: Faults,
+    requests: Requests,
+    world: World,
+}
+
+impl Vcenter {
+    /// The vCenter that the world's data-centre file describes. Says in the world what stands on its disks.
+    pub fn new(world: &World) -> Self {
+        let inner = Inner {
+            sessions: Mutex::default(),
+            model: Mutex::new(Model::new(world)),
+            changed: watch::Sender::new(0),
+            faults: Faults::default(),
+            requests: Requests::default(),
+            world: world.clone(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Answers requests until it is cancelled.
+    pub async fn serve(&self, listener: tokio::net::TcpListener, tls: Arc<rustls::ServerConfig>, cancel: CancellationToken) {
+        http::serve(self.clone(), listener, tls, cancel).await;
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// What was asked so far.
+    pub fn requests(&self) -> &Requests {
+        &self.inner.requests
+    }
+
+    /// The world that it stands in.
+    pub fn world(&self) -> &World {
+        &self.inner.world
+    }
+
+    /// Ends all sessions, as a restart of the server does: their next request is answered with `NotAuthenticated`.
+    pub fn end_sessions(&self) {
+        self.sessions().end_all();
+        self.notify();
+    }
+
+    /// Looks at the state.
+    pub fn look<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        look(&self.model())
+    }
+
+    /// Changes the state, tells those who wait for changes, and starts the timers that the change asked for.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
+        let (result, wakeups) = {
+            let mut model = self.model();
+            let result = change(&mut model);
+            (result, std::mem::take(&mut model.wakeups))
+        };
+        for (after, wakeup) in wakeups {
+            let server = self.clone();
+            tokio::spawn(async move {
+                server.inner.world.clock.sleep(after).await;
+                server.change(|model| model.wake(&wakeup));
+            });
+        }
+        self.notify();
+        result
+    }
+
+    fn notify(&self) {
+        self.inner.changed.send_modify(|version| *version += 1);
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.inner.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
