@@ -101,7 +101,7 @@ async fn a_whole_scenario_takes_at_most_thirty_requests() {
     source.set_power(&id, Power::On).await.unwrap();
     let change = ["vm.change", "-vm", "warm", "-e", "SET.guest.toolsRunningStatus=guestToolsRunning", "-e", "SET.guest.ipAddress=10.0.0.7"];
     vcsim.govc(&change);
-    assert!(source.wait_for_guest(&id, Duration::from_secs(60)).await.unwrap());
+    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
     let description = source.describe_vm(&id).await.unwrap();
     assert!(description.tools_running);
     assert_eq!(description.nics[0].addresses, ["10.0.0.7"]);

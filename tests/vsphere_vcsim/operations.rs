@@ -34,7 +34,7 @@ async fn guest_information_is_awaited_until_address_and_tools_are_there() {
     assert!(!source.wait_for_guest(&id, Duration::from_millis(50)).await.unwrap());
     let waiting = tokio::spawn({
         let (source, id) = (source.clone(), id.clone());
-        async move { source.wait_for_guest(&id, Duration::from_secs(60)).await }
+        async move { source.wait_for_guest(&id, Duration::from_mins(1)).await }
     });
     until("the second wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 4).await;
     vcsim.govc(&["vm.change", "-vm", VM, "-e", "SET.guest.ipAddress=10.0.0.7"]);
@@ -52,7 +52,7 @@ async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
     let id = id(source.as_ref(), VM).await;
     let waiting = tokio::spawn({
         let (source, id) = (source.clone(), id.clone());
-        async move { source.wait_for_guest(&id, Duration::from_secs(60)).await }
+        async move { source.wait_for_guest(&id, Duration::from_mins(1)).await }
     });
     until("the wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 2).await;
     vcsim.govc(&["vm.destroy", VM]);

@@ -68,7 +68,7 @@ async fn a_wait_survives_the_end_of_its_session() {
     let vm = source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
     let waiting = tokio::spawn({
         let source = source.clone();
-        async move { source.wait_for_guest(&vm.id, Duration::from_secs(60)).await }
+        async move { source.wait_for_guest(&vm.id, Duration::from_mins(1)).await }
     });
     until("the wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 2).await;
     vcsim.end_sessions();

@@ -1,6 +1,7 @@
 //! vcsim as a child process, govc beside it, and profiles for it.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,7 +19,7 @@ pub const USER: &str = "admin";
 /// Its password: with characters that XML and URLs treat in their own ways.
 pub const PASSWORD: &str = "p&ss <w>%";
 /// Longest wait of a test for something that happens beside it.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The folder of real servers, if there is one that has `program`. With `CI=true` it must be there.
 fn asset(program: &str) -> Option<PathBuf> {
@@ -142,8 +143,8 @@ pub fn profile(url: &str) -> Profile {
         guest_linux: None,
         guest_windows: None,
         ca_pem: None,
-        extra: Default::default(),
-        extra_secrets: Default::default(),
+        extra: BTreeMap::default(),
+        extra_secrets: BTreeMap::default(),
     }
 }
 

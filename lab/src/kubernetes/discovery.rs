@@ -48,6 +48,7 @@ fn subresources(resource: &Resource) -> Vec<(&'static str, &'static str, &'stati
         found.push(("finalize", "", "", &["update"][..]));
     }
     if resource.is_core("pods") {
+        found.push(("binding", "Binding", "", &["create"][..]));
         found.push(("eviction", "Eviction", "policy/v1", &["create"][..]));
     }
     if resource.status {

@@ -6,6 +6,7 @@
 mod access;
 mod apply;
 mod auth;
+mod binding;
 mod builtin;
 mod count;
 mod definition;

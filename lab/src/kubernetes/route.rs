@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     Inner, access,
     auth::Caller,
-    delete, discovery, oauth, openapi,
+    binding, delete, discovery, oauth, openapi,
     operation::Operation,
     read,
     request::{Format, Query, Target},
@@ -89,6 +89,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         ("PUT", true, "status") if resource.status => write::update(op),
         ("PATCH", true, "status") if resource.status => write::patch(op),
         ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
+        ("POST", true, "binding") if resource.is_core("pods") => binding::bind(op),
         ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),
         (_, true, subresource) if !subresource.is_empty() && !(subresource == "status" && resource.status) => {
             Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })

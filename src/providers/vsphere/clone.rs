@@ -15,7 +15,7 @@ use super::{
 use crate::providers::{CloneRequest, ProviderError, ProviderResult};
 
 /// A full clone copies all disks; twenty minutes is what the suite of old allowed, and what its labs need.
-const CLONE: Duration = Duration::from_secs(1200);
+const CLONE: Duration = Duration::from_mins(20);
 
 /// Clones a VM or template. Returns the clone's id.
 pub async fn clone(session: &Session, wanted: &CloneRequest) -> ProviderResult<String> {

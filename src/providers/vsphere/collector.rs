@@ -55,14 +55,12 @@ impl Pool {
 /// Collects properties: what `spec` selects, over all pages.
 pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result<Vec<Object>, CallError> {
     let live = session.live().await;
-    match retrieve_in(session, &live, &spec).await? {
-        Some(objects) => Ok(objects),
-        None => {
-            let fresh = session.renew(&live).await.map_err(CallError::Other)?;
-            let again = retrieve_in(session, &fresh, &spec).await?;
-            again.ok_or_else(|| CallError::Other(ProviderError::Login("a new session may not read properties either".into())))
-        }
+    if let Some(objects) = retrieve_in(session, &live, &spec).await? {
+        return Ok(objects);
     }
+    let fresh = session.renew(&live).await.map_err(CallError::Other)?;
+    let again = retrieve_in(session, &fresh, &spec).await?;
+    again.ok_or_else(|| CallError::Other(ProviderError::Login("a new session may not read properties either".into())))
 }
 
 /// `None`: the server takes us for a stranger, which some say per property instead of with a fault.
@@ -73,8 +71,7 @@ async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> No
             request("RetrievePropertiesEx", &live.collector).with(spec(live)).with(Node::new("options").field("maxObjects", PAGE))
         })
         .await?;
-    loop {
-        let Some(result) = answer.child("returnval") else { break };
+    while let Some(result) = answer.child("returnval") {
         objects.extend(result.children_named("objects").filter_map(Object::read));
         let Some(token) = result.get("token").filter(|token| !token.is_empty()) else { break };
         // A token dies with its session and with its first use, so neither a new login nor a second try can help.

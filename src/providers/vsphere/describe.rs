@@ -66,7 +66,7 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
     let guest_nics = vm.array("guest.net");
     let mut snapshots = Vec::new();
     collect_snapshots(vm.array("snapshot.rootSnapshotList"), &mut snapshots);
-    snapshots.sort_by(|a, b| (instant(a), a.id).cmp(&(instant(b), b.id)));
+    snapshots.sort_by_key(|snapshot| (instant(snapshot), snapshot.id));
     VmDescription {
         id: vm.id.value.clone(),
         name: vm.text("name").unwrap_or_default().to_owned(),
@@ -119,12 +119,12 @@ fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: 
             .map(|o| o.id.clone()),
         None => backing.child("network").and_then(MoRef::read),
     };
-    let named = reference.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned());
+    let network = reference.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned());
     let fallback = || backing.get("deviceName").or(port_group).or(backing.get("opaqueNetworkId")).unwrap_or("unknown").to_owned();
     let mac = device.get("macAddress").unwrap_or_default().to_lowercase();
     Nic {
         name: label(device),
-        network: named.unwrap_or_else(fallback),
+        network: network.unwrap_or_else(fallback),
         network_id: reference.map(|id| id.value).or_else(|| port_group.map(str::to_owned)).unwrap_or_default(),
         addresses: guest.iter().filter(|g| g.get("macAddress").is_some_and(|m| m.eq_ignore_ascii_case(&mac))).flat_map(addresses).collect(),
         mac,

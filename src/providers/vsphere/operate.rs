@@ -16,11 +16,11 @@ use super::{
 use crate::providers::{Power, ProviderError, ProviderResult};
 
 /// Powering on or off. Hosts under load take a minute; the suite of old gave up after one.
-const POWER: Duration = Duration::from_secs(180);
+const POWER: Duration = Duration::from_mins(3);
 /// Deleting removes the files of all disks.
-const DELETE: Duration = Duration::from_secs(300);
+const DELETE: Duration = Duration::from_mins(5);
 /// A snapshot without memory waits for the disks to be quiet.
-const SNAPSHOT: Duration = Duration::from_secs(600);
+const SNAPSHOT: Duration = Duration::from_mins(10);
 
 /// Calls a method that gives a task, and waits for its end. The fault of either comes back as it is.
 async fn run(

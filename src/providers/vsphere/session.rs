@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Longest wait for an ordinary answer. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
-pub const CALL: Duration = Duration::from_secs(60);
+pub const CALL: Duration = Duration::from_mins(1);
 /// Longest wait for a TCP and TLS connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// First pause before a retry; it doubles, with jitter.
