@@ -26,7 +26,12 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{faults::Faults, model::{Model, Wakeup}, requests::Requests, sessions::Sessions};
+use self::{
+    faults::Faults,
+    model::{Model, Wakeup},
+    requests::Requests,
+    sessions::Sessions,
+};
 use crate::world::World;
 
 /// The vCenter. Clones are the same one.
