@@ -18,12 +18,15 @@ pub mod tasks;
 pub mod types;
 pub mod value;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{faults::Faults, model::Model, requests::Requests, sessions::Sessions};
+use self::{faults::Faults, model::{Model, Wakeup}, requests::Requests, sessions::Sessions};
 use crate::world::World;
 
 /// The vCenter. Clones are the same one.
@@ -94,6 +97,12 @@ impl Vcenter {
             let result = change(&mut model);
             (result, std::mem::take(&mut model.wakeups))
         };
+        self.start_timers(wakeups);
+        self.notify();
+        result
+    }
+
+    fn start_timers(&self, wakeups: Vec<(Duration, Wakeup)>) {
         for (after, wakeup) in wakeups {
             let server = self.clone();
             tokio::spawn(async move {
@@ -101,8 +110,6 @@ impl Vcenter {
                 server.change(|model| model.wake(&wakeup));
             });
         }
-        self.notify();
-        result
     }
 
     fn notify(&self) {
