@@ -193,7 +193,7 @@ pub fn updated(op: &Operation, old: &Value, new: &mut Value, writer: &Writer, se
 pub fn same(old: &Value, new: &Value) -> bool {
     let timeless = |object: &Value| {
         let mut object = object.clone();
-        for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+        for entry in object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
             entry["time"] = Value::Null;
         }
         object
