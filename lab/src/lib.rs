@@ -8,6 +8,7 @@ pub mod clock;
 pub mod datacenter;
 pub mod guests;
 pub mod kubernetes;
+pub mod lab;
 pub mod roles;
 pub mod tls;
 pub mod vsphere;

@@ -79,8 +79,7 @@ impl Fault {
 
     /// The machine's power state forbids the operation.
     pub fn invalid_power_state(existing: &str, requested: Option<&str>) -> Self {
-        let mut fault =
-            Self::new("InvalidPowerState", format!("The power state ({existing}) does not permit the operation."));
+        let mut fault = Self::new("InvalidPowerState", format!("The power state ({existing}) does not permit the operation."));
         if let Some(requested) = requested {
             fault.detail = fault.detail.choice("requestedState", "VirtualMachinePowerState", requested);
         }
@@ -159,6 +158,11 @@ mod tests {
     #[test]
     fn a_fault_names_its_type_twice() {
         let text = Fault::not_found(&MoRef::new("VirtualMachine", "vm-9")).soap().to_string();
-        assert!(text.contains(r#"<ManagedObjectNotFoundFault xmlns="urn:vim25" xsi:type="ManagedObjectNotFound"><obj type="VirtualMachine">vm-9</obj>"#), "{text}");
+        assert!(
+            text.contains(
+                r#"<ManagedObjectNotFoundFault xmlns="urn:vim25" xsi:type="ManagedObjectNotFound"><obj type="VirtualMachine">vm-9</obj>"#
+            ),
+            "{text}"
+        );
     }
 }

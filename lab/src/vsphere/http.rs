@@ -11,10 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Vcenter, fault::Fault, faults::Effect, methods, soap,
-    types::service::api_version,
-};
+use super::{Vcenter, fault::Fault, faults::Effect, methods, soap, types::service::api_version};
 
 /// Name of the session cookie.
 pub const COOKIE: &str = "vmware_soap_session";

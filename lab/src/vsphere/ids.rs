@@ -58,8 +58,15 @@ fn parent_type(kind: &str) -> Option<&'static str> {
         "DistributedVirtualPortgroup" | "OpaqueNetwork" => "Network",
         "VirtualApp" => "ResourcePool",
         "StoragePod" => "Folder",
-        "Folder" | "Datacenter" | "ComputeResource" | "ResourcePool" | "HostSystem" | "Datastore" | "Network"
-        | "DistributedVirtualSwitch" | "VirtualMachine" => "ManagedEntity",
+        "Folder"
+        | "Datacenter"
+        | "ComputeResource"
+        | "ResourcePool"
+        | "HostSystem"
+        | "Datastore"
+        | "Network"
+        | "DistributedVirtualSwitch"
+        | "VirtualMachine" => "ManagedEntity",
         "ManagedEntity" | "Task" | "VirtualMachineSnapshot" => "ExtensibleManagedObject",
         "ContainerView" | "ListView" | "InventoryView" => "ManagedObjectView",
         "ManagedObjectView" => "View",

@@ -108,10 +108,7 @@ impl Session {
 
     /// Filters of a collector.
     pub fn filters<'a>(&'a self, collector: &'a str) -> impl Iterator<Item = &'a String> {
-        self.objects
-            .iter()
-            .filter(move |(_, o)| matches!(o, Owned::Filter(f) if f.collector == collector))
-            .map(|(id, _)| id)
+        self.objects.iter().filter(move |(_, o)| matches!(o, Owned::Filter(f) if f.collector == collector)).map(|(id, _)| id)
     }
 
     /// Views with their types.
@@ -125,7 +122,8 @@ impl Session {
 
     /// `UserSession`.
     pub fn user_session(&self) -> Object {
-        let name = self.user.rsplit_once('@').map_or_else(|| self.user.clone(), |(name, domain)| format!("{}\\{name}", domain.to_uppercase()));
+        let name =
+            self.user.rsplit_once('@').map_or_else(|| self.user.clone(), |(name, domain)| format!("{}\\{name}", domain.to_uppercase()));
         Object::new("UserSession")
             .set("key", &self.key)
             .set("userName", name)

@@ -37,7 +37,8 @@ impl From<Value> for Reply {
 pub fn open(text: &str) -> Result<Request, Fault> {
     let envelope = Node::parse(text).map_err(|error| Fault::invalid_request(format!("the request is no XML: {error}")))?;
     let body = envelope.child("Body").filter(|_| envelope.name == "Envelope");
-    let call = body.and_then(|b| b.children.first()).ok_or_else(|| Fault::invalid_request("the request is no SOAP envelope with a call"))?;
+    let call =
+        body.and_then(|b| b.children.first()).ok_or_else(|| Fault::invalid_request("the request is no SOAP envelope with a call"))?;
     let this = call.child("_this").map(MoRef::read).ok_or_else(|| Fault::invalid_request(format!("{}: _this is missing", call.name)))?;
     Ok(Request { method: call.name.clone(), this, body: call.clone() })
 }

@@ -318,7 +318,10 @@ mod tests {
             Object::new("VirtualMachineConfigInfo")
                 .set("name", "a<b")
                 .list("extraConfig", "OptionValue", [option("scsi0:0.ctkEnabled", "TRUE"), option("b", "2")])
-                .set("hardware", Object::new("VirtualHardware").list("device", "VirtualDevice", [Object::new("VirtualDisk").set("key", 2000)])),
+                .set(
+                    "hardware",
+                    Object::new("VirtualHardware").list("device", "VirtualDevice", [Object::new("VirtualDisk").set("key", 2000)]),
+                ),
         )
     }
 

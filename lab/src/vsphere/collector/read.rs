@@ -45,9 +45,7 @@ pub fn contents(sight: Sight<'_>, specs: &[FilterSpec]) -> Result<Vec<Object>, F
                 continue;
             }
             let properties = read(sight, spec, &object)?;
-            let set = properties
-                .into_iter()
-                .map(|(path, value)| Object::new("DynamicProperty").set("name", path).set("val", any(value)));
+            let set = properties.into_iter().map(|(path, value)| Object::new("DynamicProperty").set("name", path).set("val", any(value)));
             out.push(Object::new("ObjectContent").set("obj", object).list("propSet", "DynamicProperty", set));
         }
     }

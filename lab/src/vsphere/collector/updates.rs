@@ -41,7 +41,10 @@ pub fn changes(sight: Sight<'_>, filter: &mut Filter, limit: usize) -> Result<(V
         let (kind, set) = match filter.reported.get(&object) {
             None => ("enter", properties.iter().map(|(path, value)| change(path, Some(value))).collect::<Vec<_>>()),
             Some(before) => {
-                let changed = properties.iter().filter(|(path, value)| before.get(*path) != Some(value)).map(|(path, value)| change(path, Some(value)));
+                let changed = properties
+                    .iter()
+                    .filter(|(path, value)| before.get(*path) != Some(value))
+                    .map(|(path, value)| change(path, Some(value)));
                 let unset = before.keys().filter(|path| !properties.contains_key(*path)).map(|path| change(path, None));
                 ("modify", changed.chain(unset).collect())
             }
@@ -53,9 +56,11 @@ pub fn changes(sight: Sight<'_>, filter: &mut Filter, limit: usize) -> Result<(V
             return Ok((out, true));
         }
         filter.reported.insert(object.clone(), properties);
-        out.push(
-            Object::new("ObjectUpdate").choice("kind", "ObjectUpdateKind", kind).set("obj", object).list("changeSet", "PropertyChange", set),
-        );
+        out.push(Object::new("ObjectUpdate").choice("kind", "ObjectUpdateKind", kind).set("obj", object).list(
+            "changeSet",
+            "PropertyChange",
+            set,
+        ));
     }
     Ok((out, false))
 }

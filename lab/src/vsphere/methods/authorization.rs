@@ -27,7 +27,9 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
                 .set("propagate", true);
             Ok(Reply::Value(Value::List("Permission", vec![permission.into()])))
         }
-        "HasPrivilegeOnEntity" => Ok(Value::List("Boolean", body.children_named("privId").map(|p| PRIVILEGES.contains(&p.text.as_str()).into()).collect()).into()),
+        "HasPrivilegeOnEntity" => {
+            Ok(Value::List("Boolean", body.children_named("privId").map(|p| PRIVILEGES.contains(&p.text.as_str()).into()).collect()).into())
+        }
         "HasPrivilegeOnEntities" | "HasUserPrivilegeOnEntities" => {
             let mut out = Vec::new();
             for entity in entities() {
@@ -36,7 +38,9 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
                     let granted = PRIVILEGES.contains(&p.text.as_str());
                     Object::new("PrivilegeAvailability").set("privId", &p.text).set("isGranted", granted)
                 });
-                out.push(Object::new("EntityPrivilege").set("entity", entity).list("privAvailability", "PrivilegeAvailability", answers).into());
+                out.push(
+                    Object::new("EntityPrivilege").set("entity", entity).list("privAvailability", "PrivilegeAvailability", answers).into(),
+                );
             }
             Ok(Reply::Value(Value::List("EntityPrivilege", out)))
         }

@@ -178,11 +178,11 @@ fn gather(
         truncated |= more;
         left = left.saturating_sub(objects.len());
         if !objects.is_empty() {
-            sets.push(
-                Object::new("PropertyFilterUpdate")
-                    .set("filter", MoRef::new("PropertyFilter", id))
-                    .list("objectSet", "ObjectUpdate", objects),
-            );
+            sets.push(Object::new("PropertyFilterUpdate").set("filter", MoRef::new("PropertyFilter", id)).list(
+                "objectSet",
+                "ObjectUpdate",
+                objects,
+            ));
         }
         if more {
             break;

@@ -63,7 +63,14 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
         "DeleteDatastoreFile_Task" => {
             let path = needed_text(request, "name")?.to_owned();
             let entity = cx.look(|s| s.model.datastore_path(&path).map(|(id, _)| MoRef::new("Datastore", id)))?;
-            let job = Job { entity, description: "FileManager.deleteFile", method: "DeleteDatastoreFile_Task", takes: SEARCH, exclusive: false, cancelable: false };
+            let job = Job {
+                entity,
+                description: "FileManager.deleteFile",
+                method: "DeleteDatastoreFile_Task",
+                takes: SEARCH,
+                exclusive: false,
+                cancelable: false,
+            };
             let work = Box::new(move |model: &mut Model| delete(model, &path).map(|()| None));
             Ok(tasks::start(&cx.server, &user, job, Box::new(|_| Ok(())), work).into())
         }
@@ -90,7 +97,9 @@ fn folders(model: &Model, datastore: &str) -> Vec<String> {
 fn delete(model: &mut Model, path: &str) -> Result<(), Fault> {
     let (datastore, rest) = model.datastore_path(path)?;
     let rest = rest.trim_end_matches('/').to_owned();
-    let used = model.vms().any(|(_, vm)| vm.backing_files().iter().any(|f| f == path || f.starts_with(&format!("{}/", path.trim_end_matches('/')))));
+    let used = model
+        .vms()
+        .any(|(_, vm)| vm.backing_files().iter().any(|f| f == path || f.starts_with(&format!("{}/", path.trim_end_matches('/')))));
     if used {
         return Err(Fault::new("FileLocked", format!("{path} is in use")).with("file", path));
     }
@@ -108,7 +117,9 @@ fn matches(pattern: &str, name: &str) -> bool {
     match (pattern.next(), name.next()) {
         (None, None) => true,
         (Some('*'), None) => matches(pattern.as_str(), ""),
-        (Some('*'), Some(c)) => matches(pattern.as_str(), &format!("{c}{}", name.as_str())) || matches(&format!("*{}", pattern.as_str()), name.as_str()),
+        (Some('*'), Some(c)) => {
+            matches(pattern.as_str(), &format!("{c}{}", name.as_str())) || matches(&format!("*{}", pattern.as_str()), name.as_str())
+        }
         (Some('?'), Some(_)) => matches(pattern.as_str(), name.as_str()),
         (Some(p), Some(c)) if p == c => matches(pattern.as_str(), name.as_str()),
         _ => false,
@@ -122,7 +133,11 @@ fn search(model: &Model, path: &str, spec: &Node, below: bool) -> Result<Value, 
     let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|p| matches(p, name));
     let folder = folder.trim_end_matches('/').to_owned();
     // Clients also name a machine's configuration file and mean its folder.
-    let folder = if model.files(&datastore).iter().any(|(f, _)| *f == folder) { folder.rsplit_once('/').map_or("", |(f, _)| f).to_owned() } else { folder };
+    let folder = if model.files(&datastore).iter().any(|(f, _)| *f == folder) {
+        folder.rsplit_once('/').map_or("", |(f, _)| f).to_owned()
+    } else {
+        folder
+    };
     let known = folders(model, &datastore);
     if !folder.is_empty() && !known.iter().any(|f| *f == folder || f.starts_with(&format!("{folder}/"))) {
         return Err(Fault::file_not_found(path));
@@ -149,7 +164,10 @@ fn search(model: &Model, path: &str, spec: &Node, below: bool) -> Result<Value, 
     for directory in sub {
         let name = directory.rsplit('/').next().unwrap_or(directory);
         if wanted(name) {
-            results.entry(folder.clone()).or_default().push(Object::new("FolderFileInfo").set("path", name).set("fileSize", Value::Long(0)));
+            results
+                .entry(folder.clone())
+                .or_default()
+                .push(Object::new("FolderFileInfo").set("path", name).set("fileSize", Value::Long(0)));
         }
     }
     let result = |(directory, files): (String, Vec<Object>)| {
@@ -172,9 +190,14 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, name, want) in
-            [("*.vmx", "a.vmx", true), ("*.vmx", "a.vmdk", false), ("a?c", "abc", true), ("*", "", true), ("a*b*c", "axxbyyc", true), ("", "a", false)]
-        {
+        for (pattern, name, want) in [
+            ("*.vmx", "a.vmx", true),
+            ("*.vmx", "a.vmdk", false),
+            ("a?c", "abc", true),
+            ("*", "", true),
+            ("a*b*c", "axxbyyc", true),
+            ("", "a", false),
+        ] {
             assert_eq!(matches(pattern, name), want, "{pattern} {name}");
         }
     }

@@ -90,7 +90,8 @@ fn destroy(model: &mut Model, id: &str) -> Result<(), Fault> {
         Kind::Network | Kind::Portgroup { .. } | Kind::Datastore { .. } => {
             let used = model.vms().any(|(_, vm)| vm.networks().iter().chain(&vm.datastores()).any(|x| x == id));
             if used {
-                return Err(Fault::new("ResourceInUse", format!("{id} is in use")).with("type", Entity::type_name(model.find(&crate::vsphere::ids::MoRef::new("ManagedEntity", id))?)));
+                return Err(Fault::new("ResourceInUse", format!("{id} is in use"))
+                    .with("type", Entity::type_name(model.find(&crate::vsphere::ids::MoRef::new("ManagedEntity", id))?)));
             }
             model.entities.remove(id);
             Ok(())

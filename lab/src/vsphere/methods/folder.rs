@@ -54,7 +54,8 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
                 for object in &list {
                     let name = model.find(object)?.name.clone();
                     if model.ancestors(&folder).any(|a| a.id == object.id) {
-                        return Err(Fault::new("InvalidFolder", "A folder cannot be moved into itself.").with("target", MoRef::new("Folder", &folder)));
+                        return Err(Fault::new("InvalidFolder", "A folder cannot be moved into itself.")
+                            .with("target", MoRef::new("Folder", &folder)));
                     }
                     if model.find(object)?.parent.as_ref() != Some(&folder) {
                         model.free_name(&folder, &name)?;
@@ -71,7 +72,9 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
             let host = reference(&request.body, "host");
             let job = job("Folder.createVm", "CreateVM_Task");
             let by = user.clone();
-            let work = Box::new(move |model: &mut Model| model.create_vm(&this, &config, &pool, host.as_ref(), &by).map(|vm| Some(Value::Ref(vm))));
+            let work = Box::new(move |model: &mut Model| {
+                model.create_vm(&this, &config, &pool, host.as_ref(), &by).map(|vm| Some(Value::Ref(vm)))
+            });
             Ok(tasks::start(&cx.server, &user, job, no_check(), work).into())
         }
         "RegisterVM_Task" => {

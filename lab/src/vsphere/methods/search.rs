@@ -39,7 +39,9 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
             }
             "FindByUuid" | "FindAllByUuid" if machines => {
                 let uuid = text("uuid");
-                by_vm(model, body, |_, vm| if instance { vm.instance_uuid.eq_ignore_ascii_case(&uuid) } else { vm.uuid.eq_ignore_ascii_case(&uuid) })
+                by_vm(model, body, |_, vm| {
+                    if instance { vm.instance_uuid.eq_ignore_ascii_case(&uuid) } else { vm.uuid.eq_ignore_ascii_case(&uuid) }
+                })
             }
             "FindByDnsName" | "FindAllByDnsName" if machines => {
                 let name = text("dnsName");
@@ -76,7 +78,8 @@ fn path(model: &Model, path: &str) -> Option<MoRef> {
 }
 
 fn by_vm(model: &Model, body: &Node, fits: impl Fn(&Entity, &Vm) -> bool) -> Vec<MoRef> {
-    let datacenter = reference(body, "datacenter").filter(|d| matches!(model.entity(&d.id).map(|e| &e.kind), Some(Kind::Datacenter { .. })));
+    let datacenter =
+        reference(body, "datacenter").filter(|d| matches!(model.entity(&d.id).map(|e| &e.kind), Some(Kind::Datacenter { .. })));
     let inside = |entity: &Entity| datacenter.as_ref().is_none_or(|d| model.ancestors(&entity.id).any(|a| a.id == d.id));
     model.vms().filter(|(entity, vm)| inside(entity) && fits(entity, vm)).map(|(entity, _)| entity.moref()).collect()
 }

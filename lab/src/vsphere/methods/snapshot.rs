@@ -139,8 +139,9 @@ fn changed_areas(model: &Model, request: &Request) -> Result<Object, Fault> {
         let end = start + length;
         (end > from).then(|| Object::new("DiskChangeExtent").set("start", long(from)).set("length", long(end - from)))
     });
-    Ok(Object::new("DiskChangeInfo")
-        .set("startOffset", long(offset))
-        .set("length", long(bytes - offset))
-        .list("changedArea", "DiskChangeExtent", areas))
+    Ok(Object::new("DiskChangeInfo").set("startOffset", long(offset)).set("length", long(bytes - offset)).list(
+        "changedArea",
+        "DiskChangeExtent",
+        areas,
+    ))
 }

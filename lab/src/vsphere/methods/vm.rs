@@ -5,11 +5,7 @@ use std::time::Duration;
 use super::{Context, Outcome, entity, needed, needed_text, snapshot};
 use crate::vsphere::{
     fault::Fault,
-    model::{
-        power::PowerOp,
-        reconfigure::reference,
-        vm::Power,
-    },
+    model::{power::PowerOp, reconfigure::reference, vm::Power},
     soap::{Reply, Request},
     tasks::{self, Job},
     value::Value,
@@ -105,9 +101,11 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
             let job = Job { takes: QUICK, ..job(request, "VirtualMachine.consolidateDisks", "ConsolidateVMDisks_Task") };
             Ok(tasks::start(&cx.server, &user, job, Box::new(|_| Ok(())), Box::new(|_| Ok(None))).into())
         }
-        "CreateSnapshot_Task" | "CreateSnapshotEx_Task" | "RemoveAllSnapshots_Task" | "RevertToCurrentSnapshot_Task" | "QueryChangedDiskAreas" => {
-            snapshot::of_machine(cx, request)
-        }
+        "CreateSnapshot_Task"
+        | "CreateSnapshotEx_Task"
+        | "RemoveAllSnapshots_Task"
+        | "RevertToCurrentSnapshot_Task"
+        | "QueryChangedDiskAreas" => snapshot::of_machine(cx, request),
         _ => entity::call(cx, request),
     }
 }

@@ -252,7 +252,10 @@ pub fn vmware_uuid(uuid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Clock, datacenter::{DEFAULT, DataCenter}};
+    use crate::{
+        clock::Clock,
+        datacenter::{DEFAULT, DataCenter},
+    };
 
     #[test]
     fn the_described_machines_stand_there_with_their_disks() {

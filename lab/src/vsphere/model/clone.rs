@@ -113,7 +113,8 @@ impl Model {
             if let Some(disk) = device.disk_mut() {
                 let locator = location.children_named("disk").find(|l| l.get("diskId").map(str::trim) == Some(key.to_string().as_str()));
                 let datastore = locator.and_then(|l| reference(l, "datastore")).map(|d| d.id);
-                let datastore = datastore.or_else(|| reference(location, "datastore").map(|d| d.id)).unwrap_or_else(|| disk.backing.datastore.clone());
+                let datastore =
+                    datastore.or_else(|| reference(location, "datastore").map(|d| d.id)).unwrap_or_else(|| disk.backing.datastore.clone());
                 let label = self.entity(&datastore).map(|d| d.name.clone()).unwrap_or_default();
                 let suffix = if number == 0 { String::new() } else { format!("_{number}") };
                 number += 1;
@@ -242,7 +243,14 @@ impl Model {
     ///
     /// # Errors
     /// `DuplicateName`, `FileNotFound` if no disk lies beside the given file, `InvalidArgument`.
-    pub fn register_vm(&mut self, folder: &MoRef, path: &str, name: Option<&str>, template: bool, pool: Option<&MoRef>) -> Result<MoRef, Fault> {
+    pub fn register_vm(
+        &mut self,
+        folder: &MoRef,
+        path: &str,
+        name: Option<&str>,
+        template: bool,
+        pool: Option<&MoRef>,
+    ) -> Result<MoRef, Fault> {
         self.vm_folder(folder)?;
         let (datastore, rest) = self.datastore_path(path)?;
         let file = rest.rsplit('/').next().unwrap_or_default();

@@ -176,7 +176,9 @@ pub fn next_key(devices: &[Device], first: i32) -> i32 {
 /// The next free place on a controller. Seven is the SCSI controller's own.
 pub fn next_unit(devices: &[Device], controller: i32) -> i32 {
     let scsi = (1000..1010).contains(&controller);
-    (0..).find(|unit| !(scsi && *unit == 7) && devices.iter().all(|d| d.controller != Some(controller) || d.unit != Some(*unit))).unwrap_or(0)
+    (0..)
+        .find(|unit| !(scsi && *unit == 7) && devices.iter().all(|d| d.controller != Some(controller) || d.unit != Some(*unit)))
+        .unwrap_or(0)
 }
 
 /// The key that vCenter gives a disk: by controller and unit.
@@ -226,7 +228,13 @@ mod tests {
         for want in [0, 1, 2, 3, 4, 5, 6, 8] {
             let unit = next_unit(&devices, 1000);
             assert_eq!(unit, want);
-            devices.push(Device { key: 2000 + unit, controller: Some(1000), unit: Some(unit), label: String::new(), kind: DeviceKind::Keyboard });
+            devices.push(Device {
+                key: 2000 + unit,
+                controller: Some(1000),
+                unit: Some(unit),
+                label: String::new(),
+                kind: DeviceKind::Keyboard,
+            });
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Model;
 
-
 /// An event.
 #[derive(Debug, Clone)]
 pub struct Event {

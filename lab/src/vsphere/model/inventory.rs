@@ -139,9 +139,9 @@ impl Model {
     pub fn datastore_path(&self, path: &str) -> Result<(String, String), Fault> {
         let invalid = || Fault::new("InvalidDatastorePath", format!("'{path}' is no datastore path")).with("datastorePath", path);
         let (name, rest) = path.strip_prefix('[').and_then(|p| p.split_once(']')).ok_or_else(invalid)?;
-        let datastore = self.named("Datastore", name).ok_or_else(|| {
-            Fault::new("InvalidDatastore", format!("there is no datastore {name}")).with("name", name)
-        })?;
+        let datastore = self
+            .named("Datastore", name)
+            .ok_or_else(|| Fault::new("InvalidDatastore", format!("there is no datastore {name}")).with("name", name))?;
         Ok((datastore.id.clone(), rest.trim_start().to_owned()))
     }
 

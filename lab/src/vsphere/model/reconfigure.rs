@@ -134,7 +134,8 @@ impl Model {
         let kind = device.xsi_type().unwrap_or_default();
         let wanted: i32 = number(device, "key").unwrap_or(-1);
         let key = if kind == "VirtualDisk" {
-            let controller: i32 = number(device, "controllerKey").ok_or_else(|| Fault::invalid_device_spec(index, "device.controllerKey"))?;
+            let controller: i32 =
+                number(device, "controllerKey").ok_or_else(|| Fault::invalid_device_spec(index, "device.controllerKey"))?;
             let controller = renamed.get(&controller).copied().unwrap_or(controller);
             self.add_disk(vm, name, index, change, device, controller)?
         } else if let Some(&(_, adapter)) = ADAPTERS.iter().find(|a| a.1 == kind) {
@@ -142,7 +143,9 @@ impl Model {
         } else if let Some(&(_, controller, first, _)) = CONTROLLERS.iter().find(|c| c.1 == kind) {
             let key = next_key(&vm.devices, first);
             let bus = number(device, "busNumber").filter(|bus| {
-                !vm.devices.iter().any(|d| matches!(d.kind, DeviceKind::Controller(k, b) if controller_label(k) == controller_label(controller) && b == *bus))
+                !vm.devices.iter().any(
+                    |d| matches!(d.kind, DeviceKind::Controller(k, b) if controller_label(k) == controller_label(controller) && b == *bus),
+                )
             });
             let bus = bus.unwrap_or(key - first);
             vm.devices.push(Device {

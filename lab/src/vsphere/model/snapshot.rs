@@ -7,10 +7,7 @@ use super::{
     vm::{Power, Snapshot, Vm},
 };
 use crate::{
-    vsphere::{
-        fault::Fault,
-        ids::MoRef,
-    },
+    vsphere::{fault::Fault, ids::MoRef},
     world::Disks,
 };
 
@@ -100,7 +97,15 @@ impl Model {
     ///
     /// # Errors
     /// `NotSupported` for templates; `InvalidPowerState` is never raised: machines can have snapshots in every state.
-    pub fn create_snapshot(&mut self, id: &str, name: &str, description: &str, memory: bool, quiesce: bool, user: &str) -> Result<MoRef, Fault> {
+    pub fn create_snapshot(
+        &mut self,
+        id: &str,
+        name: &str,
+        description: &str,
+        memory: bool,
+        quiesce: bool,
+        user: &str,
+    ) -> Result<MoRef, Fault> {
         if self.vm(id)?.template {
             return Err(Fault::not_supported("The operation is not supported on a template."));
         }
@@ -265,7 +270,8 @@ mod tests {
         assert_eq!(change(&model), None);
         let snapshot = model.create_snapshot(&id, "one", "", false, false, "").unwrap();
         assert!(change(&model).unwrap().ends_with("/1"));
-        let held = model.vm(&id).unwrap().snapshot(&snapshot.id).unwrap().devices.iter().find_map(Device::disk).unwrap().backing.change_id.clone();
+        let held =
+            model.vm(&id).unwrap().snapshot(&snapshot.id).unwrap().devices.iter().find_map(Device::disk).unwrap().backing.change_id.clone();
         assert!(held.unwrap().ends_with("/1"));
     }
 

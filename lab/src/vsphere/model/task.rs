@@ -77,7 +77,14 @@ const KEPT: usize = 2_000;
 
 impl Model {
     /// Makes a queued task.
-    pub fn queue_task(&mut self, entity: &MoRef, description_id: &'static str, method: &'static str, user: &str, cancelable: bool) -> String {
+    pub fn queue_task(
+        &mut self,
+        entity: &MoRef,
+        description_id: &'static str,
+        method: &'static str,
+        user: &str,
+        cancelable: bool,
+    ) -> String {
         let number = self.count("task");
         let id = format!("task-{number}");
         let entity_name = self.entity(&entity.id).map_or_else(|| entity.id.clone(), |e| e.name.clone());

@@ -110,4 +110,3 @@ fn info(entity: &Entity, nfs: bool, capacity: u64, free: u64) -> Object {
     .set("maxPhysicalRDMFileSize", Value::Long(70_368_744_177_664))
     .set("maxVirtualRDMFileSize", Value::Long(68_169_720_922_112))
 }
-

@@ -43,13 +43,9 @@ pub fn device(model: &Model, vm: &Vm, device: &Device) -> Value {
                 .set("exclusive", false);
             ("VirtualCdrom", "Remote device".to_owned(), Some(backing), Some(connect_info(false, false)), Object::new(""))
         }
-        DeviceKind::Disk(disk) => (
-            "VirtualDisk",
-            format!("{} KB", thousands(disk.capacity_kib)),
-            Some(disk_backing(disk)),
-            None,
-            disk_fields(vm, device, disk),
-        ),
+        DeviceKind::Disk(disk) => {
+            ("VirtualDisk", format!("{} KB", thousands(disk.capacity_kib)), Some(disk_backing(disk)), None, disk_fields(vm, device, disk))
+        }
         DeviceKind::Nic(nic) => (
             nic.adapter,
             network_summary(model, nic),
@@ -120,7 +116,8 @@ pub fn shares(shares: i32) -> Object {
 }
 
 fn disk_fields(vm: &Vm, device: &Device, disk: &Disk) -> Object {
-    let bus = device.controller.and_then(|key| vm.device(key)).map_or(0, |c| if let DeviceKind::Controller(_, bus) = c.kind { bus } else { 0 });
+    let bus =
+        device.controller.and_then(|key| vm.device(key)).map_or(0, |c| if let DeviceKind::Controller(_, bus) = c.kind { bus } else { 0 });
     Object::new("")
         .set("capacityInKB", long(disk.capacity_kib))
         .set("capacityInBytes", long(disk.capacity_kib * 1024))

@@ -87,7 +87,9 @@ fn common(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
         "effectiveRole" => Value::List("Int", vec![Value::Int(-1)]),
         "permission" => Value::List("Permission", Vec::new()),
         "disabledMethod" => strings(disabled(entity)),
-        "recentTask" => refs(model.tasks.values().rev().filter(|t| t.entity.id == entity.id).take(10).map(super::super::model::task::Task::moref)),
+        "recentTask" => {
+            refs(model.tasks.values().rev().filter(|t| t.entity.id == entity.id).take(10).map(super::super::model::task::Task::moref))
+        }
         "declaredAlarmState" | "triggeredAlarmState" => Value::List("AlarmState", Vec::new()),
         "alarmActionsEnabled" => true.into(),
         "tag" => Value::List("Tag", Vec::new()),

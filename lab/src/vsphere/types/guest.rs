@@ -53,7 +53,13 @@ fn mac_tail(mac: &str) -> (u8, u8) {
 fn link_local(mac: &str) -> String {
     let b: Vec<u8> = mac.split(':').map(|b| u8::from_str_radix(b, 16).unwrap_or(0)).collect();
     match b.as_slice() {
-        [a, b, c, d, e, f] => format!("fe80::{:x}:{:x}:{:x}:{:x}", u16::from_be_bytes([a ^ 2, *b]), u16::from_be_bytes([*c, 0xff]), u16::from_be_bytes([0xfe, *d]), u16::from_be_bytes([*e, *f])),
+        [a, b, c, d, e, f] => format!(
+            "fe80::{:x}:{:x}:{:x}:{:x}",
+            u16::from_be_bytes([a ^ 2, *b]),
+            u16::from_be_bytes([*c, 0xff]),
+            u16::from_be_bytes([0xfe, *d]),
+            u16::from_be_bytes([*e, *f])
+        ),
         _ => "fe80::1".to_owned(),
     }
 }
@@ -130,10 +136,8 @@ fn net(model: &Model, device: &Device, nic: &Nic) -> Value {
             .set("state", "preferred")
     };
     let dynamic = all.iter().any(|a| a.dynamic);
-    let configured = all
-        .iter()
-        .map(|a| address(&a.ip, a.prefix, if a.dynamic { "dhcp" } else { "manual" }))
-        .chain([address(&link, 64, "linklayer")]);
+    let configured =
+        all.iter().map(|a| address(&a.ip, a.prefix, if a.dynamic { "dhcp" } else { "manual" })).chain([address(&link, 64, "linklayer")]);
     let dns = dns_config(dynamic, "");
     Value::Object(
         Object::new("GuestNicInfo")

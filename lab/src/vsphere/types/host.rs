@@ -139,7 +139,11 @@ fn host(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
                     "dateTimeInfo",
                     Object::new("HostDateTimeInfo").set(
                         "timeZone",
-                        Object::new("HostDateTimeSystemTimeZone").set("key", "UTC").set("name", "UTC").set("description", "UTC").set("gmtOffset", 0),
+                        Object::new("HostDateTimeSystemTimeZone")
+                            .set("key", "UTC")
+                            .set("name", "UTC")
+                            .set("description", "UTC")
+                            .set("gmtOffset", 0),
                     ),
                 ),
         ),
@@ -200,10 +204,11 @@ fn network(model: &Model, entity: &Entity) -> Object {
     let number: i32 = entity.id.trim_start_matches("host-").parse().unwrap_or(0);
     let address = format!("10.131.1.{number}");
     let ip = Object::new("HostIpConfig").set("dhcp", false).set("ipAddress", address).set("subnetMask", "255.255.0.0");
-    let vnic = Object::new("HostVirtualNic").set("device", "vmk0").set("key", "key-vim.host.VirtualNic-vmk0").set("portgroup", "Management Network").set(
-        "spec",
-        Object::new("HostVirtualNicSpec").set("ip", ip).set("mac", format!("00:50:56:60:00:{number:02x}")).set("mtu", 1500),
-    );
+    let vnic = Object::new("HostVirtualNic")
+        .set("device", "vmk0")
+        .set("key", "key-vim.host.VirtualNic-vmk0")
+        .set("portgroup", "Management Network")
+        .set("spec", Object::new("HostVirtualNicSpec").set("ip", ip).set("mac", format!("00:50:56:60:00:{number:02x}")).set("mtu", 1500));
     let pnic = Object::new("PhysicalNic")
         .set("key", "key-vim.host.PhysicalNic-vmnic0")
         .set("device", "vmnic0")
@@ -248,7 +253,10 @@ fn cluster(model: &Model, entity: &Entity, pool: &str, name: &str) -> Option<Val
     let configuration = |kind| {
         Object::new(kind)
             .set("dasConfig", Object::new("ClusterDasConfigInfo").set("enabled", false).set("vmMonitoring", "vmMonitoringDisabled"))
-            .set("drsConfig", Object::new("ClusterDrsConfigInfo").set("enabled", false).choice("defaultVmBehavior", "DrsBehavior", "manual"))
+            .set(
+                "drsConfig",
+                Object::new("ClusterDrsConfigInfo").set("enabled", false).choice("defaultVmBehavior", "DrsBehavior", "manual"),
+            )
     };
     Some(match name {
         "resourcePool" => MoRef::new("ResourcePool", pool).into(),
@@ -289,10 +297,11 @@ fn pool(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
             .set("maxUsage", Value::Long(MEMORY))
     };
     let runtime = || {
-        Object::new("ResourcePoolRuntimeInfo")
-            .set("memory", usage())
-            .set("cpu", usage())
-            .choice("overallStatus", "ManagedEntityStatus", "green")
+        Object::new("ResourcePoolRuntimeInfo").set("memory", usage()).set("cpu", usage()).choice(
+            "overallStatus",
+            "ManagedEntityStatus",
+            "green",
+        )
     };
     let allocation = || {
         Object::new("ResourceAllocationInfo")
@@ -301,8 +310,12 @@ fn pool(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
             .set("limit", Value::Long(-1))
             .set("shares", device::shares(4000))
     };
-    let config =
-        || Object::new("ResourceConfigSpec").set("entity", entity.moref()).set("cpuAllocation", allocation()).set("memoryAllocation", allocation());
+    let config = || {
+        Object::new("ResourceConfigSpec")
+            .set("entity", entity.moref())
+            .set("cpuAllocation", allocation())
+            .set("memoryAllocation", allocation())
+    };
     Some(match name {
         "summary" => {
             Value::Object(Object::new("ResourcePoolSummary").set("name", &entity.name).set("config", config()).set("runtime", runtime()))

@@ -21,7 +21,11 @@ pub fn property(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
     }
     Some(match name {
         "summary" => Value::Object(
-            Object::new("NetworkSummary").set("network", entity.moref()).set("name", &entity.name).set("accessible", true).set("ipPoolName", ""),
+            Object::new("NetworkSummary")
+                .set("network", entity.moref())
+                .set("name", &entity.name)
+                .set("accessible", true)
+                .set("ipPoolName", ""),
         ),
         "host" => hosts(),
         "vm" => refs(model.vms().filter(|(_, vm)| vm.networks().contains(&entity.id)).map(|(e, _)| e.moref())),
@@ -60,12 +64,15 @@ fn port_group_config(entity: &Entity, switch: &str, uplink: bool) -> Object {
 }
 
 fn switch(model: &Model, entity: &Entity, uuid: &str, name: &str) -> Option<Value> {
-    let groups = || model.entities.values().filter(|e| matches!(&e.kind, Kind::Portgroup { switch, .. } if *switch == entity.id)).map(Entity::moref);
+    let groups =
+        || model.entities.values().filter(|e| matches!(&e.kind, Kind::Portgroup { switch, .. } if *switch == entity.id)).map(Entity::moref);
     let members = || model.of_type("HostSystem").map(Entity::moref);
     let vms = || model.vms().filter(|(_, vm)| vm.networks().iter().any(|n| groups().any(|g| g.id == *n))).map(|(e, _)| e.moref());
     Some(match name {
         "uuid" => uuid.into(),
-        "capability" => Value::Object(Object::new("DVSCapability").set("dvsOperationSupported", true).set("dvPortGroupOperationSupported", true)),
+        "capability" => {
+            Value::Object(Object::new("DVSCapability").set("dvsOperationSupported", true).set("dvPortGroupOperationSupported", true))
+        }
         "summary" => Value::Object(
             Object::new("DVSSummary")
                 .set("name", &entity.name)

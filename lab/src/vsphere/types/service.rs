@@ -168,7 +168,9 @@ pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
                 .list("privilege", "ElementDescription", privilege_groups().map(|g| element(g, g)))
                 .list("privilegeGroup", "ElementDescription", privilege_groups().map(|g| element(g, g))),
         ),
-        ("AuthorizationManager", "privilegeList") => Value::List("AuthorizationPrivilege", PRIVILEGES.iter().map(|p| privilege(p)).collect()),
+        ("AuthorizationManager", "privilegeList") => {
+            Value::List("AuthorizationPrivilege", PRIVILEGES.iter().map(|p| privilege(p)).collect())
+        }
         ("AuthorizationManager", "roleList") => Value::List("AuthorizationRole", vec![admin_role()]),
         ("EventManager", "latestEvent") => event::event(model, model.events.last()?),
         ("EventManager" | "TaskManager", "maxCollector") => Value::Int(200),
@@ -194,11 +196,7 @@ fn element(key: &str, label: &str) -> Object {
 
 /// Definition of a custom attribute.
 pub fn field_definition((key, name, of): &(i32, String, Option<String>)) -> Object {
-    Object::new("CustomFieldDef")
-        .set("key", *key)
-        .set("name", name)
-        .set("type", "string")
-        .opt("managedObjectType", of.as_ref())
+    Object::new("CustomFieldDef").set("key", *key).set("name", name).set("type", "string").opt("managedObjectType", of.as_ref())
 }
 
 /// Privileges that clients of a migration tool ask for.

@@ -272,9 +272,11 @@ fn layout_ex(vm: &Vm) -> Object {
             Object::new("VirtualMachineFileLayoutExDiskUnit")
                 .set("fileKey", Value::List("Int", keys.into_iter().flatten().map(int).collect()))
         });
-        Object::new("VirtualMachineFileLayoutExDiskLayout")
-            .set("key", device.key)
-            .list("chain", "VirtualMachineFileLayoutExDiskUnit", units)
+        Object::new("VirtualMachineFileLayoutExDiskLayout").set("key", device.key).list(
+            "chain",
+            "VirtualMachineFileLayoutExDiskUnit",
+            units,
+        )
     };
     Object::new("VirtualMachineFileLayoutEx")
         .list("file", "VirtualMachineFileLayoutExFileInfo", entries)
@@ -319,7 +321,14 @@ fn summary(model: &Model, entity: &Entity, vm: &Vm) -> Object {
                 .opt("hostName", part("hostName"))
                 .opt("ipAddress", part("ipAddress")),
         )
-        .set("config", if readable { config } else { Object::new("VirtualMachineConfigSummary").set("name", &entity.name).set("template", vm.template) })
+        .set(
+            "config",
+            if readable {
+                config
+            } else {
+                Object::new("VirtualMachineConfigSummary").set("name", &entity.name).set("template", vm.template)
+            },
+        )
         .set(
             "storage",
             Object::new("VirtualMachineStorageSummary")
@@ -383,10 +392,7 @@ pub fn snapshot_property(model: &Model, entity: &Entity, vm: &Vm, snapshot: &Sna
             Value::Object(config(model, &entity.name, &then))
         }
         "childSnapshot" => refs(
-            vm.snapshots
-                .iter()
-                .filter(|s| s.parent.as_ref() == Some(&snapshot.id))
-                .map(|s| MoRef::new("VirtualMachineSnapshot", &s.id)),
+            vm.snapshots.iter().filter(|s| s.parent.as_ref() == Some(&snapshot.id)).map(|s| MoRef::new("VirtualMachineSnapshot", &s.id)),
         ),
         "vm" => entity.moref().into(),
         "availableField" => Value::List("CustomFieldDef", Vec::new()),
