@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
+    aggregate,
     meta::NameRule,
     operation::Operation,
     resource::{ALL_VERBS, Registry, Resource},
@@ -100,6 +101,9 @@ fn registry(op: &Operation, change: impl FnOnce(&mut Registry)) {
 
 /// Serves what a stored definition defines; without an object it was removed by its last finalizer.
 pub fn changed(op: &Operation, object: Option<&Value>) {
+    if let Some(object) = object.filter(|object| op.resource.kind == "APIService" && object["status"]["conditions"].is_null()) {
+        aggregate::observe(op.server, object);
+    }
     if !is_definition(op) {
         return;
     }

@@ -6,7 +6,9 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Inner, definition, meta,
+    Inner, apply, definition,
+    managed::{self, Writer},
+    meta,
     operation::{Operation, Validation},
     patch, read,
     resource::Resource,
@@ -77,7 +79,7 @@ fn keep(object: &mut Value, old: &Value, field: &str) {
 }
 
 /// Checks that the object is what the path says, and fills in what it leaves to the path.
-fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
+pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
     let (kind, api_version) = (&op.resource.kind, op.resource.api_version());
     let given_kind = object["kind"].as_str().unwrap_or_default().to_owned();
     let given_version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
@@ -116,7 +118,7 @@ fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
 }
 
 /// Drops what the kind does not know. Strict requests are refused, others warned.
-fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
+pub fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
     let mut unknown = Vec::new();
     if let Some(schema) = &op.resource.schema {
         schema.prune(object, "", true, &mut unknown);
@@ -308,12 +310,12 @@ pub fn create(op: &Operation) -> Answer<Response<Body>> {
     let mut object = op.object()?;
     addressed(op, &mut object)?;
     let mut warnings = Vec::new();
-    let stored = create_object(op, object, &mut warnings)?;
+    let stored = create_object(op, object, &Writer::Update, &mut warnings)?;
     read::answer(op, StatusCode::CREATED, &stored, &warnings)
 }
 
 /// Creates an object whose kind and namespace are settled.
-pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<String>) -> Answer<Arc<Value>> {
+pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warnings: &mut Vec<String>) -> Answer<Arc<Value>> {
     let dry = op.dry_run()?;
     if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !matches!(version, "" | "0")) {
         let message = "resourceVersion should not be set on objects to be created";
@@ -329,7 +331,7 @@ pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<Strin
     // The namespace is looked at first: its answer is the same whatever the object holds.
     op.server.store.read(|state| namespace_open(op, state, &name))?;
     let mut object = settled(op, None, object, warnings)?;
-    super::managed::created(op, &mut object);
+    managed::created(op, &mut object, writer);
     definition::prepare(op, None, &mut object)?;
     let stored = op.server.store.write(|state| {
         namespace_open(op, state, &name)?;
@@ -367,16 +369,16 @@ pub fn update(op: &Operation) -> Answer<Response<Body>> {
         }
         return Err(Failure::invalid(group, plural, &op.target.name, &[cause]));
     }
-    change(op, super::managed::Writer::Update, |_| Ok(object.clone()))
+    change(op, &Writer::Update, |_| Ok(object.clone()))
 }
 
 /// `PATCH`.
 pub fn patch(op: &Operation) -> Answer<Response<Body>> {
     let patch = patch::Patch::parse(op)?;
     if let patch::Patch::Apply(applied) = &patch {
-        return super::apply::apply(op, applied);
+        return apply::apply(op, applied);
     }
-    change(op, super::managed::Writer::Update, |old| {
+    change(op, &Writer::Update, |old| {
         let mut patched = patch.apply(op, &op.resource.present(old))?;
         addressed(op, &mut patched)?;
         Ok(patched)
@@ -384,7 +386,7 @@ pub fn patch(op: &Operation) -> Answer<Response<Body>> {
 }
 
 /// Changes the object of this request; `next` makes the wanted object from the stored one.
-pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
+pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
     let dry = op.dry_run()?;
     let Resource { group, plural, .. } = &*op.resource;
     let name = &op.target.name;
@@ -405,9 +407,9 @@ pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Val
         }
         let sent = wanted["metadata"].get("managedFields").cloned();
         let mut new = settled(op, Some(&old), wanted, &mut warnings)?;
-        super::managed::updated(op, &old, &mut new, &writer, sent.as_ref());
+        managed::updated(op, &old, &mut new, writer, sent.as_ref());
         definition::prepare(op, Some(&old), &mut new)?;
-        if super::managed::same(&old, &new) {
+        if managed::same(&old, &new) {
             return Ok((old, false));
         }
         if dry {
