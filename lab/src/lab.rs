@@ -6,7 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, try_join_all};
-use kube::Client;
+use kube::{Client, api::DynamicObject, runtime::wait::await_condition};
+use mtv_api::kinds::PROVIDER;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,6 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     clock::Clock,
     datacenter::DataCenter,
+    forklift,
+    inventory::{self, Inventories},
     kubernetes::{self, ApiServer, User},
     roles::{self, Context, Role, Roles, openshift::Addresses},
     tls::Authority,
@@ -26,6 +29,10 @@ use crate::{
 pub const TIME_SCALE: f64 = 20.0;
 /// User that the lab's own controllers act as.
 const CONTROLLERS: &str = "system:lab";
+/// The Provider that stands for the cluster itself.
+const HOST: &str = "host";
+/// Longest wait for it, whatever the time scale.
+const READY: Duration = Duration::from_secs(60);
 /// Longest wait for the end of all tasks.
 const END: Duration = Duration::from_secs(5);
 
@@ -127,6 +134,23 @@ impl Lab {
             roles::openshift::start(&cx, &addresses).await.context("failed to set the cluster up")?;
         }
         start_roles(&cx, &roles, &authority).await?;
+        let inventories = Arc::new(Inventories::default());
+        if roles.has(Role::Inventory) {
+            let (tls, cancel) = (authority.server(&[])?, cancel.clone());
+            let serving = inventory::serve(Arc::clone(&inventories), client.clone(), inventory, tls, cancel);
+            cx.tasks.spawn(ended("inventory", serving));
+        }
+        if roles.has(Role::Forklift) {
+            let model = &world.datacenter.cluster;
+            let options = forklift::Options {
+                mtv_namespace: model.mtv_namespace.clone(),
+                openshift_version: model.openshift_version.clone(),
+                ..forklift::Options::default()
+            };
+            let running = forklift::run(world.clone(), client.clone(), options, inventories, cancel.clone());
+            cx.tasks.spawn(ended("forklift", running));
+            host_ready(&client, &world.datacenter.cluster.mtv_namespace).await?;
+        }
         let model = &world.datacenter;
         let info = LabInfo {
             api,
@@ -226,6 +250,23 @@ async fn serve_vsphere(cx: &Context, authority: &Authority) -> anyhow::Result<(V
     let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
     cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
     Ok((vcenter, address))
+}
+
+/// Tells when something ended that should run as long as the lab.
+async fn ended(what: &str, running: impl Future<Output = anyhow::Result<()>>) {
+    if let Err(error) = running.await {
+        tracing::error!("{what} ended: {error:#}");
+    }
+}
+
+/// Waits until Forklift has seen the cluster that it runs on.
+async fn host_ready(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let ready = |provider: Option<&DynamicObject>| provider.is_some_and(|p| roles::write::text(&p.data, "/status/phase") == "Ready");
+    let waiting = await_condition(roles::write::api(client, &PROVIDER, namespace), HOST, ready);
+    match tokio::time::timeout(READY, waiting).await {
+        Ok(found) => found.map(drop).context("failed to watch the provider `host`"),
+        Err(_) => anyhow::bail!("the provider `{HOST}` in {namespace} was not Ready after {READY:?}"),
+    }
 }
 
 /// Starts the controllers of the cluster, all at once.
