@@ -6,8 +6,11 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod forklift;
 pub mod guests;
+pub mod inventory;
 pub mod kubernetes;
+pub mod lab;
 pub mod roles;
 pub mod tls;
 pub mod vsphere;

@@ -1,0 +1,337 @@
+//! The REST server: GET only, over TLS, with the status codes and headers of the real service.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use mtv_api::kinds::PROVIDER;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inventories,
+    auth::{self, Refusal},
+    openshift,
+    vsphere::model,
+};
+use crate::forklift::cluster::{Cluster, Look};
+
+/// Provider types that the service knows, in the order of `GET /providers`.
+const TYPES: &[&str] = &["ec2", "hyperv", "openshift", "openstack", "ova", "ovirt", "vsphere"];
+
+type Answer = Response<Full<Bytes>>;
+
+struct Service {
+    inventories: Arc<Inventories>,
+    cluster: Cluster,
+}
+
+/// Serves the inventory until cancelled.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    inventories: Arc<Inventories>,
+    client: Client,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
+    let service = Arc::new(Service { inventories, cluster: Cluster::new(client) });
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted?.0,
+        };
+        while connections.try_join_next().is_some() {}
+        let (service, acceptor) = (Arc::clone(&service), acceptor.clone());
+        connections.spawn(async move {
+            // A client that speaks no TLS is no error of ours.
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let handler = hyper::service::service_fn(move |request| {
+                let service = Arc::clone(&service);
+                async move { Ok::<_, Infallible>(service.answer(&request).await) }
+            });
+            if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), handler).await {
+                tracing::debug!(%error, "inventory connection ended");
+            }
+        });
+    }
+}
+
+struct Query {
+    detail: Option<u8>,
+    limit: usize,
+    offset: usize,
+    name: String,
+    namespace: String,
+}
+
+impl Query {
+    /// Reads a query string; `None` if a number is none.
+    fn parse(text: &str) -> Option<Self> {
+        let pairs: HashMap<String, String> =
+            text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), decode(value))).collect();
+        let number = |key: &str, default: usize| match pairs.get(key) {
+            None => Some(default),
+            Some(value) => value.parse().ok(),
+        };
+        let detail = match pairs.get("detail").map(String::as_str) {
+            None => None,
+            Some("all") => Some(u8::MAX),
+            Some(value) => Some(value.parse().ok()?),
+        };
+        Some(Self {
+            detail,
+            limit: number("limit", usize::MAX)?,
+            offset: number("offset", 0)?,
+            name: pairs.get("name").cloned().unwrap_or_default(),
+            namespace: pairs.get("namespace").cloned().unwrap_or_default(),
+        })
+    }
+
+    fn page(&self, list: Vec<Value>) -> Value {
+        Value::Array(list.into_iter().skip(self.offset).take(self.limit).collect())
+    }
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let pair: Vec<u8> = rest.by_ref().take(2).collect();
+                let hex = std::str::from_utf8(&pair).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+                bytes.push(hex.unwrap_or(b'%'));
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn page_not_found() -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(b"404 page not found")));
+    *answer.status_mut() = StatusCode::NOT_FOUND;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}
+
+fn provider_not_found() -> Answer {
+    let mut answer = empty(StatusCode::NOT_FOUND);
+    answer.headers_mut().insert("X-Reason", HeaderValue::from_static("ProviderNotFound"));
+    answer
+}
+
+fn body(value: &Value) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(value.to_string())));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    answer
+}
+
+fn broken(error: &kube::Error) -> Answer {
+    tracing::warn!(%error, "inventory could not ask the cluster");
+    empty(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl Service {
+    async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        if request.method() != http::Method::GET {
+            return page_not_found();
+        }
+        let path = decode(request.uri().path());
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let token = auth::bearer(request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok())).map(str::to_owned);
+        let Some(query) = Query::parse(request.uri().query().unwrap_or_default()) else { return empty(StatusCode::BAD_REQUEST) };
+        match parts.as_slice() {
+            ["providers"] => self.providers(token.as_deref(), None, &query).await,
+            ["providers", kind] if TYPES.contains(kind) => self.providers(token.as_deref(), Some(kind), &query).await,
+            ["providers", kind, uid, rest @ ..] if TYPES.contains(kind) => self.provider(token.as_deref(), kind, uid, rest, &query).await,
+            _ => page_not_found(),
+        }
+    }
+
+    async fn refused(&self, token: Option<&str>, verb: &str, namespace: &str, name: &str) -> Option<Answer> {
+        match auth::allow(self.cluster.client(), token, verb, namespace, name).await {
+            Ok(()) => None,
+            Err(Refusal::Unauthenticated) => Some(empty(StatusCode::UNAUTHORIZED)),
+            Err(Refusal::Forbidden(text)) => {
+                let mut answer = empty(StatusCode::FORBIDDEN);
+                if let Ok(value) = HeaderValue::from_str(&text) {
+                    answer.headers_mut().insert("Forklift-Error-Message", value);
+                }
+                Some(answer)
+            }
+            Err(Refusal::Broken(error)) => Some(broken(&error)),
+        }
+    }
+
+    async fn providers(&self, token: Option<&str>, kind: Option<&str>, query: &Query) -> Answer {
+        if let Some(refused) = self.refused(token, "list", &query.namespace, "").await {
+            return refused;
+        }
+        let all = match self.cluster.list(&PROVIDER, &query.namespace, "").await {
+            Ok(all) => all,
+            Err(error) => return broken(&error),
+        };
+        let mut by_type = serde_json::Map::new();
+        for name in TYPES {
+            let mut list = Vec::new();
+            for provider in all.iter().filter(|p| p.text("/spec/type") == *name) {
+                // The service shows what its collectors hold: a Provider that never connected is not there.
+                if *name == "vsphere" && self.inventories.get(provider.uid()).is_none() {
+                    continue;
+                }
+                if query.name.is_empty() || provider.text("/metadata/name") == query.name {
+                    list.push(self.render(provider, query.detail.unwrap_or(0)).await);
+                }
+            }
+            by_type.insert((*name).to_owned(), query.page(list));
+        }
+        match kind {
+            Some(kind) => body(&by_type.remove(kind).unwrap_or_else(|| json!([]))),
+            None => body(&Value::Object(by_type)),
+        }
+    }
+
+    async fn render(&self, provider: &Value, detail: u8) -> Value {
+        let (uid, kind) = (provider.uid(), provider.text("/spec/type"));
+        let mut out = json!({
+            "uid": uid,
+            "version": provider.text("/metadata/resourceVersion"),
+            "namespace": provider.text("/metadata/namespace"),
+            "name": provider.text("/metadata/name"),
+            "selfLink": format!("providers/{kind}/{uid}"),
+            "id": uid,
+        });
+        if detail > 0 {
+            out["type"] = json!(kind);
+            out["object"] = provider.clone();
+            let counters = match kind {
+                "vsphere" => self.inventories.get(uid).map(|c| c.model().counters()),
+                "openshift" => openshift::counters(&self.cluster).await.ok(),
+                _ => None,
+            };
+            if let (Some(Value::Object(counters)), Value::Object(out)) = (counters, &mut out) {
+                out.extend(counters);
+            }
+        }
+        out
+    }
+
+    async fn provider(&self, token: Option<&str>, kind: &str, uid: &str, rest: &[&str], query: &Query) -> Answer {
+        if token.is_none() {
+            return empty(StatusCode::UNAUTHORIZED);
+        }
+        let all = match self.cluster.list(&PROVIDER, "", "").await {
+            Ok(all) => all,
+            Err(error) => return broken(&error),
+        };
+        // Looked up before rights are checked: an unknown provider is 404 for everybody.
+        let Some(provider) = all.iter().find(|p| p.uid() == uid) else { return provider_not_found() };
+        if let Some(refused) = self.refused(token, "get", provider.text("/metadata/namespace"), provider.text("/metadata/name")).await {
+            return refused;
+        }
+        if provider.text("/spec/type") != kind {
+            return empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        match (rest, kind) {
+            ([], _) => body(&self.render(provider, u8::MAX).await),
+            (rest, "vsphere") => self.vsphere(uid, rest, query),
+            (rest, "openshift") => self.openshift(uid, rest, query).await,
+            _ => page_not_found(),
+        }
+    }
+
+    fn vsphere(&self, uid: &str, rest: &[&str], query: &Query) -> Answer {
+        let Some(collector) = self.inventories.get(uid) else { return provider_not_found() };
+        let name = rest[0];
+        let Some(kinds) = model::collection(name) else { return page_not_found() };
+        if !collector.has_parity() {
+            return empty(StatusCode::PARTIAL_CONTENT);
+        }
+        let model = collector.model();
+        let shown =
+            |object: &&model::Object| object.vm.as_ref().is_none_or(|vm| !vm.is_template && !vm.uuid.is_empty() && !vm.host.is_empty());
+        match rest {
+            [_] if name != "workloads" => {
+                // This release lists VMs in full whatever `detail` says.
+                let detail = if name == "vms" { u8::MAX } else { query.detail.unwrap_or(0) };
+                let list = model.of(kinds).filter(shown).filter(|object| {
+                    let properties = &object.properties;
+                    query.name.is_empty() || model::named(properties.text("name"), &model.path(&properties.object.id), &query.name)
+                });
+                body(&query.page(list.map(|object| model.json(object, uid, name, detail)).collect()))
+            }
+            [_, id] => match model.of(kinds).find(|object| object.properties.object.id == *id) {
+                Some(object) if name == "workloads" => body(&workload(&model, object, uid)),
+                Some(object) => body(&model.json(object, uid, name, u8::MAX)),
+                None => empty(StatusCode::NOT_FOUND),
+            },
+            _ => page_not_found(),
+        }
+    }
+
+    async fn openshift(&self, uid: &str, rest: &[&str], query: &Query) -> Answer {
+        let Some(kind) = openshift::collection(rest[0]) else { return page_not_found() };
+        let detail = if rest.len() > 1 { u8::MAX } else { query.detail.unwrap_or(0) };
+        let list = match openshift::list(&self.cluster, uid, rest[0], kind, &query.namespace, detail).await {
+            Ok(list) => list,
+            Err(error) => return broken(&error),
+        };
+        match rest {
+            [_] => body(&query.page(list.into_iter().filter(|o| query.name.is_empty() || o.text("/name") == query.name).collect())),
+            [_, id] => list.iter().find(|o| o.text("/uid") == *id).map_or_else(|| empty(StatusCode::NOT_FOUND), body),
+            _ => page_not_found(),
+        }
+    }
+}
+
+/// A VM with its host, cluster and so on instead of their ids.
+fn workload(model: &model::Model, object: &model::Object, uid: &str) -> Value {
+    let id = &object.properties.object.id;
+    let mut out = model.json(object, uid, "workloads", u8::MAX);
+    let host_id = object.vm.as_ref().map(|vm| vm.host.clone()).unwrap_or_default();
+    if let Some(host) = model.get(&host_id) {
+        let mut host_json = model.json(host, uid, "hosts", u8::MAX);
+        let cluster_id = host.properties.text("parent").to_owned();
+        if let Some(cluster) = model.get(&cluster_id) {
+            let mut cluster = model.json(cluster, uid, "clusters", u8::MAX);
+            cluster["datacenter"] = Value::Null;
+            host_json["cluster"] = cluster;
+        }
+        out["host"] = host_json;
+    }
+    out["selfLink"] = json!(format!("providers/vsphere/{uid}/workloads/{id}"));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_and_bad_numbers_refused() {
+        let query = Query::parse("detail=all&limit=2&offset=1&name=VM%20Network").unwrap();
+        assert_eq!((query.detail, query.limit, query.offset), (Some(u8::MAX), 2, 1));
+        assert_eq!(query.name, "VM Network");
+        assert_eq!(query.page(vec![json!(1), json!(2), json!(3), json!(4)]), json!([2, 3]));
+        assert!(Query::parse("detail=x").is_none());
+        assert!(Query::parse("limit=x").is_none());
+        assert!(Query::parse("").is_some());
+    }
+}

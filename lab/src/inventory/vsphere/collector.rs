@@ -1,0 +1,168 @@
+//! Follows a vCenter: one property filter over a container view, and a re-read of what it reports as changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use mtv_api::xml::Node;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::model::{KINDS, Model};
+use crate::forklift::vcenter::{Access, MoRef, Result, Vcenter, property_spec};
+
+/// How long the server may hold an answer back when nothing changes; the session's requests end after a minute.
+const HOLD: u32 = 20;
+/// Pause after a broken session.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// A collector of one provider.
+pub struct Collector {
+    model: Arc<RwLock<Model>>,
+    parity: Arc<AtomicBool>,
+    cancel: CancellationToken,
+    /// With what it logs in: a changed secret means another collector.
+    pub access: Access,
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Collector {
+    /// Starts to collect. `changed` gets the provider's UID whenever something in the vCenter changed.
+    pub fn start(provider: String, access: Access, changed: broadcast::Sender<String>) -> Arc<Self> {
+        let collector =
+            Arc::new(Self { model: Arc::default(), parity: Arc::default(), cancel: CancellationToken::new(), access: access.clone() });
+        let (model, parity, cancel) = (Arc::clone(&collector.model), Arc::clone(&collector.parity), collector.cancel.clone());
+        tokio::spawn(async move {
+            while !cancel.is_cancelled() {
+                let followed = tokio::select! {
+                    () = cancel.cancelled() => break,
+                    followed = follow(&provider, &access, &model, &parity, &changed) => followed,
+                };
+                if let Err(error) = followed {
+                    tracing::debug!(%provider, %error, "inventory lost its vCenter");
+                }
+                tokio::select! { () = cancel.cancelled() => break, () = tokio::time::sleep(RETRY) => {} }
+            }
+        });
+        collector
+    }
+
+    /// Whether everything was read once.
+    pub fn has_parity(&self) -> bool {
+        self.parity.load(Ordering::Acquire)
+    }
+
+    /// What is known.
+    pub fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.model.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn follow(
+    provider: &str,
+    access: &Access,
+    model: &RwLock<Model>,
+    parity: &AtomicBool,
+    changed: &broadcast::Sender<String>,
+) -> Result<()> {
+    let vcenter = Vcenter::connect(access).await?;
+    let collector = vcenter.manager("propertyCollector", "PropertyCollector");
+    let view = container_view(&vcenter).await?;
+    vcenter
+        .call(Node::new("CreateFilter").with(collector.node("_this")).with(filter(&view, &vcenter.root())).field("partialUpdates", false))
+        .await?;
+    model.write().unwrap_or_else(PoisonError::into_inner).about = vcenter.about.clone();
+    let mut version = String::new();
+    // What the first round showed: the rest of what an earlier session knew is gone.
+    let mut first_round = Some(BTreeSet::new());
+    loop {
+        let hold = if first_round.is_some() { 1 } else { HOLD };
+        let request = Node::new("WaitForUpdatesEx")
+            .with(collector.node("_this"))
+            .field("version", &version)
+            .with(Node::new("options").field("maxWaitSeconds", hold));
+        let answer = vcenter.call(request).await?;
+        let update = answer.child("returnval");
+        let mut any = match update {
+            Some(update) => {
+                update.get("version").unwrap_or_default().clone_into(&mut version);
+                take_in(&vcenter, update, model, first_round.as_mut()).await?
+            }
+            None => false,
+        };
+        if update.and_then(|u| u.get("truncated")) != Some("true") {
+            if let Some(seen) = first_round.take() {
+                let mut model = model.write().unwrap_or_else(PoisonError::into_inner);
+                let known = model.objects.len();
+                model.objects.retain(|_, object| seen.contains(&object.properties.object.id));
+                any |= known != model.objects.len();
+            }
+            parity.store(true, Ordering::Release);
+        }
+        if any {
+            // Nobody may be listening.
+            let _ = changed.send(provider.to_owned());
+        }
+    }
+}
+
+/// Reads again what an update names; true if something differs from what was known.
+async fn take_in(vcenter: &Vcenter, update: &Node, model: &RwLock<Model>, mut seen: Option<&mut BTreeSet<String>>) -> Result<bool> {
+    let mut touched: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut any = false;
+    for object in update.children_named("filterSet").flat_map(|set| set.children_named("objectSet")) {
+        let Some(reference) = object.child("obj").map(MoRef::read) else { continue };
+        if object.get("kind") == Some("leave") {
+            any |= model.write().unwrap_or_else(PoisonError::into_inner).remove(&reference.id);
+            continue;
+        }
+        if let Some(seen) = seen.as_mut() {
+            seen.insert(reference.id.clone());
+        }
+        touched.entry(reference.kind).or_default().push(reference.id);
+    }
+    for (kind, ids) in touched {
+        let Some((_, paths)) = KINDS.iter().find(|(k, _)| *k == kind) else { continue };
+        let found = vcenter.properties(&kind, &ids, paths).await?;
+        let mut model = model.write().unwrap_or_else(PoisonError::into_inner);
+        for properties in found {
+            any |= model.put(properties);
+        }
+    }
+    Ok(any)
+}
+
+async fn container_view(vcenter: &Vcenter) -> Result<MoRef> {
+    let manager = vcenter.manager("viewManager", "ViewManager");
+    let request = Node::new("CreateContainerView")
+        .with(manager.node("_this"))
+        .with(vcenter.root().node("container"))
+        .all(KINDS.iter().map(|(kind, _)| Node::text("type", kind)))
+        .field("recursive", true);
+    let answer = vcenter.call(request).await?;
+    Ok(answer.child("returnval").map(MoRef::read).unwrap_or_default())
+}
+
+/// A filter over everything in the view, and the root folder, which no view of itself holds.
+fn filter(view: &MoRef, root: &MoRef) -> Node {
+    let traverse = Node::new("selectSet")
+        .typed("TraversalSpec")
+        .field("name", "view")
+        .field("type", &view.kind)
+        .field("path", "view")
+        .field("skip", false);
+    Node::new("spec")
+        .all(KINDS.iter().map(|(kind, paths)| property_spec(kind, paths)))
+        .with(Node::new("objectSet").with(view.node("obj")).field("skip", true).with(traverse))
+        .with(Node::new("objectSet").with(root.node("obj")).field("skip", false))
+}
