@@ -39,7 +39,7 @@ complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "completions" -d '
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "generate" -d 'Write completion scripts, manual pages and JSON schemas'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d 'Select scenarios by markers, such as `tier0 and not (warm or remote)`' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to [default: the cluster\'s]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l results-dir -d 'Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l provider -d 'Provider profile to migrate from' -r

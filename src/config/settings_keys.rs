@@ -121,7 +121,14 @@ pub const KEYS: &[Key] = &[
     key!("source_provider", Text, Text, source_provider, maybe_text, "Name of the provider profile to migrate from"),
     key!("providers", Path, Path, providers, path, "File with the provider profiles"),
     key!("scenarios", Path, Path, scenarios, maybe_path, "Folder with scenario files that add to the built-in ones or replace them"),
-    key!("storage_class", Text, Text, storage_class, maybe_text, "StorageClass that all disks are migrated to; unset: the cluster's default"),
+    key!(
+        "storage_class",
+        Text,
+        Text,
+        storage_class,
+        maybe_text,
+        "StorageClass that all disks are migrated to; unset: the cluster's default"
+    ),
     key!("mtv_namespace", Namespace, Text, mtv_namespace, text, "Namespace of the MTV operator"),
     key!("target_namespace_prefix", Namespace, Text, target_namespace_prefix, text, "Prefix of the namespace that a run makes"),
     key!("snapshots_interval", Minutes, Time, snapshots_interval, time, "Time between the precopies of a warm migration, whole minutes"),
