@@ -92,10 +92,11 @@ macro_rules! key {
     };
 }
 
-fn text(value: &String) -> String {
-    value.clone()
+fn text(value: &str) -> String {
+    value.to_owned()
 }
 
+#[expect(clippy::ref_option, reason = "the table calls it with the field as it is")]
 fn maybe_text(value: &Option<String>) -> String {
     value.clone().unwrap_or_default()
 }
@@ -104,6 +105,7 @@ fn path(value: &Path) -> String {
     value.display().to_string()
 }
 
+#[expect(clippy::ref_option, reason = "as `maybe_text`")]
 fn maybe_path(value: &Option<PathBuf>) -> String {
     value.as_deref().map(path).unwrap_or_default()
 }
