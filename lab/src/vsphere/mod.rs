@@ -18,12 +18,20 @@ pub mod tasks;
 pub mod types;
 pub mod value;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{faults::Faults, model::Model, requests::Requests, sessions::Sessions};
+use self::{
+    faults::Faults,
+    model::{Model, Wakeup},
+    requests::Requests,
+    sessions::Sessions,
+};
 use crate::world::World;
 
 /// The vCenter. Clones are the same one.
@@ -95,14 +103,19 @@ impl Vcenter {
             (result, std::mem::take(&mut model.wakeups))
         };
         for (after, wakeup) in wakeups {
-            let server = self.clone();
-            tokio::spawn(async move {
-                server.inner.world.clock.sleep(after).await;
-                server.change(|model| model.wake(&wakeup));
-            });
+            self.wake_after(after, wakeup);
         }
         self.notify();
         result
+    }
+
+    /// Not part of `change`: a closure in there would have a type that depends on the type of the change, without end.
+    fn wake_after(&self, after: Duration, wakeup: Wakeup) {
+        let server = self.clone();
+        tokio::spawn(async move {
+            server.inner.world.clock.sleep(after).await;
+            server.change(|model| model.wake(&wakeup));
+        });
     }
 
     fn notify(&self) {
