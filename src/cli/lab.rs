@@ -16,10 +16,11 @@ use mtv_lab::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CliError, CliResult, error::print_data, run::LabOptions};
+use super::{CliError, CliResult, GlobalOptions, error::print_data, run::LabOptions};
 use crate::{
     config::{profile::Profile, profile_file::ProfileFile},
     exit::{self, ExitCode},
+    report::{log, screen::Screen},
 };
 
 /// Run the simulated data centre
@@ -72,7 +73,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// As [`run`], with an async runtime of its own.
-pub(super) fn main(args: Args) -> CliResult {
+pub(super) fn main(global: &GlobalOptions, args: Args) -> CliResult {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    log::init(None, &Screen::of_process(), global.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
     let runtime = crate::run::runtime()?;
     runtime.block_on(run(args)).map_err(|error| match error.downcast::<CliError>() {
         Ok(error) => error,

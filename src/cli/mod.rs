@@ -81,7 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> exit::ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "lab")]
-        Command::Lab(args) => lab::main(args),
+        Command::Lab(args) => lab::main(&cli.global, args),
         Command::Completions(args) => completions::run(&args),
         Command::Generate(args) => generate::run(&args),
     };
