@@ -1,4 +1,5 @@
 //! The lab's Kubernetes API, seen by kube-rs and by plain requests in the same process.
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 use std::time::Duration;
 
@@ -167,7 +168,7 @@ async fn pages_show_one_moment() {
     api.delete("b", &DeleteParams::default()).await.unwrap();
     api.create(&PostParams::default(), &config_map("b2")).await.unwrap();
     let rest = api.list(&ListParams::default().continue_token(page.metadata.continue_.as_deref().unwrap())).await.unwrap();
-    assert_eq!(rest.iter().map(|object| object.name_any()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(rest.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>(), ["b", "c"]);
     assert_eq!(rest.metadata.resource_version, page.metadata.resource_version);
 }
 
@@ -302,6 +303,9 @@ async fn requests_are_counted_by_user_verb_and_resource() {
     assert_eq!(get(&bob, "/debug/mtv-lab/requests").await.0, 403);
 }
 
+/// Method, path, content type and body of a request; code and reason of its answer.
+type Case<'a> = (Method, &'a str, &'a str, Option<Value>, u16, &'a str);
+
 /// What a real server answers, path by path: code and, where it is a Status, the reason.
 #[tokio::test]
 async fn refusals() {
@@ -310,7 +314,7 @@ async fn refusals() {
     let (list, item) = ("/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/configmaps/a");
     let plans = "/apis/forklift.konveyor.io/v1beta1/namespaces/default/plans";
     let json_media = "application/json";
-    let cases: [(Method, &str, &str, Option<Value>, u16, &str); 20] = [
+    let cases: [Case<'_>; 20] = [
         (Method::GET, "/api/v1/nothing", json_media, None, 404, "NotFound"),
         (Method::GET, "/apis/none.io/v1/nothing", json_media, None, 404, ""),
         (Method::GET, "/api/v1/namespaces/default/configmaps/none", json_media, None, 404, "NotFound"),

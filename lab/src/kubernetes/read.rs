@@ -132,10 +132,7 @@ fn snapshot(op: &Operation, token: Option<&Continue>) -> Answer<(Items, u64)> {
         match token {
             Some(Continue { revision: Some(revision), after }) => match state.list_at(resource, namespace, *revision) {
                 Ok(items) => Ok((items, *revision)),
-                Err(_) => Err(Failure {
-                    continue_token: Some(Continue { revision: None, after: after.clone() }.encode()),
-                    ..Failure::expired(EXPIRED_TOKEN)
-                }),
+                Err(_) => Err(Failure::expired(EXPIRED_TOKEN).continued(Continue { revision: None, after: after.clone() }.encode())),
             },
             Some(_) => Ok((state.list(resource, namespace), newest)),
             None => match wanted {
