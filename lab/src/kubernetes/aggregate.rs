@@ -297,10 +297,7 @@ pub async fn discovery(server: &Inner) -> Vec<Value> {
     for (group, version) in versions.await {
         groups.entry(group).or_default().push(version);
     }
-    groups
-        .into_iter()
-        .map(|(group, versions)| json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions }))
-        .collect()
+    groups.into_iter().map(|(group, versions)| json!({ "metadata": { "name": group }, "versions": versions })).collect()
 }
 
 /// Whether an APIService works: reason and message, good or bad.

@@ -177,6 +177,10 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
             metadata["remainingItemCount"] = remaining.into();
         }
     }
+    // Lists of custom resources write the token even if it is empty.
+    if op.resource.custom && metadata["continue"].is_null() {
+        metadata["continue"] = "".into();
+    }
     let objects: Vec<Value> = items.iter().map(|(_, object)| op.resource.present(object)).collect();
     let answer = match op.format.shape {
         Shape::Table => table::table(&op.resource, &objects, &metadata, op.query.get("includeObject"), true),

@@ -165,6 +165,12 @@ fn condition(title: &str, kind: &str) -> Column {
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
+    let mut columns = columns_after_name(kind);
+    columns.iter_mut().for_each(Column::custom);
+    columns
+}
+
+fn columns_after_name(kind: &Kind) -> Vec<Column> {
     let phase = |title: &str| Column::path(title, ".status.phase");
     let ready = || condition("Ready", "Ready");
     let mut columns = match (kind.group, kind.kind) {
