@@ -117,7 +117,7 @@ pub fn changed(op: &Operation, object: Option<&Value>) {
                 }
             });
         }
-        None => registry(op, |registry| registry.remove(group, plural)),
+        None => forget(op, group, plural),
     }
 }
 
@@ -126,12 +126,15 @@ pub fn removed(op: &Operation, object: &Value) {
     if !is_definition(op) {
         return;
     }
-    let (group, plural) = (text(&object["spec"]["group"]), text(&object["spec"]["names"]["plural"]));
-    registry(op, |registry| registry.remove(&group, &plural));
+    forget(op, &text(&object["spec"]["group"]), &text(&object["spec"]["names"]["plural"]));
+}
+
+fn forget(op: &Operation, group: &str, plural: &str) {
+    registry(op, |registry| registry.remove(group, plural));
     let storage: Arc<str> = Arc::from(format!("{group}/{plural}"));
     op.server.store.write(|state| {
         for (key, _) in state.list(&storage, "") {
-            state.remove(&key, None);
+            state.remove(&key);
         }
     });
 }

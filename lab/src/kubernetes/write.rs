@@ -475,8 +475,9 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
             return Ok((Arc::new(new), false));
         }
         if released(&op.resource, &new) {
-            let last = state.remove(&key, Some(new)).ok_or_else(|| op.not_found(name))?;
-            return Ok((last, true));
+            // Watchers see the stored state go, with the finalizer that is let go here; the client gets what it asked for.
+            state.remove(&key);
+            return Ok((Arc::new(new), true));
         }
         Ok((state.put(key.clone(), new), false))
     })?;
