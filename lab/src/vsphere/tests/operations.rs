@@ -46,7 +46,7 @@ async fn a_machine_lives_from_clone_to_destroy() {
     while lab.fetch(&machine, "runtime.powerState").await.value().text != "poweredOff" {
         changes.changed().await.unwrap();
     }
-    let spec = r#"<spec><memoryMB>4096</memoryMB><changeTrackingEnabled>true</changeTrackingEnabled></spec>"#;
+    let spec = "<spec><memoryMB>4096</memoryMB><changeTrackingEnabled>true</changeTrackingEnabled></spec>";
     assert_eq!(run("ReconfigVM_Task", spec).await.get("state"), Some("success"));
     assert_eq!(lab.fetch(&machine, "summary.config.memorySizeMB").await.value().text, "4096");
     assert_eq!(run("Destroy_Task", "").await.get("state"), Some("success"));
