@@ -113,13 +113,16 @@ async fn import(
     classes: Store<StorageClass>,
     mut latest: Latest<DynamicObject>,
 ) -> anyhow::Result<()> {
-    let object = latest.get();
+    let seen = latest.get();
+    let api = write::api(&cx.client, &kinds::DATA_VOLUME, &seen.namespace().unwrap_or_default());
+    // Read again: the watch may not have brought what this task wrote last, and nothing must be imported twice.
+    let Some(object) = api.get_opt(&seen.name_any()).await?.filter(|object| object.uid() == seen.uid()) else { return Ok(()) };
     let done = matches!(write::text(&object.data, "/status/phase"), "Succeeded" | "Failed");
     if object.metadata.deletion_timestamp.is_some() || done {
         return Ok(());
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let volume = Volume { cx: &cx, api: write::api(&cx.client, &kinds::DATA_VOLUME, &namespace), namespace, name };
+    let volume = Volume { cx: &cx, api, namespace, name };
     let claims_api: Api<PersistentVolumeClaim> = Api::namespaced(cx.client.clone(), &volume.namespace);
     let mine = |claim: &PersistentVolumeClaim| {
         claim.name_any() == volume.name && claim.namespace().as_deref() == Some(&volume.namespace) && claim::owned(claim, &object)
