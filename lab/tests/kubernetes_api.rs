@@ -80,7 +80,7 @@ async fn a_stale_write_is_a_conflict_and_an_equal_one_no_write() {
 async fn status_and_spec_are_written_separately_and_only_the_spec_counts() {
     let client = server().client("admin");
     let path = "/apis/forklift.konveyor.io/v1beta1/namespaces/default/migrations";
-    let (code, made) = post(&client, path, json!({ "metadata": { "name": "m" }, "spec": { "plan": {} }, "status": { "x": 1 } })).await;
+    let (code, made) = post(&client, path, json!({ "apiVersion": "forklift.konveyor.io/v1beta1", "kind": "Migration", "metadata": { "name": "m" }, "spec": { "plan": {} }, "status": { "x": 1 } })).await;
     assert_eq!((code, &made["status"], &made["metadata"]["generation"]), (201, &Value::Null, &json!(1)));
     let item = format!("{path}/m");
     let (code, written) =

@@ -251,6 +251,11 @@ pub fn metadata_update(old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Whether the cause of an invalid update is told as often as the real server looks at it.
+pub fn told_again(field: &str) -> bool {
+    matches!(field, "metadata.labels" | "metadata.annotations") || field.starts_with("metadata.ownerReferences")
+}
+
 fn immutable(field: &str, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     if old != new {
         causes.push(Cause::invalid(field, new, "field is immutable"));

@@ -48,12 +48,9 @@ impl Cause {
     }
 }
 
-/// A value as Go's `field.Error` shows it: strings quoted, objects as JSON, so that a long one does not hide the message.
+/// A value as Go's `field.Error` shows it: strings quoted, anything else as JSON.
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Object(_) | Value::Array(_) => value.to_string(),
-        other => other.to_string(),
-    }
+    value.to_string()
 }
 
 /// A refusal. Everything that goes wrong in a handler becomes one.
@@ -187,7 +184,13 @@ impl Failure {
 
     /// 422.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let errors: Vec<String> = causes.iter().map(Cause::text).collect();
+        // A cause that was found twice stands once in the message and twice among the causes, as in the real server.
+        let mut errors: Vec<String> = Vec::new();
+        for text in causes.iter().map(Cause::text) {
+            if !errors.contains(&text) {
+                errors.push(text);
+            }
+        }
         let errors = match errors.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -196,6 +199,12 @@ impl Failure {
         details["causes"] = causes_json(causes);
         let message = format!("{} {name:?} is invalid: {errors}", qualified(group, kind));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).detailed(details)
+    }
+
+    /// 422: a JSON patch that does not fit the object.
+    pub fn rejected_patch() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).detailed(json!({}))
     }
 
     /// 415 with the accepted types.

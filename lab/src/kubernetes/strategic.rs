@@ -126,6 +126,21 @@ fn merge_maps(object: &mut Map<String, Value>, patch: &Map<String, Value>, paren
     Ok(())
 }
 
+/// A value as Go prints it.
+fn go(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go(value))).collect();
+            pairs.sort();
+            format!("map[{}]", pairs.join(" "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(go).collect::<Vec<_>>().join(" ")),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 fn merge_lists(old: &mut Vec<Value>, new: &[Value], field: &str, parent: &str, kind: &str) -> Result<(), String> {
     if is_set(field, parent) {
         for item in new {
@@ -145,7 +160,7 @@ fn merge_lists(old: &mut Vec<Value>, new: &[Value], field: &str, parent: &str, k
     }
     for item in new {
         let Some(id) = item.get(key) else {
-            return Err(format!("map: {item} does not contain declared merge key: {key}"));
+            return Err(format!("map: {} does not contain declared merge key: {key}", go(item)));
         };
         let found = old.iter().position(|candidate| candidate.get(key) == Some(id));
         if item["$patch"] == "delete" {

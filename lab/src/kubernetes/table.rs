@@ -42,6 +42,11 @@ impl Column {
         Self::new("Age", Source::Age)
     }
 
+    /// Writes the title in capitals, as Forklift's definitions do.
+    pub fn shout(&mut self) {
+        self.name = self.name.to_uppercase();
+    }
+
     fn computed(name: &str, compute: fn(&Value) -> Value) -> Self {
         Self::new(name, Source::Compute(compute))
     }

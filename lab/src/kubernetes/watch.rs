@@ -166,20 +166,18 @@ fn check(op: &Operation) -> Answer<()> {
     let matching = op.query.get("resourceVersionMatch");
     let mut causes = Vec::new();
     if op.query.has("sendInitialEvents") {
-        if matching.is_empty() {
+        if matching != "NotOlderThan" {
             causes
                 .push(Cause::forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-        } else if matching != "NotOlderThan" {
-            causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
-        }
-        if op.query.flag("sendInitialEvents") && !op.query.flag("allowWatchBookmarks") {
-            causes.push(Cause::forbidden("allowWatchBookmarks", "sendInitialEvents requires setting allowWatchBookmarks to true"));
         }
     } else if !matching.is_empty() {
         causes.push(Cause::forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
+    }
+    if !matching.is_empty() && matching != "NotOlderThan" {
+        causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
     }
     if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
 }

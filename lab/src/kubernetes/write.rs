@@ -22,6 +22,8 @@ use super::{
 const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Length of a generated suffix.
 const SUFFIX_LENGTH: usize = 5;
+/// How much of a body a refusal shows, characters.
+const SUMMARY_LENGTH: usize = 30;
 /// Longest base of a generated name.
 const GENERATED_BASE: usize = 253 - SUFFIX_LENGTH;
 
@@ -81,16 +83,20 @@ fn keep(object: &mut Value, old: &Value, field: &str) {
 /// Checks that the object is what the path says, and fills in what it leaves to the path.
 pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
     let (kind, api_version) = (&op.resource.kind, op.resource.api_version());
+    if op.resource.custom && object["kind"].as_str().is_none_or(str::is_empty) {
+        let body = String::from_utf8_lossy(op.body);
+        let start: String = body.chars().take(SUMMARY_LENGTH).collect();
+        let dots = if body.chars().count() > SUMMARY_LENGTH { " ..." } else { "" };
+        let message =
+            format!("the object provided is unrecognized (must be of type {kind}): Object 'Kind' is missing in '{body}' ({start}{dots})");
+        return Err(Failure::bad_request(message));
+    }
     let given_kind = object["kind"].as_str().unwrap_or_default().to_owned();
     let given_version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
     if !given_kind.is_empty() && given_kind != *kind {
-        let version = if given_version.is_empty() { &api_version } else { &given_version };
-        let short = version.rsplit('/').next().unwrap_or_default();
-        return Err(Failure::bad_request(format!(
-            "{given_kind} in version {short:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version {version:?} in this path"
-        )));
+        return Err(wrong_kind(op, object, &given_kind, if given_version.is_empty() { &api_version } else { &given_version }));
     }
-    if !given_version.is_empty() && given_version != api_version {
+    if given_version != api_version && (op.resource.custom || !given_version.is_empty()) {
         return Err(Failure::bad_request(format!(
             "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )));
@@ -115,6 +121,26 @@ pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
         metadata(object).insert("name".to_owned(), name.as_str().into());
     }
     Ok(())
+}
+
+/// The refusal of an object of another kind.
+fn wrong_kind(op: &Operation, object: &Value, given: &str, version: &str) -> Failure {
+    let kind = &op.resource.kind;
+    if op.resource.custom {
+        let cause = Cause::invalid("kind", &given.into(), &format!("must be {kind}"));
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        return Failure::invalid(&op.resource.group, given, name, &[cause]);
+    }
+    let (group, short) = version.split_once('/').unwrap_or(("", version));
+    let known =
+        op.server.registry(|registry| registry.all().any(|r| !r.custom && r.group == group && r.version == short && r.kind == given));
+    let why = if known {
+        let internal = if op.resource.group.is_empty() { "core" } else { op.resource.group.split('.').next().unwrap_or_default() };
+        format!("converting ({short}.{given}) to ({internal}.{kind}): unknown conversion")
+    } else {
+        format!("no kind {given:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
+    };
+    Failure::bad_request(format!("{given} in version {short:?} cannot be handled as a {kind}: {why}"))
 }
 
 /// Drops what the kind does not know. Strict requests are refused, others warned.
@@ -174,7 +200,12 @@ fn validated(op: &Operation, old: Option<&Value>, object: &Value) -> Answer<()> 
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let mut causes = meta::validate(object, op.resource.name_rule);
     if let Some(old) = old {
+        // The real server looks at the metadata of an update three times, and tells it three times.
+        let again: Vec<Cause> = causes.iter().filter(|cause| rules::told_again(&cause.field)).cloned().collect();
         rules::metadata_update(old, object, &mut causes);
+        let finalizers: Vec<Cause> = causes.iter().filter(|cause| cause.reason == "FieldValueForbidden").cloned().collect();
+        causes.extend(again.iter().cloned().chain(finalizers));
+        causes.extend(again);
     }
     if let Some(schema) = &op.resource.schema {
         let mut body = object.clone();
@@ -346,25 +377,44 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
     Ok(stored)
 }
 
+/// Built-in resources that a PUT creates.
+const CREATED_BY_UPDATE: &[&str] =
+    &["clusterrolebindings", "clusterroles", "endpoints", "events", "leases", "limitranges", "rolebindings", "roles", "services"];
+
 /// Whether an update must name the version it was made from.
 fn needs_version(resource: &Resource) -> bool {
-    resource.custom || matches!(resource.kind.as_str(), "Lease" | "CustomResourceDefinition" | "APIService")
+    resource.custom
+        || matches!(
+            resource.kind.as_str(),
+            "Lease" | "CustomResourceDefinition" | "APIService" | "PodDisruptionBudget" | "CSIDriver" | "VolumeAttachment"
+        )
 }
 
 /// `PUT` of an object or of a subresource.
 pub fn update(op: &Operation) -> Answer<Response<Body>> {
     let mut object = op.object()?;
+    if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        let name = &op.target.name;
+        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(Failure::bad_request(message));
+    }
     addressed(op, &mut object)?;
+    let missing = op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none();
+    if missing && op.target.subresource.is_empty() && !op.resource.custom && CREATED_BY_UPDATE.contains(&op.resource.plural.as_str()) {
+        let mut warnings = Vec::new();
+        let stored = create_object(op, object, &Writer::Update, &mut warnings)?;
+        return read::answer(op, StatusCode::CREATED, &stored, &warnings);
+    }
     let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if version.is_empty() && needs_version(&op.resource) {
         let Resource { group, plural, .. } = &*op.resource;
         let cause = Cause {
             reason: "FieldValueInvalid",
-            message: "Invalid value: 0x0: must be specified for an update".into(),
+            message: "Invalid value: 0: must be specified for an update".into(),
             field: "metadata.resourceVersion".into(),
         };
         // The object must be there first: the real server reads it before it looks at the version.
-        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
+        if missing {
             return Err(op.not_found(&op.target.name));
         }
         return Err(Failure::invalid(group, plural, &op.target.name, &[cause]));
@@ -399,7 +449,16 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
         let given_uid = wanted["metadata"]["uid"].as_str().unwrap_or_default();
         if !given_uid.is_empty() && old["metadata"]["uid"] != given_uid {
             let uid = old["metadata"]["uid"].as_str().unwrap_or_default();
-            let why = format!("Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}");
+            if op.media().contains("patch") {
+                let cause = Cause::invalid("metadata.uid", &given_uid.into(), "field is immutable");
+                return Err(Failure::invalid(group, &op.resource.kind, name, &[cause.clone(), cause]));
+            }
+            let prefix = if op.resource.custom { format!("{group}/") } else { String::new() };
+            let path = &key.path;
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{prefix}{plural}/{path}, ResourceVersion: 0, AdditionalErrorMsg: \
+                 Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}"
+            );
             return Err(Failure::conflict(group, plural, name, &why));
         }
         if !matches!(given, "" | "0") && version != given {

@@ -18,6 +18,9 @@ pub mod tasks;
 pub mod types;
 pub mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,7 +29,12 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{faults::Faults, model::{Model, Wakeup}, requests::Requests, sessions::Sessions};
+use self::{
+    faults::Faults,
+    model::{Model, Wakeup},
+    requests::Requests,
+    sessions::Sessions,
+};
 use crate::world::World;
 
 /// The vCenter. Clones are the same one.
