@@ -1,4 +1,5 @@
 //! The whole lab, from outside: what a client does with the kubeconfig and the profile that it is given.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +8,7 @@ use http::{Request, header};
 use hyper_util::rt::TokioIo;
 use kube::{
     Api, Client, Config,
-    api::{DeleteParams, DynamicObject, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, PostParams},
     client::Body,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::wait::await_condition,
@@ -29,7 +30,7 @@ use tokio_tungstenite::{
 const HOME: &str = "mig";
 const VM: &str = "mtv-tests-rhel8";
 /// Only ends a test that would hang.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn user(lab: &Lab) -> Client {
     let kubeconfig = Kubeconfig::from_yaml(lab.kubeconfig()).unwrap();
@@ -50,7 +51,7 @@ async fn until(client: &Client, kind: &Kind, name: &str, wanted: impl Fn(&Value)
     let condition = move |object: Option<&DynamicObject>| object.is_some_and(|o| wanted(&o.data));
     match tokio::time::timeout(LONG, await_condition(api.clone(), name, condition)).await {
         Ok(found) => found.unwrap().unwrap().data,
-        Err(_) => panic!("{} {name} stays {:?}", kind.kind, api.get_opt(name).await),
+        Err(tokio::time::error::Elapsed { .. }) => panic!("{} {name} stays {:?}", kind.kind, api.get_opt(name).await),
     }
 }
 
@@ -185,7 +186,7 @@ async fn a_migrated_vm_answers_over_ssh_and_nothing_is_left_at_the_end() {
     tokio::time::timeout(LONG, gone).await.unwrap().unwrap();
     let volumes = write::all(&client, &kinds::PV);
     let none = async {
-        while !volumes.list(&Default::default()).await.unwrap().items.is_empty() {
+        while !volumes.list(&ListParams::default()).await.unwrap().items.is_empty() {
             tokio::task::yield_now().await;
         }
     };

@@ -129,7 +129,9 @@ impl Collector {
             self.enqueue(uid);
         }
         // An owner that waits for this one looks again.
-        blocked.into_iter().for_each(|owner| self.enqueue(owner));
+        for owner in blocked {
+            self.enqueue(owner);
+        }
     }
 
     fn gone(&self, uid: &str) {
@@ -141,7 +143,9 @@ impl Collector {
             graph.remove(uid);
             (dependents, owners)
         };
-        dependents.into_iter().chain(owners).for_each(|uid| self.enqueue(uid));
+        for uid in dependents.into_iter().chain(owners) {
+            self.enqueue(uid);
+        }
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

@@ -125,10 +125,7 @@ async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut l
         };
         schedule::bind(cx, pod, &node).await?;
     }
-    let pod = match api.get_opt(&name).await? {
-        Some(pod) => pod,
-        None => return Ok(()),
-    };
+    let Some(pod) = api.get_opt(&name).await? else { return Ok(()) };
     let running = Running { cx, api: api.clone(), pod, started: now };
     if phase(&running.pod) != "Running" {
         running.say("Pending", &State::Creating, "").await?;
