@@ -1,10 +1,11 @@
 //! The lab's Kubernetes API, seen by kube-rs and by plain requests in the same process.
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Method, Request};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
@@ -167,7 +168,7 @@ async fn pages_show_one_moment() {
     api.delete("b", &DeleteParams::default()).await.unwrap();
     api.create(&PostParams::default(), &config_map("b2")).await.unwrap();
     let rest = api.list(&ListParams::default().continue_token(page.metadata.continue_.as_deref().unwrap())).await.unwrap();
-    assert_eq!(rest.iter().map(|object| object.name_any()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(rest.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>(), ["b", "c"]);
     assert_eq!(rest.metadata.resource_version, page.metadata.resource_version);
 }
 
@@ -187,6 +188,42 @@ async fn finalizers_hold_an_object() {
     let last = api.patch("vm", &PatchParams::default(), &Patch::Merge(json!({ "metadata": { "finalizers": null } }))).await.unwrap();
     assert!(last.metadata.finalizers.is_none());
     assert!(api.get_opt("vm").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_pod_is_marked_before_it_goes_and_gets_its_time_once_it_runs_somewhere() {
+    let client = server().client("admin");
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
+    let pod = |name: &str, node: Option<&str>| -> Pod {
+        serde_json::from_value(
+            json!({ "metadata": { "name": name }, "spec": { "nodeName": node, "containers": [{ "name": "c", "image": "i" }] } }),
+        )
+        .unwrap()
+    };
+    pods.create(&PostParams::default(), &pod("waiting", None)).await.unwrap();
+    pods.create(&PostParams::default(), &pod("running", Some("n"))).await.unwrap();
+    let version = pods.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let events = pods.watch(&WatchParams::default(), &version).await.unwrap();
+    pods.delete("waiting", &DeleteParams::default()).await.unwrap();
+    let held = pods.delete("running", &DeleteParams::default().grace_period(5)).await.unwrap().left().unwrap();
+    assert_eq!(held.metadata.deletion_grace_period_seconds, Some(5));
+    let longer = pods.delete("running", &DeleteParams::default().grace_period(9)).await.unwrap().left().unwrap();
+    assert_eq!(longer.metadata.deletion_grace_period_seconds, Some(5), "the time can only get shorter");
+    pods.delete("running", &DeleteParams::default().grace_period(0)).await.unwrap();
+    let seen = events.take(5).map_ok(|event| match event {
+        WatchEvent::Modified(pod) => (pod.name_any(), "modified", pod.metadata.deletion_grace_period_seconds),
+        WatchEvent::Deleted(pod) => (pod.name_any(), "deleted", pod.metadata.deletion_grace_period_seconds),
+        other => panic!("{other:?}"),
+    });
+    let seen: Vec<_> = tokio::time::timeout(PATIENCE, seen.try_collect::<Vec<_>>()).await.unwrap().unwrap();
+    let expected = [
+        ("waiting", "modified", 0),
+        ("waiting", "deleted", 0),
+        ("running", "modified", 5),
+        ("running", "modified", 0),
+        ("running", "deleted", 0),
+    ];
+    assert_eq!(seen, expected.map(|(name, what, grace)| (name.to_owned(), what, Some(grace))));
 }
 
 #[tokio::test]
@@ -302,6 +339,9 @@ async fn requests_are_counted_by_user_verb_and_resource() {
     assert_eq!(get(&bob, "/debug/mtv-lab/requests").await.0, 403);
 }
 
+/// Method, path, content type and body of a request; code and reason of its answer.
+type Case<'a> = (Method, &'a str, &'a str, Option<Value>, u16, &'a str);
+
 /// What a real server answers, path by path: code and, where it is a Status, the reason.
 #[tokio::test]
 async fn refusals() {
@@ -310,7 +350,7 @@ async fn refusals() {
     let (list, item) = ("/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/configmaps/a");
     let plans = "/apis/forklift.konveyor.io/v1beta1/namespaces/default/plans";
     let json_media = "application/json";
-    let cases: [(Method, &str, &str, Option<Value>, u16, &str); 20] = [
+    let cases: [Case<'_>; 20] = [
         (Method::GET, "/api/v1/nothing", json_media, None, 404, "NotFound"),
         (Method::GET, "/apis/none.io/v1/nothing", json_media, None, 404, ""),
         (Method::GET, "/api/v1/namespaces/default/configmaps/none", json_media, None, 404, "NotFound"),

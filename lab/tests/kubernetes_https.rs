@@ -1,4 +1,5 @@
 //! The lab's Kubernetes API over HTTPS: OAuth login and the aggregation layer, WebSocket upgrades included.
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 use std::sync::Arc;
 

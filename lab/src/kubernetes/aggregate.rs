@@ -297,10 +297,17 @@ pub async fn discovery(server: &Inner) -> Vec<Value> {
     for (group, version) in versions.await {
         groups.entry(group).or_default().push(version);
     }
-    groups
-        .into_iter()
-        .map(|(group, versions)| json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions }))
-        .collect()
+    groups.into_iter().map(|(group, versions)| json!({ "metadata": { "name": group }, "versions": versions })).collect()
+}
+
+/// Whether an APIService works: reason and message, good or bad.
+async fn probe(server: &Inner, object: &Value) -> Result<(&'static str, String), (&'static str, String)> {
+    if !object["spec"]["service"].is_object() {
+        return Ok(("Local", "Local APIServices are always available".to_owned()));
+    }
+    let backend = backend(server, object).map_err(|why| ("ServiceNotFound", why))?;
+    backend.resources().await.map_err(|why| ("FailedDiscoveryCheck", why))?;
+    Ok(("Passed", "all checks passed".to_owned()))
 }
 
 /// Writes the condition `Available` of an APIService for as long as this object exists.
@@ -312,16 +319,7 @@ pub fn observe(server: &Arc<Inner>, object: &Value) {
         loop {
             let Some(server) = server.upgrade() else { return };
             let Some(object) = server.store.read(|state| state.get(&key)).filter(|object| object["metadata"]["uid"] == uid) else { return };
-            let answer = match object["spec"]["service"].is_object() {
-                false => Ok(("Local", "Local APIServices are always available".to_owned())),
-                true => match backend(&server, &object) {
-                    Err(why) => Err(("ServiceNotFound", why)),
-                    Ok(backend) => match backend.resources().await {
-                        Ok(_) => Ok(("Passed", "all checks passed".to_owned())),
-                        Err(why) => Err(("FailedDiscoveryCheck", why)),
-                    },
-                },
-            };
+            let answer = probe(&server, &object).await;
             let available = answer.is_ok();
             let (Ok((reason, message)) | Err((reason, message))) = answer;
             let status = if available { "True" } else { "False" };

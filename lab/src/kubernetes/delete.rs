@@ -166,12 +166,14 @@ fn delete_one(op: &Operation, state: &mut State, key: &Key, old: &Value, options
         object["status"]["phase"] = "Terminating".into();
     }
     if released(&op.resource, &object) {
-        // The last state shows no deletion: the object never was in that state for anyone who looked.
-        let last = if again { object } else { old.clone() };
         if options.dry {
-            return Ok(Outcome::Gone(Arc::new(last)));
+            return Ok(Outcome::Gone(Arc::new(old.clone())));
         }
-        return Ok(Outcome::Gone(state.remove(key, Some(last)).unwrap_or_default()));
+        // A pod is marked before it goes; anything else goes as it stands.
+        if op.resource.is_core("pods") && object != *old {
+            state.put(key.clone(), object);
+        }
+        return Ok(Outcome::Gone(state.remove(key).unwrap_or_default()));
     }
     if object == *old {
         return Ok(Outcome::Held(Arc::new(object)));

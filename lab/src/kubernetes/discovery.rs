@@ -123,8 +123,7 @@ fn aggregated_group(registry: &Registry, group: &str, versions: &[String]) -> Va
             .collect();
         json!({ "version": version, "resources": resources, "freshness": "Current" })
     };
-    let metadata =
-        if group.is_empty() { json!({ "creationTimestamp": null }) } else { json!({ "name": group, "creationTimestamp": null }) };
+    let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
     json!({ "metadata": metadata, "versions": versions.iter().map(version).collect::<Vec<_>>() })
 }
 

@@ -55,43 +55,61 @@ pub struct Guide<'a> {
     field: &'a str,
     parent: &'a str,
     top: bool,
-    /// Structure of custom resources; metadata and built-in kinds follow the table instead.
-    custom: Option<Option<&'a Schema>>,
+    structure: Structure<'a>,
+}
+
+/// Where the structure of a part is written.
+#[derive(Clone, Copy)]
+enum Structure<'a> {
+    /// In the table of built-in kinds, which metadata of custom resources follows as well.
+    Table,
+    /// In this schema.
+    Schema(&'a Schema),
+    /// Nowhere: a part that a custom resource keeps unread.
+    Unknown,
+}
+
+impl<'a> Structure<'a> {
+    fn part(self, find: impl FnOnce(&'a Schema) -> Option<&'a Schema>) -> Self {
+        match self {
+            Self::Schema(schema) => find(schema).map_or(Self::Unknown, Self::Schema),
+            other => other,
+        }
+    }
 }
 
 impl<'a> Guide<'a> {
     /// The guide of a whole object.
     pub fn of(resource: &'a Resource) -> Self {
-        let custom = resource.custom.then_some(resource.schema.as_deref());
-        Self { kind: &resource.kind, field: "", parent: "", top: true, custom }
+        let structure = match (resource.custom, resource.schema.as_deref()) {
+            (false, _) => Structure::Table,
+            (true, Some(schema)) => Structure::Schema(schema),
+            (true, None) => Structure::Unknown,
+        };
+        Self { kind: &resource.kind, field: "", parent: "", top: true, structure }
     }
 
     fn child(self, key: &'a str) -> Self {
-        let custom = match self.custom {
-            _ if self.top && key == "metadata" => None,
-            Some(schema) => Some(schema.and_then(|schema| schema.field(key))),
-            None => None,
-        };
-        Self { kind: self.kind, field: key, parent: self.field, top: false, custom }
+        let structure = if self.top && key == "metadata" { Structure::Table } else { self.structure.part(|schema| schema.field(key)) };
+        Self { kind: self.kind, field: key, parent: self.field, top: false, structure }
     }
 
     fn item(self) -> Self {
-        let custom = self.custom.map(|schema| schema.and_then(|schema| schema.items.as_deref()));
-        Self { top: false, custom, ..self }
+        Self { top: false, structure: self.structure.part(|schema| schema.items.as_deref()), ..self }
     }
 
     fn merge(self, value: &Value) -> Merge {
-        match (value, self.custom) {
-            (Value::Object(_), Some(schema)) if schema.is_some_and(|schema| schema.atomic) => Merge::Whole,
-            (Value::Object(_), None) if ATOMIC.contains(&self.field) => Merge::Whole,
+        match (value, self.structure) {
+            (Value::Object(_), Structure::Schema(schema)) if schema.atomic => Merge::Whole,
+            (Value::Object(_), Structure::Table) if ATOMIC.contains(&self.field) => Merge::Whole,
             (Value::Object(_), _) => Merge::Fields,
-            (Value::Array(_), Some(schema)) => match schema.map(|schema| &schema.list) {
-                Some(ListType::Map(keys)) => Merge::Keyed(keys.clone()),
-                Some(ListType::Set) => Merge::Set,
-                _ => Merge::Whole,
+            (Value::Array(_), Structure::Schema(schema)) => match &schema.list {
+                ListType::Map(keys) => Merge::Keyed(keys.clone()),
+                ListType::Set => Merge::Set,
+                ListType::Atomic => Merge::Whole,
             },
-            (Value::Array(_), None) if strategic::is_set(self.field, self.parent) => Merge::Set,
-            (Value::Array(items), None) => match strategic::merge_key(self.field, self.parent, self.kind) {
+            (Value::Array(_), Structure::Table) if strategic::is_set(self.field, self.parent) => Merge::Set,
+            (Value::Array(items), Structure::Table) => match strategic::merge_key(self.field, self.parent, self.kind) {
                 Some(key) if items.iter().all(Value::is_object) => {
                     let second = match self.field {
                         "ports" => Some("protocol"),
@@ -108,7 +126,9 @@ impl<'a> Guide<'a> {
 
     /// Go structs that are always there, even in an empty object: they are never added.
     fn always_there(self) -> bool {
-        self.top || (self.custom.is_none() && matches!(self.field, "metadata" | "spec" | "status" | "template" | "strategy" | "containers"))
+        self.top
+            || (matches!(self.structure, Structure::Table)
+                && matches!(self.field, "metadata" | "spec" | "status" | "template" | "strategy" | "containers"))
     }
 }
 
@@ -239,11 +259,7 @@ pub fn merged(guide: Guide<'_>, live: &mut Value, applied: &Value) {
                 Some(item) => merged(next, item, part),
                 None => items.push(part.clone()),
             },
-            (Merge::Set, Value::Array(items)) => {
-                if !items.contains(part) {
-                    items.push(part.clone());
-                }
-            }
+            (Merge::Set, Value::Array(items)) if !items.contains(part) => items.push(part.clone()),
             _ => {}
         }
     }
@@ -279,6 +295,18 @@ pub fn remove(guide: Guide<'_>, value: &mut Value, path: &[String], kept: &dyn F
     }
 }
 
+/// Takes out the marks that the wire form leaves out, and sorts.
+fn tidy(value: &mut Value) {
+    if let Value::Object(map) = value {
+        // A member without children needs no mark.
+        if map.len() == 1 && map.contains_key(".") {
+            map.clear();
+        }
+        map.values_mut().for_each(tidy);
+        map.sort_keys();
+    }
+}
+
 /// A set in its wire form.
 pub fn encode(paths: &Paths) -> Value {
     let mut root = json!({});
@@ -291,16 +319,6 @@ pub fn encode(paths: &Paths) -> Value {
             }
         }
         at["."] = json!({});
-    }
-    fn tidy(value: &mut Value) {
-        if let Value::Object(map) = value {
-            // A member without children needs no mark.
-            if map.len() == 1 && map.contains_key(".") {
-                map.clear();
-            }
-            map.values_mut().for_each(tidy);
-            map.sort_keys();
-        }
     }
     tidy(&mut root);
     root
@@ -349,7 +367,7 @@ mod tests {
 
     use super::*;
 
-    const POD: Guide<'static> = Guide { kind: "Pod", field: "", parent: "", top: true, custom: None };
+    const POD: Guide<'static> = Guide { kind: "Pod", field: "", parent: "", top: true, structure: Structure::Table };
 
     fn set(value: &Value) -> Paths {
         let mut paths = Paths::new();

@@ -1,5 +1,7 @@
 //! Who wrote which field: `metadata.managedFields`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -82,10 +84,10 @@ impl Entry {
     pub fn shown(&self) -> String {
         let mut shown = format!("{:?}", self.manager);
         if !self.subresource.is_empty() {
-            shown += &format!(" with subresource {:?}", self.subresource);
+            let _ = write!(shown, " with subresource {:?}", self.subresource);
         }
         if self.operation == "Update" {
-            shown += &format!(" using {} at {}", self.api_version, self.time);
+            let _ = write!(shown, " using {} at {}", self.api_version, self.time);
         }
         shown
     }
@@ -173,7 +175,7 @@ pub fn created(op: &Operation, object: &mut Value, writer: &Writer) {
 /// Records the writer of a change. `sent` are the managed fields that the client sent: one empty entry resets them.
 pub fn updated(op: &Operation, old: &Value, new: &mut Value, writer: &Writer, sent: Option<&Value>) {
     let reset =
-        sent.and_then(Value::as_array).is_some_and(|sent| sent.len() == 1 && sent[0].as_object().is_some_and(|entry| entry.is_empty()));
+        sent.and_then(Value::as_array).is_some_and(|sent| sent.len() == 1 && sent[0].as_object().is_some_and(serde_json::Map::is_empty));
     let mut entries = if reset { Vec::new() } else { entries(old) };
     metadata(new).shift_remove("managedFields");
     let mut before = old.clone();

@@ -99,12 +99,8 @@ impl Operation<'_> {
             "" | "Warn" => Ok(Validation::Warn),
             "Strict" => Ok(Validation::Strict),
             other => {
-                let supported = ["Ignore", "Warn", "Strict"].map(str::to_owned);
-                let cause = super::status::Cause::not_supported(
-                    "fieldValidation",
-                    &other.into(),
-                    &["".to_owned()].into_iter().chain(supported).collect::<Vec<_>>(),
-                );
+                let supported = ["", "Ignore", "Strict", "Warn"].map(str::to_owned);
+                let cause = super::status::Cause::not_supported("fieldValidation", &other.into(), &supported);
                 Err(Failure::invalid("meta.k8s.io", self.options_kind(), "", &[cause]))
             }
         }

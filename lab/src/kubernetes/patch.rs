@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     operation::{self, Operation},
-    status::{Answer, Failure},
+    status::{Answer, Cause, Failure},
     strategic,
 };
 
@@ -38,6 +38,10 @@ impl Patch {
         let media = op.media();
         if custom && media == STRATEGIC_MERGE_PATCH {
             return Err(refuse());
+        }
+        if media != APPLY_PATCH && op.query.has("force") {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
         }
         let object = |yaml: bool| {
             let value = operation::parse(op.body, yaml).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;

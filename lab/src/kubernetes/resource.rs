@@ -16,6 +16,10 @@ pub const CREATE_ONLY: &[&str] = &["create"];
 
 /// One resource in one version.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties of a resource, each named in Kubernetes' own discovery or definitions"
+)]
 pub struct Resource {
     /// API group, empty for the core group.
     pub group: String,

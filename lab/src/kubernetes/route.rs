@@ -99,8 +99,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         });
     }
     match (method.as_str(), named, target.subresource.as_str()) {
-        ("GET" | "HEAD", false, "") if op.query.flag("watch") => watch::watch(op),
-        ("GET" | "HEAD", true, "") if op.query.flag("watch") => watch::watch(op),
+        ("GET" | "HEAD", _, "") if op.query.flag("watch") => watch::watch(op),
         ("GET" | "HEAD", false, "") => read::list(op),
         ("POST", false, "") => write::create(op),
         ("DELETE", false, "") => delete::delete_collection(op),
@@ -114,7 +113,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
         ("POST", true, "binding") if resource.is_core("pods") => binding::bind(op),
         ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),
-        (_, true, subresource) if !subresource.is_empty() && !(subresource == "status" && resource.status) => {
+        (_, true, subresource) if !(subresource.is_empty() || subresource == "status" && resource.status) => {
             Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })
         }
         (_, _, _) if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),

@@ -291,7 +291,7 @@ fn pod_template(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         match container["name"].as_str().unwrap_or_default() {
             "" => causes.push(Cause::required(format!("{at}.name"), "")),
             name => {
-                causes.extend(meta::NameRule::Label.problems(name).iter().map(|p| Cause::invalid(format!("{at}.name"), &name.into(), p)))
+                causes.extend(meta::NameRule::Label.problems(name).iter().map(|p| Cause::invalid(format!("{at}.name"), &name.into(), p)));
             }
         }
         if container["image"].as_str().is_none_or(str::is_empty) {
@@ -313,11 +313,7 @@ pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes
                 immutable("type", &old["type"], &object["type"], causes);
             }
         }
-        ("", "Pod") => {
-            if old.is_none() {
-                pod_template(&object["spec"], "spec", causes);
-            }
-        }
+        ("", "Pod") if old.is_none() => pod_template(&object["spec"], "spec", causes),
         ("", "PersistentVolumeClaim") => claim(old, object, causes),
         ("batch", "Job") => {
             if let Some(old) = old {

@@ -165,6 +165,12 @@ fn condition(title: &str, kind: &str) -> Column {
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
+    let mut columns = columns_after_name(kind);
+    columns.iter_mut().for_each(Column::custom);
+    columns
+}
+
+fn columns_after_name(kind: &Kind) -> Vec<Column> {
     let phase = |title: &str| Column::path(title, ".status.phase");
     let ready = || condition("Ready", "Ready");
     let mut columns = match (kind.group, kind.kind) {
@@ -255,7 +261,7 @@ mod tests {
     use super::*;
     use crate::kubernetes::status::Cause;
 
-    fn problems(kind: &Kind, spec: Value) -> Vec<String> {
+    fn problems(kind: &Kind, spec: &Value) -> Vec<String> {
         let mut causes: Vec<Cause> = Vec::new();
         of(kind).schema.validate(&json!({ "spec": spec }), "", &mut causes);
         causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
@@ -264,13 +270,16 @@ mod tests {
     #[test]
     fn what_the_controller_needs_is_required() {
         let both = json!({ "source": {}, "destination": {} });
-        assert_eq!(problems(&kinds::MIGRATION, json!({})), ["spec.plan: Required value"]);
+        assert_eq!(problems(&kinds::MIGRATION, &json!({})), ["spec.plan: Required value"]);
         assert_eq!(
-            problems(&kinds::STORAGE_MAP, json!({ "provider": both, "map": [{ "source": {}, "destination": {} }] })),
+            problems(&kinds::STORAGE_MAP, &json!({ "provider": both, "map": [{ "source": {}, "destination": {} }] })),
             ["spec.map[0].destination.storageClass: Required value"]
         );
         assert_eq!(
-            problems(&kinds::PLAN, json!({ "provider": both, "map": { "network": {}, "storage": {} }, "targetNamespace": "t", "vms": [] })),
+            problems(
+                &kinds::PLAN,
+                &json!({ "provider": both, "map": { "network": {}, "storage": {} }, "targetNamespace": "t", "vms": [] })
+            ),
             Vec::<String>::new()
         );
     }

@@ -1,5 +1,7 @@
 //! What a Kubernetes API server answers when it refuses: `Status` objects with reason, details and HTTP code.
 
+use std::ops::{Deref, DerefMut};
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -53,9 +55,27 @@ fn shown(value: &Value) -> String {
     value.to_string()
 }
 
-/// A refusal. Everything that goes wrong in a handler becomes one.
+/// A refusal. Everything that goes wrong in a handler becomes one. Boxed, because a `Result` is as large as its larger half.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Failure(Box<Refusal>);
+
+impl Deref for Failure {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Refusal {
+        &mut self.0
+    }
+}
+
+/// The parts of a refusal.
+#[derive(Debug, Clone)]
+pub struct Refusal {
     /// HTTP code.
     pub code: StatusCode,
     /// Machine-readable reason, such as `NotFound`; empty if there is none.
@@ -91,7 +111,18 @@ fn details(name: &str, group: &str, kind: &str) -> Value {
 impl Failure {
     /// A refusal with these parts and no details.
     pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, continue_token: None, plain: false }
+        Self(Box::new(Refusal { code, reason, message: message.into(), details: None, continue_token: None, plain: false }))
+    }
+
+    fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// The same with a token to go on from here.
+    pub fn continued(mut self, token: String) -> Self {
+        self.continue_token = Some(token);
+        self
     }
 
     fn detailed(mut self, details: Value) -> Self {
@@ -107,7 +138,7 @@ impl Failure {
 
     /// 404 of the HTTP router: a path that nothing serves.
     pub fn no_such_path() -> Self {
-        Self { plain: true, ..Self::new(StatusCode::NOT_FOUND, "NotFound", "404 page not found\n") }
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "404 page not found\n").plain()
     }
 
     /// 404 for a resource that an otherwise known built-in group does not have.
@@ -241,7 +272,7 @@ impl Failure {
 
     /// 503 with plain text: a backend that does not answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { plain: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).plain()
     }
 
     /// The `Status` object.

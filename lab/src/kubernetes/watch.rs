@@ -22,9 +22,9 @@ use super::{
 };
 
 /// How long a watch lasts if the client does not say: the real server chooses between 30 and 60 minutes.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a watch that asked for bookmarks gets one: about once a minute, as the real server does.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One open watch.
 struct Watcher {
@@ -69,7 +69,7 @@ impl Watcher {
     }
 
     fn push_bookmark(&mut self, initial_end: bool) {
-        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
+        let mut metadata = json!({ "resourceVersion": self.cursor.to_string() });
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }

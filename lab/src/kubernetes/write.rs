@@ -39,7 +39,7 @@ pub fn uid() -> Answer<String> {
     let mut bytes = random::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
 }
 
@@ -363,7 +363,7 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
     op.server.store.read(|state| namespace_open(op, state, &name))?;
     let mut object = settled(op, None, object, warnings)?;
     managed::created(op, &mut object, writer);
-    definition::prepare(op, None, &mut object)?;
+    definition::prepare(op, None, &mut object);
     let stored = op.server.store.write(|state| {
         namespace_open(op, state, &name)?;
         if state.get(&key).is_some() {
@@ -467,7 +467,7 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
         let sent = wanted["metadata"].get("managedFields").cloned();
         let mut new = settled(op, Some(&old), wanted, &mut warnings)?;
         managed::updated(op, &old, &mut new, writer, sent.as_ref());
-        definition::prepare(op, Some(&old), &mut new)?;
+        definition::prepare(op, Some(&old), &mut new);
         if managed::same(&old, &new) {
             return Ok((old, false));
         }
@@ -475,8 +475,9 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
             return Ok((Arc::new(new), false));
         }
         if released(&op.resource, &new) {
-            let last = state.remove(&key, Some(new)).ok_or_else(|| op.not_found(name))?;
-            return Ok((last, true));
+            // Watchers see the stored state go, with the finalizer that is let go here; the client gets what it asked for.
+            state.remove(&key);
+            return Ok((Arc::new(new), true));
         }
         Ok((state.put(key.clone(), new), false))
     })?;
@@ -490,10 +491,10 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
 pub fn released(resource: &Resource, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let holds = |value: &Value| value.as_array().is_some_and(|items| !items.is_empty());
-    !metadata["deletionTimestamp"].is_null()
-        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
-        && !holds(&metadata["finalizers"])
-        && !(resource.is_core("namespaces") && holds(&object["spec"]["finalizers"]))
+    let deleting = !metadata["deletionTimestamp"].is_null();
+    let waits = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
+    let held = holds(&metadata["finalizers"]) || (resource.is_core("namespaces") && holds(&object["spec"]["finalizers"]));
+    deleting && !waits && !held
 }
 
 /// The namespaces that every cluster has from its first second.
