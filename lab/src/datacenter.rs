@@ -199,6 +199,9 @@ pub struct GuestModel {
     /// Whether qemu-guest-agent and open-vm-tools are installed.
     #[serde(default = "yes")]
     pub agent: bool,
+    /// Whether open-vm-tools tell the guest's addresses; some never do, and static addresses cannot be kept then.
+    #[serde(default = "yes")]
+    pub tells_addresses: bool,
 }
 
 fn yes() -> bool {

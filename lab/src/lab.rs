@@ -32,7 +32,7 @@ const CONTROLLERS: &str = "system:lab";
 /// The Provider that stands for the cluster itself.
 const HOST: &str = "host";
 /// Longest wait for it, whatever the time scale.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// Longest wait for the end of all tasks.
 const END: Duration = Duration::from_secs(5);
 

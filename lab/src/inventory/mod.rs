@@ -37,6 +37,11 @@ impl Inventories {
         self.collectors.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
     }
 
+    /// Some collector, if one has read everything.
+    pub fn any(&self) -> Option<Arc<Collector>> {
+        self.collectors.read().unwrap_or_else(PoisonError::into_inner).values().find(|c| c.has_parity()).cloned()
+    }
+
     /// Starts a collector in place of one that may run.
     pub fn start(&self, provider: &str, access: Access) {
         let collector = Collector::start(provider.to_owned(), access, self.changed.clone());

@@ -1,5 +1,7 @@
 //! What clients are given: kubeconfig, provider profiles, tokens.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::LabInfo;
@@ -9,7 +11,10 @@ use crate::datacenter::{DataCenter, Login};
 pub(super) fn token() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(bytes.iter().fold("sha256~".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(bytes.iter().fold("sha256~".to_owned(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 /// A kubeconfig, as YAML that every client reads.
@@ -43,10 +48,10 @@ pub(super) fn providers(model: &DataCenter, info: &LabInfo) -> String {
         ("guest_vm_win_password", windows.password.as_str()),
     ] {
         if !value.is_empty() {
-            text.push_str(&format!("{key} = {}\n", toml::Value::from(value)));
+            let _infallible = writeln!(text, "{key} = {}", toml::Value::from(value));
         }
     }
-    text.push_str(&format!("ca_pem = '''\n{}'''\n", info.ca_pem));
+    let _infallible = writeln!(text, "ca_pem = '''\n{}'''", info.ca_pem);
     text
 }
 

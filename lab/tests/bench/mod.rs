@@ -44,6 +44,8 @@ fn user(name: &str, groups: &[&str]) -> User {
 impl Bench {
     /// Starts a data centre whose time runs `scale` times as fast.
     pub async fn start(datacenter: &str, scale: f64) -> Self {
+        // RUST_LOG=mtv_lab::forklift=debug tells why something is tried again.
+        let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
         let server = ApiServer::new(vec![user("admin", &["system:masters"]), user("nobody", &[])], Options::default());
         let cancel = CancellationToken::new();
         let world = World::new(DataCenter::parse(datacenter).unwrap(), Clock::new(scale));

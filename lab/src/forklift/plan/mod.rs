@@ -155,10 +155,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         return Ok(None);
     }
     let postponed = postpone(context).await?;
-    // A new plan has none.
-    let status = object.get("status").filter(|status| !status.is_null()).cloned();
-    let status: PlanStatus =
-        status.map(serde_json::from_value).transpose().context("the plan's status cannot be read")?.unwrap_or_default();
+    let status: Option<PlanStatus> =
+        serde_json::from_value(object["status"].clone()).context("the plan's status cannot be read")?;
+    let status = status.unwrap_or_default();
     let written = status.conditions.clone();
     let mut work = Work {
         context,

@@ -101,9 +101,13 @@ pub fn guest(model: &Model, entity: &Entity, vm: &Vm) -> Object {
             .set("guestFamily", if system.family == "windows" { "windowsGuest" } else { "linuxGuest" })
             .set("guestFullName", &system.full_name)
             .set("hostName", &system.host_name)
-            .opt("ipAddress", first.map(|a| a.ip))
-            .set("net", Value::List("GuestNicInfo", vm.nics().map(|(d, nic)| net(model, d, nic)).collect()))
-            .list("ipStack", "GuestStackInfo", [ip_stack(vm, &system)])
+            .opt("ipAddress", first.map(|a| a.ip));
+        if system.tells_addresses {
+            guest = guest
+                .set("net", Value::List("GuestNicInfo", vm.nics().map(|(d, nic)| net(model, d, nic)).collect()))
+                .list("ipStack", "GuestStackInfo", [ip_stack(vm, &system)]);
+        }
+        guest = guest
             .set("disk", disks(vm, &system))
             .set("screen", Object::new("GuestScreenInfo").set("width", 1024).set("height", 768));
     }

@@ -1,0 +1,340 @@
+//! Repeats a recording in a lab of its own.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use kube::{
+    api::{DeleteParams, Patch, PatchParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use mtv_api::kinds::{self, Kind};
+use mtv_lab::{
+    forklift::vcenter::{Access, MoRef, Vcenter},
+    inventory::vsphere::model,
+    roles::write,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, HOME, holds, pair},
+    state,
+};
+
+/// How much faster than recorded.
+const SCALE: f64 = 12.0;
+/// How long a state may take beyond its scaled time, while the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+const WATCHED: &[&Kind] = &[
+    &kinds::PROVIDER,
+    &kinds::STORAGE_MAP,
+    &kinds::NETWORK_MAP,
+    &kinds::HOOK,
+    &kinds::HOST,
+    &kinds::PLAN,
+    &kinds::MIGRATION,
+    &kinds::CONVERSION,
+];
+
+/// States by object, in order.
+type Seen = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
+
+/// Repeats a file.
+pub fn run(file: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let recording: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(replay(&recording))
+}
+
+/// Recorded states by object, with the second at which each came.
+fn wanted(recording: &Value) -> BTreeMap<String, Vec<(f64, Value)>> {
+    let mut out = BTreeMap::new();
+    for (object, states) in recording["collapsed"].as_object().into_iter().flatten() {
+        let kind = object.split(' ').next().unwrap_or_default();
+        if !state::KINDS.contains(&kind) {
+            continue;
+        }
+        let mut list: Vec<(f64, Value)> = Vec::new();
+        for entry in states.as_array().into_iter().flatten().filter(|e| e.get("deleted").is_none()) {
+            let state = state::of(kind, entry);
+            if list.last().map(|(_, last)| last) != Some(&state) {
+                list.push((entry["at"].as_f64().unwrap_or_default(), state));
+            }
+        }
+        out.insert(plain(object), list);
+    }
+    out
+}
+
+/// The name of an object without what the API server drew.
+fn plain(object: &str) -> String {
+    match object.split_once("<rnd-") {
+        Some((start, _)) => start.to_owned(),
+        None => object.to_owned(),
+    }
+}
+
+async fn replay(recording: &Value) -> Result<(), String> {
+    let wanted = wanted(recording);
+    let bench = Bench::start(include_str!("../golden.toml"), SCALE).await;
+    bench.start_roles().await;
+    let settings = json!({ "metadata": { "name": "forklift-controller", "namespace": "openshift-mtv" }, "spec": { "controller_precopy_interval": 1 } });
+    let _ = write::create(bench.client(), "test", &kinds::FORKLIFT_CONTROLLER, settings).await;
+    let seen = Seen::default();
+    watch(&bench, &seen, &wanted);
+    bench.start_forklift();
+    prepare(&bench, recording, &wanted).await;
+    let mut inputs: Vec<Value> = recording["input"].as_array().cloned().unwrap_or_default();
+    let vcenter = if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
+    for input in &mut inputs {
+        *input = localised(&bench, input, &vcenter);
+    }
+    for action in recording["sequence"].as_array().into_iter().flatten().filter(|s| s["kind"] == "Action") {
+        let at = action["at"].as_f64().unwrap_or_default();
+        // A state that came just before an action may still be on its way in the recording, where clocks step back.
+        let _ = until(&seen, &wanted, at - 0.2).await;
+        act(&bench, action, &mut inputs).await?;
+    }
+    let reached = until(&seen, &wanted, f64::MAX).await;
+    // What comes after the end must not differ from it: two more looks.
+    if reached.is_ok() {
+        tokio::time::sleep(Duration::from_secs_f64(6.0 / SCALE)).await;
+    }
+    compare(&seen, &wanted)
+}
+
+fn address(bench: &Bench) -> String {
+    bench.url.trim_start_matches("https://").trim_end_matches("/sdk").to_owned()
+}
+
+/// What stood there before the recording began.
+async fn prepare(bench: &Bench, recording: &Value, wanted: &BTreeMap<String, Vec<(f64, Value)>>) {
+    let text = recording["input"].to_string();
+    let own = |kind: &str, name: &str| wanted.contains_key(&format!("{kind} {HOME}/{name}"));
+    if !own("Provider", "host") && !wanted.contains_key("Provider openshift-mtv/host") {
+        let host = json!({ "metadata": { "name": "host", "namespace": "openshift-mtv" }, "spec": { "type": "openshift", "url": "", "secret": {} } });
+        bench.make(&kinds::PROVIDER, host).await;
+        bench.until(&kinds::PROVIDER, "openshift-mtv", "host", |o| holds(o, "Ready")).await;
+    }
+    let source = ["vsphere", "vsphere-vddk"].into_iter().find(|name| text.contains(&format!("\"name\":\"{name}\"")) && !own("Provider", name));
+    let Some(source) = source else {
+        if !text.contains("\"kind\":\"Secret\"") && text.contains("\"vcenter\"") {
+            secret(bench, "vcenter").await;
+        }
+        return;
+    };
+    secret(bench, "vcenter").await;
+    let vddk = recording["collapsed"].to_string().contains("ValidatingVDDK");
+    let mut provider = json!({
+        "metadata": { "name": source, "namespace": HOME },
+        "spec": { "type": "vsphere", "url": bench.url, "secret": { "name": "vcenter", "namespace": HOME }, "settings": { "sdkEndpoint": "vcenter" } },
+    });
+    if vddk {
+        provider["spec"]["settings"]["vddkInitImage"] = json!("quay.io/lab/vddk:8");
+    }
+    bench.make(&kinds::PROVIDER, provider).await;
+    bench.until(&kinds::PROVIDER, HOME, source, |o| holds(o, "Ready")).await;
+    let mut providers = pair();
+    providers["source"]["name"] = json!(source);
+    for (kind, names, rows) in [
+        (&kinds::NETWORK_MAP, ["network", "nm-vddk"], json!([{ "source": { "name": "DC0_DVPG0" }, "destination": { "type": "pod" } }, { "source": { "name": "VM Network" }, "destination": { "type": "ignored" } }])),
+        (&kinds::STORAGE_MAP, ["storage", "sm-vddk"], json!([{ "source": { "name": "LocalDS_0" }, "destination": { "storageClass": "standard" } }])),
+    ] {
+        for name in names {
+            if text.contains(&format!("\"name\":\"{name}\"")) && !own(kind.kind, name) {
+                let map = json!({ "metadata": { "name": name, "namespace": HOME }, "spec": { "provider": providers, "map": rows } });
+                bench.make(kind, map).await;
+                bench.until(kind, HOME, name, |o| holds(o, "Ready")).await;
+            }
+        }
+    }
+    if text.contains("p-snap") {
+        snapshot(bench, "DC0_H0_VM1").await;
+    }
+}
+
+async fn secret(bench: &Bench, name: &str) {
+    let secret = json!({
+        "metadata": { "name": name, "namespace": HOME },
+        "stringData": { "user": "admin", "password": "hunter2", "insecureSkipVerify": "true", "url": bench.url },
+    });
+    bench.make(&kinds::SECRET, secret).await;
+}
+
+async fn snapshot(bench: &Bench, name: &str) {
+    let access = Access { url: bench.url.clone(), user: "admin".into(), password: "hunter2".into(), ca: None };
+    let vcenter = Vcenter::connect(&access).await.unwrap();
+    let id = source_id(bench, "vms", name);
+    let text = mtv_api::xml::Node::text;
+    let parameters = vec![text("name", "old"), text("memory", "false"), text("quiesce", "false")];
+    let task = vcenter.task(&MoRef::new("VirtualMachine", &id), "CreateSnapshot_Task", parameters).await.unwrap();
+    while vcenter.task_state(&task).await.unwrap().0 != "success" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for _ in 0..100 {
+        let collector = collector(bench);
+        if collector.is_some_and(|c| c.model().vms().any(|vm| vm.name == name && !vm.snapshot.id.is_empty())) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the inventory does not see the snapshot");
+}
+
+fn collector(bench: &Bench) -> Option<Arc<mtv_lab::inventory::vsphere::Collector>> {
+    bench.inventories.any()
+}
+
+fn source_id(bench: &Bench, collection: &str, name: &str) -> String {
+    let collector = collector(bench).unwrap();
+    let found = collector.model().find(model::collection(collection).unwrap(), "", name);
+    found[0].0.clone()
+}
+
+/// The user's object with this lab's addresses and ids.
+fn localised(bench: &Bench, input: &Value, vcenter: &str) -> Value {
+    let mut text = input.to_string().replace("<vcenter>", vcenter);
+    for (id, collection, name) in
+        [("dvportgroup-12", "networks", "DC0_DVPG0"), ("network-6", "networks", "VM Network"), ("datastore-61", "datastores", "LocalDS_0")]
+    {
+        let quoted = format!("\"{id}\"");
+        if text.contains(&quoted) {
+            text = text.replace(&quoted, &format!("\"{}\"", source_id(bench, collection, name)));
+        }
+    }
+    serde_json::from_str(&text).unwrap()
+}
+
+fn watch(bench: &Bench, seen: &Seen, wanted: &BTreeMap<String, Vec<(f64, Value)>>) {
+    for kind in WATCHED {
+        let (api, seen) = (bench.api(kind, ""), Arc::clone(seen));
+        let names: Vec<String> = wanted.keys().cloned().collect();
+        tokio::spawn(async move {
+            let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+            while let Some(event) = stream.next().await {
+                let Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) = event else { continue };
+                let object = serde_json::to_value(object).unwrap();
+                let full = format!("{} {}/{}", kind.kind, text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+                // Names that the API server drew count by their start.
+                let generated = object.pointer("/metadata/generateName").is_some();
+                let name = if generated { names.iter().find(|n| full.starts_with(*n)).cloned().unwrap_or(full) } else { full };
+                let state = state::of(kind.kind, &object["status"]);
+                let mut seen = seen.lock().unwrap();
+                state::push(seen.entry(name).or_default(), state);
+            }
+        });
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Waits for the states that came until a second of the recording.
+async fn until(seen: &Seen, wanted: &BTreeMap<String, Vec<(f64, Value)>>, at: f64) -> Result<(), ()> {
+    let last = wanted.values().flatten().map(|(at, _)| *at).fold(0.0, f64::max).min(at);
+    let deadline = tokio::time::Instant::now() + PATIENCE + Duration::from_secs_f64(last.max(0.0) / SCALE);
+    loop {
+        let there = {
+            let seen = seen.lock().unwrap();
+            wanted.iter().all(|(name, states)| {
+                let due: Vec<&Value> = states.iter().filter(|(when, _)| *when <= at).map(|(_, state)| state).collect();
+                let found = seen.get(name).map(Vec::as_slice).unwrap_or_default();
+                due.last().is_none_or(|last| found.iter().any(|state| state == *last) && found.len() >= due.len().min(2))
+            })
+        };
+        if there {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>) -> Result<(), String> {
+    let words = text(action, "/name");
+    let now = bench.cx.world.clock.now();
+    let mut parts = words.split(' ');
+    let (verb, kind, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (namespace, name) = name.split_once('/').unwrap_or_default();
+    match verb {
+        "create" => {
+            let index = inputs
+                .iter()
+                .position(|i| text(i, "/kind") == kind && text(i, "/metadata/name") == name)
+                .ok_or_else(|| format!("{words}: not among the inputs"))?;
+            let object = inputs.remove(index);
+            let kind = Kind::find(text(&object, "/apiVersion"), kind).ok_or_else(|| format!("{words}: unknown kind"))?;
+            let _ = write::create(bench.client(), "test", &kinds::NAMESPACE, json!({ "metadata": { "name": namespace } })).await;
+            bench.make(kind, object).await;
+        }
+        "delete" => {
+            let kind = WATCHED.iter().find(|k| k.kind == kind).ok_or_else(|| format!("{words}: unknown kind"))?;
+            bench.api(kind, namespace).delete(name, &DeleteParams::background()).await.map_err(|error| error.to_string())?;
+        }
+        _ => {
+            let body = action["body"].to_string();
+            let body: Value = match body.find("<time-") {
+                Some(at) => {
+                    let end = body[at..].find('>').map_or(body.len(), |e| at + e + 1);
+                    serde_json::from_str(&body.replace(&body[at..end], &now)).unwrap()
+                }
+                None => action["body"].clone(),
+            };
+            let (kind, namespace, name) = target(words, &body, bench).await?;
+            bench
+                .api(kind, &namespace)
+                .patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+                .await
+                .map_err(|error| format!("{words}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a patch is for: its action names it, or it is the only object of the kind that has such a field.
+async fn target(words: &str, body: &Value, bench: &Bench) -> Result<(&'static Kind, String, String), String> {
+    if body.get("stringData").is_some() {
+        return Ok((&kinds::SECRET, HOME.to_owned(), "vcenter".to_owned()));
+    }
+    let kind = if body.pointer("/spec/archived").is_some() { &kinds::PLAN } else { &kinds::MIGRATION };
+    let list = bench.api(kind, HOME).list(&Default::default()).await.map_err(|error| format!("{words}: {error}"))?;
+    let newest = list.items.last().and_then(|o| o.metadata.name.clone()).ok_or_else(|| format!("{words}: nothing to patch"))?;
+    Ok((kind, HOME.to_owned(), newest))
+}
+
+fn compare(seen: &Seen, wanted: &BTreeMap<String, Vec<(f64, Value)>>) -> Result<(), String> {
+    let seen = seen.lock().unwrap();
+    let mut differences = Vec::new();
+    for (name, states) in wanted {
+        let found = seen.get(name).map(Vec::as_slice).unwrap_or_default();
+        // A recording may end before the image was tried.
+        let open = states.last().is_some_and(|(_, s)| s.to_string().contains("ValidatingVDDK"));
+        for (index, (at, state)) in states.iter().enumerate() {
+            match found.get(index) {
+                Some(other) if other == state => {}
+                Some(other) => {
+                    differences.push(format!("{name}, state {index} (second {at}): {}", state::difference(state, other)));
+                    break;
+                }
+                None => {
+                    differences.push(format!("{name}: state {index} (second {at}) never came; of {} states {} came", states.len(), found.len()));
+                    break;
+                }
+            }
+        }
+        if found.len() > states.len() && !open && found.starts_with(&states.iter().map(|(_, s)| s.clone()).collect::<Vec<_>>()) {
+            let last = &states[states.len() - 1].1;
+            differences.push(format!("{name}: went on after the recorded end: {}", state::difference(last, &found[states.len()])));
+        }
+    }
+    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+}
