@@ -28,6 +28,9 @@ _mtv__test() {
             mtv__test,generate)
                 cmd="mtv__test__subcmd__generate"
                 ;;
+            mtv__test,lab)
+                cmd="mtv__test__subcmd__lab"
+                ;;
             mtv__test,list)
                 cmd="mtv__test__subcmd__list"
                 ;;
@@ -37,6 +40,9 @@ _mtv__test() {
             mtv__test,validate)
                 cmd="mtv__test__subcmd__validate"
                 ;;
+            mtv__test__subcmd__lab,serve)
+                cmd="mtv__test__subcmd__lab__subcmd__serve"
+                ;;
             *)
                 ;;
         esac
@@ -44,7 +50,7 @@ _mtv__test() {
 
     case "${cmd}" in
         mtv__test)
-            opts="-v -h -V --verbose --color --help --version run list clean validate config completions generate"
+            opts="-v -h -V --verbose --color --help --version run list clean validate config lab completions generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -232,6 +238,72 @@ _mtv__test() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab)
+            opts="-v -h --verbose --color --help serve"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab__subcmd__serve)
+            opts="-v -h --dir --port --datacenter --time-scale --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --datacenter)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --time-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

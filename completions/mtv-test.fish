@@ -35,11 +35,12 @@ complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "list" -d 'List th
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "clean" -d 'Delete what a run left on the cluster and on the source'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "validate" -d 'Check scenario, provider profile and settings files without running anything'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "config" -d 'Show each setting with its value and where that comes from'
+complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "lab" -d 'Run the simulated data centre'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "generate" -d 'Write completion scripts, manual pages and JSON schemas'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d 'Select scenarios by markers, such as `tier0 and not (warm or remote)`' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to [default: the cluster\'s]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l results-dir -d 'Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l provider -d 'Provider profile to migrate from' -r
@@ -100,6 +101,21 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Run the lab until it is interrupted'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l dir -d 'Folder for kubeconfig, providers.toml and lab.json; made if it is not there' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l port -d 'Port of the Kubernetes API on 127.0.0.1 [default: any free one]' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l datacenter -d 'Data centre to simulate, as TOML [default: the built-in one]' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l time-scale -d 'How much faster than reality time runs' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -10,6 +10,7 @@ pub mod forklift;
 pub mod guests;
 pub mod inventory;
 pub mod kubernetes;
+pub mod lab;
 pub mod roles;
 pub mod tls;
 pub mod vsphere;

@@ -1,9 +1,141 @@
-//! The lab behind `--lab`: the only place where the tool reaches the simulated data centre.
+//! The lab: `mtv-test lab serve`, and the lab behind `run --lab`. The only place where the tool reaches the simulated data
+//! centre; from here on it talks to it over the network as to a real one.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
-use super::{CliError, run::LabOptions};
-use crate::config::profile::Profile;
+use anyhow::Context as _;
+use clap::{Args as ClapArgs, Subcommand, ValueHint};
+use mtv_lab::{
+    datacenter::{DEFAULT, DataCenter},
+    lab::{Lab, Options, TIME_SCALE},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{CliError, CliResult, GlobalOptions, error::print_data, run::LabOptions};
+use crate::{
+    config::{profile::Profile, profile_file::ProfileFile},
+    exit::{self, ExitCode},
+    report::{log, screen::Screen},
+};
+
+/// Run the simulated data centre
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with the lab.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(ServeArgs),
+}
+
+/// Run the lab until it is interrupted
+///
+/// Prints "lab ready" on stdout when everything answers. DIR gets `kubeconfig`, `providers.toml` (a profile for every
+/// simulated source) and `lab.json` (addresses); the first two hold secrets and are readable by their owner only.
+#[derive(Debug, ClapArgs)]
+pub struct ServeArgs {
+    /// Folder for kubeconfig, providers.toml and lab.json; made if it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    dir: PathBuf,
+    /// Port of the Kubernetes API on 127.0.0.1 [default: any free one]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+    /// Data centre to simulate, as TOML [default: the built-in one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    datacenter: Option<PathBuf>,
+    /// How much faster than reality time runs
+    #[arg(long, value_name = "FACTOR", default_value_t = TIME_SCALE, value_parser = parse_scale)]
+    time_scale: f64,
+}
+
+fn parse_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
+        _ => Err("a number above 0 is wanted: 1 is real time, 60 makes a minute a second".to_owned()),
+    }
+}
+
+/// Runs a subcommand of `lab`.
+///
+/// # Errors
+/// The data centre or the folder cannot be used, or the lab does not start.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Command::Serve(args) = args.command;
+    serve(args).await
+}
+
+/// As [`run`], with an async runtime of its own.
+pub(super) fn main(global: &GlobalOptions, args: Args) -> CliResult {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    log::init(None, &Screen::of_process(), global.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let runtime = crate::run::runtime()?;
+    runtime.block_on(run(args)).map_err(|error| match error.downcast::<CliError>() {
+        Ok(error) => error,
+        Err(error) => CliError::environment(format!("{error:#}")),
+    })
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    // Listened for from the start, so that an impatient ^C ends the lab properly too.
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut options = Options::new(datacenter(args.datacenter.as_deref())?);
+    options.port = args.port;
+    options.time_scale = args.time_scale;
+    folder(&args.dir)?;
+    let lab = Lab::start(options).await.context("the lab did not start")?;
+    let path = |name: &str| args.dir.join(name);
+    write(&path("kubeconfig"), lab.kubeconfig(), 0o600)?;
+    write(&path("providers.toml"), lab.providers_toml(), 0o600)?;
+    write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;
+    print_data("lab ready\n")?;
+    let (kubeconfig, providers) = (path("kubeconfig"), path("providers.toml"));
+    anstream::eprintln!(
+        "Kubernetes API {}, vSphere {}. Try:\n  kubectl --kubeconfig {kubeconfig} get providers -A\n  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider vsphere --marker tier0\nInterrupt to end.",
+        lab.info().api,
+        lab.info().vsphere.as_deref().unwrap_or("not served"),
+        kubeconfig = kubeconfig.display(),
+        providers = providers.display(),
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    lab.shutdown().await;
+    Ok(exit::PASSED)
+}
+
+fn datacenter(file: Option<&Path>) -> Result<DataCenter, CliError> {
+    let Some(file) = file else {
+        return DataCenter::parse(DEFAULT).map_err(|e| CliError::internal(format!("the built-in data centre: {e:#}")));
+    };
+    let text = fs::read_to_string(file).map_err(|e| CliError::usage(format!("failed to read {}: {e}", file.display())))?;
+    DataCenter::parse(&text).map_err(|e| CliError::usage(format!("{}: {e:#}", file.display())))
+}
+
+fn folder(dir: &Path) -> Result<(), CliError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| CliError::usage(format!("failed to make the folder {}: {e}", dir.display())))
+}
+
+/// Writes a file that appears whole, with these rights from its first moment.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
+    let failed = |e: std::io::Error| CliError::usage(format!("failed to write {}: {e}", path.display()));
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".new");
+    let _left = fs::remove_file(&partial);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    fs::rename(&partial, path).map_err(failed)
+}
 
 /// A lab that runs in this process.
 pub struct Started {
@@ -11,14 +143,62 @@ pub struct Started {
     pub kubeconfig: PathBuf,
     /// The chosen profile.
     pub profile: Profile,
+    lab: Lab,
+    _files: tempfile::TempDir,
 }
 
 impl Started {
     /// Ends its servers.
-    pub async fn shut_down(self) {}
+    pub async fn shut_down(self) {
+        self.lab.shutdown().await;
+    }
 }
 
 /// Starts a lab for a run with a source of this name.
-pub async fn start(_: &LabOptions, _: &str) -> Result<Started, CliError> {
-    Err(CliError::internal("the lab is not part of this build yet"))
+///
+/// # Errors
+/// The data centre cannot be used, the lab does not start, or it has no such source.
+pub async fn start(options: &LabOptions, source: &str) -> Result<Started, CliError> {
+    let mut lab_options = Options::new(datacenter(options.datacenter.as_deref())?);
+    if let Some(scale) = options.time_scale {
+        lab_options.time_scale = scale;
+    }
+    let lab = Lab::start(lab_options).await.map_err(|e| CliError::internal(format!("the lab did not start: {e:#}")))?;
+    // Only the owner can read a temporary folder, and so what is in it.
+    let files = tempfile::tempdir().map_err(|e| CliError::internal(format!("failed to make a temporary folder: {e}")))?;
+    let kubeconfig = files.path().join("kubeconfig");
+    write(&kubeconfig, lab.kubeconfig(), 0o600)?;
+    let profiles = ProfileFile::parse(&files.path().join("providers.toml"), lab.providers_toml(), false)?;
+    if !profiles.names().any(|name| name == source) {
+        let names: Vec<_> = profiles.names().collect();
+        return Err(CliError::usage(format!("the lab has no source `{source}` yet")).hint(format!("it has {}", names.join(", "))));
+    }
+    let (profile, _warnings) = profiles.select(source, &|_| None)?;
+    Ok(Started { kubeconfig, profile, lab, _files: files })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn files_with_secrets_are_their_owners_even_over_an_older_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&path, "new", 0o600).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_scale_is_a_number_above_zero() {
+        assert_eq!(parse_scale("12.5"), Ok(12.5));
+        for bad in ["0", "-1", "x", "inf", "NaN"] {
+            assert!(parse_scale(bad).is_err(), "{bad}");
+        }
+    }
 }

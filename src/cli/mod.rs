@@ -42,6 +42,8 @@ enum Command {
     Clean(clean::Args),
     Validate(validate::Args),
     Config(config::Args),
+    #[cfg(feature = "lab")]
+    Lab(lab::Args),
     Completions(completions::Args),
     Generate(generate::Args),
 }
@@ -78,6 +80,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> exit::ExitCode {
         Command::Clean(args) => clean::run(&cli.global, args),
         Command::Validate(args) => validate::run(&args),
         Command::Config(args) => config::run(&args),
+        #[cfg(feature = "lab")]
+        Command::Lab(args) => lab::main(&cli.global, args),
         Command::Completions(args) => completions::run(&args),
         Command::Generate(args) => generate::run(&args),
     };

@@ -60,16 +60,13 @@ pub fn blot(text: &str, show: Show<'_>) -> String {
     // Delimiter of a multi-line text that is still open.
     let mut open: Option<&str> = None;
     for line in text.split_inclusive('\n') {
-        let hidden = match open {
-            Some(end) => {
-                open = open.filter(|_| !line.contains(end));
-                0..line.len()
-            }
-            None => {
-                let value = line.split_once('=').map_or("", |(_, value)| value.trim_start());
-                open = ["\"\"\"", "'''"].into_iter().find(|quote| value.strip_prefix(*quote).is_some_and(|rest| !rest.contains(*quote)));
-                hidden(line, show)
-            }
+        let hidden = if let Some(end) = open {
+            open = open.filter(|_| !line.contains(end));
+            0..line.len()
+        } else {
+            let value = line.split_once('=').map_or("", |(_, value)| value.trim_start());
+            open = ["\"\"\"", "'''"].into_iter().find(|quote| value.strip_prefix(*quote).is_some_and(|rest| !rest.contains(*quote)));
+            hidden(line, show)
         };
         for at in hidden {
             let byte = &mut bytes[offset + at];

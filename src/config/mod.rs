@@ -15,3 +15,5 @@ pub mod settings;
 pub mod settings_keys;
 pub mod settings_load;
 pub mod suggest;
+#[cfg(test)]
+mod tests;

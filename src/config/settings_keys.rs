@@ -92,10 +92,11 @@ macro_rules! key {
     };
 }
 
-fn text(value: &String) -> String {
-    value.clone()
+fn text(value: &str) -> String {
+    value.to_owned()
 }
 
+#[expect(clippy::ref_option, reason = "the table calls it with the field as it is")]
 fn maybe_text(value: &Option<String>) -> String {
     value.clone().unwrap_or_default()
 }
@@ -104,6 +105,7 @@ fn path(value: &Path) -> String {
     value.display().to_string()
 }
 
+#[expect(clippy::ref_option, reason = "as `maybe_text`")]
 fn maybe_path(value: &Option<PathBuf>) -> String {
     value.as_deref().map(path).unwrap_or_default()
 }
@@ -121,7 +123,14 @@ pub const KEYS: &[Key] = &[
     key!("source_provider", Text, Text, source_provider, maybe_text, "Name of the provider profile to migrate from"),
     key!("providers", Path, Path, providers, path, "File with the provider profiles"),
     key!("scenarios", Path, Path, scenarios, maybe_path, "Folder with scenario files that add to the built-in ones or replace them"),
-    key!("storage_class", Text, Text, storage_class, maybe_text, "StorageClass that all disks are migrated to; unset: the cluster's default"),
+    key!(
+        "storage_class",
+        Text,
+        Text,
+        storage_class,
+        maybe_text,
+        "StorageClass that all disks are migrated to; unset: the cluster's default"
+    ),
     key!("mtv_namespace", Namespace, Text, mtv_namespace, text, "Namespace of the MTV operator"),
     key!("target_namespace_prefix", Namespace, Text, target_namespace_prefix, text, "Prefix of the namespace that a run makes"),
     key!("snapshots_interval", Minutes, Time, snapshots_interval, time, "Time between the precopies of a warm migration, whole minutes"),

@@ -9,7 +9,8 @@
 //!
 //! An append overwrites the closing lines by the new records and the closing lines, in one positional write, so whoever
 //! reads the file finds a whole document. If the machine dies in the middle of such a write, the records before it are
-//! untouched, and [`super::read`] finds them by their marks.
+//! untouched, and [`super::read`] finds them by their marks; the one that is lost had not been called durable yet, so its request
+//! had not gone out.
 //!
 //! The sum comes first and covers every byte of the record after it, so it is checked on the bytes as they stand.
 

@@ -45,6 +45,9 @@ fn host_name() -> String {
     if name.is_empty() { "unknown host".to_owned() } else { name.to_owned() }
 }
 
+/// What Linux answers where a network file system has no lock service.
+const ENOLCK: i32 = 37;
+
 /// Locks the file for this process, or says who has it.
 pub(super) fn acquire(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
@@ -56,7 +59,7 @@ pub(super) fn acquire(file: &File, path: &Path) -> Result<()> {
             Err(anyhow!("it is in use by {who}"))
         }
         // Some network file systems have no locks. Two cleaners at once are rare and harmless; no cleaner is not.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK) => {
             tracing::warn!(path = %path.display(), "the file system cannot lock files: nothing stops a second process");
             Ok(())
         }

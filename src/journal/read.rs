@@ -49,8 +49,11 @@ pub struct Read {
 /// # Errors
 /// The file cannot be read, or is no list of resources at all, or is of a later format version. Damage is no error.
 pub fn read(path: &Path) -> Result<Read> {
-    let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-    parse(&bytes).with_context(|| format!("failed to read {}", path.display()))
+    let once =
+        || fs::read(path).map_err(Into::into).and_then(|bytes| parse(&bytes)).with_context(|| format!("failed to read {}", path.display()));
+    let found = once()?;
+    // Whoever reads in the middle of an append of a running process may see half of it. What is really damaged stays so.
+    if found.damage.is_empty() { Ok(found) } else { once() }
 }
 
 /// The first line, as far as it decides who may read the file.

@@ -92,7 +92,7 @@ for kind in (vim.VirtualMachine, vim.HostSystem, vim.Datastore, vim.Network, vim
     for prop in objects[0]._GetPropertyList():
         try:
             getattr(objects[0], prop.name)
-        except vmodl.query.InvalidProperty:
+        except (vmodl.query.InvalidProperty, vmodl.fault.MethodNotFound):
             # Newer properties than this vCenter's version has.
             pass
         except Exception as error:  # noqa: BLE001

@@ -88,8 +88,22 @@ impl Lab {
         let client = self.client().await;
         let mut names = BTreeSet::new();
         for kind in [
-            &kinds::NAMESPACE, &kinds::SECRET, &kinds::PVC, &kinds::PV, &kinds::POD, &kinds::JOB, &kinds::VM, &kinds::VMI, &kinds::DATA_VOLUME,
-            &kinds::NAD, &kinds::PROVIDER, &kinds::STORAGE_MAP, &kinds::NETWORK_MAP, &kinds::PLAN, &kinds::MIGRATION, &kinds::CONVERSION,
+            &kinds::NAMESPACE,
+            &kinds::SECRET,
+            &kinds::PVC,
+            &kinds::PV,
+            &kinds::POD,
+            &kinds::JOB,
+            &kinds::VM,
+            &kinds::VMI,
+            &kinds::DATA_VOLUME,
+            &kinds::NAD,
+            &kinds::PROVIDER,
+            &kinds::STORAGE_MAP,
+            &kinds::NETWORK_MAP,
+            &kinds::PLAN,
+            &kinds::MIGRATION,
+            &kinds::CONVERSION,
         ] {
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
             for object in api.list(&ListParams::default()).await.unwrap() {
@@ -104,7 +118,13 @@ impl Lab {
         use futures::StreamExt as _;
         let api: Api<DynamicObject> = Api::all_with(self.client().await, &kind.resource());
         let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
-        let seen = async { while let Some(object) = events.next().await { if object.is_ok_and(|o| holds(&o)) { return; } } };
+        let seen = async {
+            while let Some(object) = events.next().await {
+                if object.is_ok_and(|o| holds(&o)) {
+                    return;
+                }
+            }
+        };
         tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("the object did not come within a minute");
     }
 }
@@ -133,5 +153,10 @@ pub fn junit(path: &Path) -> Vec<(String, String)> {
 
 /// What a process printed, for messages of failed assertions.
 pub fn told(output: &Output) -> String {
-    format!("{}\n--- stdout\n{}\n--- stderr\n{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

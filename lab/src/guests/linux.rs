@@ -105,8 +105,8 @@ fn cat(guest: &Guest, files: &[&str]) -> Output {
     for file in files {
         match *file {
             "/etc/os-release" | "/usr/lib/os-release" => output.out.push_str(&os_release(guest)),
-            "/etc/redhat-release" => output.out.push_str(&format!("{}\n", guest.model.full_name)),
-            "/etc/hostname" | "/proc/sys/kernel/hostname" => output.out.push_str(&format!("{}\n", guest.model.host_name)),
+            "/etc/redhat-release" => output.out.extend([guest.model.full_name.as_str(), "\n"]),
+            "/etc/hostname" | "/proc/sys/kernel/hostname" => output.out.extend([guest.model.host_name.as_str(), "\n"]),
             _ => {
                 let _infallible = writeln!(output.err, "cat: {file}: No such file or directory");
                 output.code = 1;

@@ -46,7 +46,7 @@ pub(super) fn parse(line: &str) -> Result<Vec<Command>, String> {
                 _ => command.words.push(word),
             },
             Token::Quoted(word) => command.words.push(word),
-            Token::Link(link) => commands.push(Command::new(link)),
+            Token::Link(how) => commands.push(Command::new(how)),
         }
     }
     commands.retain(|command| !command.words.is_empty());
@@ -63,8 +63,8 @@ fn tokens(line: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut chars = line.chars().peekable();
     let mut word: Option<(String, bool)> = None;
-    let finish = |word: &mut Option<(String, bool)>, tokens: &mut Vec<Token>| {
-        if let Some((text, quoted)) = word.take() {
+    let finish = |open: &mut Option<(String, bool)>, tokens: &mut Vec<Token>| {
+        if let Some((text, quoted)) = open.take() {
             tokens.push(if quoted { Token::Quoted(text) } else { Token::Word(text) });
         }
     };

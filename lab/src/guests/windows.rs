@@ -38,10 +38,10 @@ fn version(guest: &Guest) -> &'static str {
     if guest.model.os_info.contains("22") { "Version 10.0.20348.2700" } else { "Version 10.0.17763.6414" }
 }
 
-/// A line of `ipconfig`: dots up to column 39.
+/// A line of `ipconfig`: dots in every second column up to the colon in column 37.
 fn field(text: &mut String, name: &str, value: &str) {
-    let mut label = format!("   {name} ");
-    while label.len() < 38 {
+    let mut label = format!("   {name}");
+    while label.len() < 37 {
         label.push_str(if label.len() % 2 == 0 { " " } else { "." });
     }
     let _infallible = write!(text, "{label}: {value}\r\n");
@@ -107,7 +107,7 @@ mod tests {
         field(&mut text, "Physical Address", "00-50");
         field(&mut text, "IPv4 Address", "10.0.0.1");
         let columns: Vec<_> = text.lines().map(|l| l.find(": ").unwrap()).collect();
-        assert_eq!(columns[0], columns[1]);
-        assert!(text.contains("Physical Address. . . "), "{text}");
+        assert_eq!(columns, [37, 37]);
+        assert!(text.starts_with("   Physical Address. . . . . . . . . : 00-50"), "{text}");
     }
 }

@@ -1,15 +1,135 @@
 //! Server-side apply.
+//!
+//! The applied object is merged into the live one by the structure of its kind. A field that another manager owns with
+//! a different value is a conflict, unless the request forces it; a field that this manager applied before and now
+//! leaves out goes, unless another manager owns it too.
 
-use http::Response;
-use serde_json::Value;
+use std::ops::Bound;
+
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
 
 use super::{
+    fields::{self, Difference, Guide, Path, Paths},
+    managed::{self, Entry, Writer},
     operation::Operation,
+    read,
     response::Body,
-    status::{Answer, Failure},
+    status::{Answer, Cause, Failure},
+    write,
 };
 
-/// Refuses an apply patch.
-pub fn apply(_op: &Operation, _applied: &Value) -> Answer<Response<Body>> {
-    Err(Failure::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]))
+fn options(op: &Operation) -> Answer<()> {
+    if op.query.get("fieldManager").is_empty() {
+        let cause = Cause::required("fieldManager", "is required for apply patch");
+        return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+    }
+    Ok(())
+}
+
+/// Whether something at or below a path is in a set.
+fn covers(paths: &Paths, path: &[String]) -> bool {
+    paths.range::<[String], _>((Bound::Included(path), Bound::Unbounded)).next().is_some_and(|next| next.starts_with(path))
+}
+
+/// Removes what this manager applied before and leaves out now.
+fn prune(guide: Guide<'_>, merged: &mut Value, last: &Paths, now: &Paths, others: &[&Entry]) {
+    let kept = |path: &[String]| covers(now, path) || others.iter().any(|entry| covers(&entry.paths, path));
+    let mut gone: Vec<&Path> = last.iter().filter(|path| !kept(path)).collect();
+    // The deepest first, so that parents are empty when their turn comes.
+    gone.sort_by_key(|path| std::cmp::Reverse(path.len()));
+    for path in gone {
+        fields::remove(guide, merged, path, &kept, 0);
+    }
+}
+
+fn conflicts(op: &Operation, live: &Value, wanted: &Value, others: &[&Entry]) -> Answer<()> {
+    let mut changed = Difference::default();
+    fields::compare(Guide::of(&op.resource), Some(live), Some(wanted), &mut Vec::new(), &mut changed);
+    let mut found: Vec<(&Entry, &Path)> = Vec::new();
+    for entry in others {
+        found.extend(changed.written.iter().filter(|path| entry.paths.contains(*path)).map(|path| (*entry, path)));
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let causes: Vec<Cause> = found
+        .iter()
+        .map(|(entry, path)| Cause {
+            reason: "FieldManagerConflict",
+            message: format!("conflict with {}", entry.shown()),
+            field: fields::shown(path),
+        })
+        .collect();
+    let message = match found.as_slice() {
+        [(entry, path)] => format!("Apply failed with 1 conflict: conflict with {}: {}", entry.shown(), fields::shown(path)),
+        many => {
+            let mut managers: Vec<&Entry> = Vec::new();
+            for (entry, _) in many {
+                if !managers.contains(entry) {
+                    managers.push(entry);
+                }
+            }
+            let of = |manager: &&Entry| {
+                let paths: Vec<String> =
+                    many.iter().filter(|(entry, _)| entry == manager).map(|(_, path)| format!("- {}", fields::shown(path))).collect();
+                format!("conflicts with {}:\n{}", manager.shown(), paths.join("\n"))
+            };
+            format!("Apply failed with {} conflicts: {}", many.len(), managers.iter().map(of).collect::<Vec<_>>().join("\n"))
+        }
+    };
+    Err(Failure::apply_conflict(message, &causes))
+}
+
+/// `PATCH` with an apply patch.
+pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
+    options(op)?;
+    if !applied["metadata"]["managedFields"].is_null() {
+        return Err(Failure::bad_request("metadata.managedFields must be nil"));
+    }
+    let (kind, version) = (applied["kind"].as_str().unwrap_or_default(), applied["apiVersion"].as_str().unwrap_or_default());
+    if kind.is_empty() || version.is_empty() {
+        let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
+        return Err(Failure::bad_request(format!("invalid object type: {missing} is missing in the applied configuration")));
+    }
+    let mut applied = applied.clone();
+    write::addressed(op, &mut applied)?;
+    let mut warnings = Vec::new();
+    write::pruned(op, &mut applied, &mut warnings)?;
+    let guide = Guide::of(&op.resource);
+    let named = |object: &Value| {
+        let mut paths = Paths::new();
+        fields::named(guide, object, &mut Vec::new(), &mut paths);
+        managed::owned(paths)
+    };
+    let mut content = applied.clone();
+    if let Some(map) = content.as_object_mut().filter(|_| op.resource.status && op.target.subresource.is_empty()) {
+        map.shift_remove("status");
+    }
+    let now = named(&content);
+    let exists = op.server.store.read(|state| state.get(&op.key(&op.target.name)).is_some());
+    if !exists && op.target.subresource.is_empty() {
+        write::metadata(&mut applied).shift_remove("resourceVersion");
+        let stored = write::create_object(op, applied, &Writer::Apply(now), &mut warnings)?;
+        return read::answer(op, StatusCode::CREATED, &stored, &warnings);
+    }
+    let manager = op.manager();
+    let force = op.query.flag("force");
+    write::change(op, &Writer::Apply(now.clone()), |live| {
+        let mut live = op.resource.present(live);
+        let entries = managed::entries(&live);
+        write::metadata(&mut live).shift_remove("managedFields");
+        let own = |entry: &&Entry| entry.operation == "Apply" && entry.manager == manager && entry.subresource == op.target.subresource;
+        let last = entries.iter().find(own).map(|entry| entry.paths.clone()).unwrap_or_default();
+        let others: Vec<&Entry> = entries.iter().filter(|entry| !own(entry)).collect();
+        let mut wanted = live.clone();
+        let version = content["metadata"]["resourceVersion"].clone();
+        fields::merged(guide, &mut wanted, &content);
+        prune(guide, &mut wanted, &last, &now, &others);
+        if !force {
+            conflicts(op, &live, &wanted, &others)?;
+        }
+        wanted["metadata"]["resourceVersion"] = if version.is_null() { json!("") } else { version };
+        Ok(wanted)
+    })
 }

@@ -71,7 +71,7 @@ impl Caller {
 
 /// The table of users.
 pub struct Users {
-    users: Vec<User>,
+    known: Vec<User>,
     /// Tokens given at run time, with the name of their user.
     issued: RwLock<HashMap<String, String>>,
     /// OAuth logins that have a code and no token yet: code to user, challenge and its method.
@@ -81,19 +81,19 @@ pub struct Users {
 impl Users {
     /// A table with these users.
     pub fn new(users: Vec<User>) -> Self {
-        Self { users, issued: RwLock::default(), logins: RwLock::default() }
+        Self { known: users, issued: RwLock::default(), logins: RwLock::default() }
     }
 
     /// The static token of a user.
     pub fn token_of(&self, name: &str) -> Option<&str> {
-        self.users.iter().find(|user| user.name == name).map(|user| user.token.as_str())
+        self.known.iter().find(|user| user.name == name).map(|user| user.token.as_str())
     }
 
     /// Whose token it is.
     pub fn by_token(&self, token: &str) -> Option<Caller> {
         let issued = self.issued.read().unwrap_or_else(PoisonError::into_inner);
         let name = issued.get(token);
-        let user = self.users.iter().find(|user| name.map_or(user.token == token, |name| user.name == *name))?;
+        let user = self.known.iter().find(|user| name.map_or(user.token == token, |name| user.name == *name))?;
         Some(Caller::of(user))
     }
 
@@ -117,7 +117,7 @@ impl Users {
         let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
         let (name, password) = decoded.split_once(':')?;
         let known = |user: &&User| user.name == name && user.password.as_deref() == Some(password);
-        self.users.iter().find(known).filter(|_| scheme.eq_ignore_ascii_case("basic"))
+        self.known.iter().find(known).filter(|_| scheme.eq_ignore_ascii_case("basic"))
     }
 
     /// Begins an OAuth login; gives back the code.

@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
+    aggregate,
     meta::NameRule,
     operation::Operation,
     resource::{ALL_VERBS, Registry, Resource},
     schema::Schema,
-    status::Answer,
     table::Column,
     write::now,
 };
@@ -27,9 +27,9 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 /// Fills in what the server says about a definition before it is stored.
-pub fn prepare(op: &Operation, old: Option<&Value>, object: &mut Value) -> Answer<()> {
+pub fn prepare(op: &Operation, old: Option<&Value>, object: &mut Value) {
     if !is_definition(op) {
-        return Ok(());
+        return;
     }
     let names = object["spec"]["names"].clone();
     let kind = text(&names["kind"]);
@@ -44,7 +44,7 @@ pub fn prepare(op: &Operation, old: Option<&Value>, object: &mut Value) -> Answe
     }
     if old.is_some_and(|old| old["status"]["conditions"].is_array()) {
         object["status"]["acceptedNames"] = object["spec"]["names"].clone();
-        return Ok(());
+        return;
     }
     let stored = object["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
     let condition = |kind: &str, reason: &str, message: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": now(), "reason": reason, "message": message });
@@ -56,7 +56,6 @@ pub fn prepare(op: &Operation, old: Option<&Value>, object: &mut Value) -> Answe
         "acceptedNames": object["spec"]["names"],
         "storedVersions": [stored.map(|version| text(&version["name"])).unwrap_or_default()],
     });
-    Ok(())
 }
 
 /// The resources that a definition defines, one for each served version.
@@ -100,6 +99,9 @@ fn registry(op: &Operation, change: impl FnOnce(&mut Registry)) {
 
 /// Serves what a stored definition defines; without an object it was removed by its last finalizer.
 pub fn changed(op: &Operation, object: Option<&Value>) {
+    if let Some(object) = object.filter(|object| op.resource.kind == "APIService" && object["status"]["conditions"].is_null()) {
+        aggregate::observe(op.server, object);
+    }
     if !is_definition(op) {
         return;
     }
@@ -110,10 +112,12 @@ pub fn changed(op: &Operation, object: Option<&Value>) {
             registry(op, |registry| {
                 let (group, plural) = (text(&definition["spec"]["group"]), text(&definition["spec"]["names"]["plural"]));
                 registry.remove(&group, &plural);
-                resources.into_iter().for_each(|resource| registry.add(resource));
+                for resource in resources {
+                    registry.add(resource);
+                }
             });
         }
-        None => registry(op, |registry| registry.remove(group, plural)),
+        None => forget(op, group, plural),
     }
 }
 
@@ -122,12 +126,15 @@ pub fn removed(op: &Operation, object: &Value) {
     if !is_definition(op) {
         return;
     }
-    let (group, plural) = (text(&object["spec"]["group"]), text(&object["spec"]["names"]["plural"]));
-    registry(op, |registry| registry.remove(&group, &plural));
+    forget(op, &text(&object["spec"]["group"]), &text(&object["spec"]["names"]["plural"]));
+}
+
+fn forget(op: &Operation, group: &str, plural: &str) {
+    registry(op, |registry| registry.remove(group, plural));
     let storage: Arc<str> = Arc::from(format!("{group}/{plural}"));
     op.server.store.write(|state| {
         for (key, _) in state.list(&storage, "") {
-            state.remove(&key, None);
+            state.remove(&key);
         }
     });
 }

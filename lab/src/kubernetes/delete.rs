@@ -12,11 +12,12 @@ use super::{
     response::{self, Body},
     status::{Answer, Cause, Failure},
     store::{Key, State},
-    write::{self, metadata, now, released},
+    write::{metadata, now, released},
 };
 
 /// Kinds whose deletion answers with the object instead of a `Status`.
 const ANSWERED_WITH_OBJECT: &[&str] = &[
+    "namespaces",
     "pods",
     "persistentvolumes",
     "persistentvolumeclaims",
@@ -59,7 +60,9 @@ impl Options {
         }
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let query = |key: &str| Some(op.query.get(key).to_owned()).filter(|text| !text.is_empty());
-        let grace = body["gracePeriodSeconds"].as_i64().or_else(|| op.query.get("gracePeriodSeconds").parse().ok());
+        let grace: Option<i64> = body["gracePeriodSeconds"].as_i64().or_else(|| op.query.get("gracePeriodSeconds").parse().ok());
+        // A negative time counts as one second.
+        let grace = grace.map(|seconds| if seconds < 0 { 1 } else { seconds });
         let options = Self {
             grace,
             uid: text(&body["preconditions"]["uid"]),
@@ -70,16 +73,13 @@ impl Options {
         let mut causes = Vec::new();
         if let Some(policy) = &options.propagation {
             if !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground") {
-                let supported = ["Background", "Foreground", "Orphan"].map(str::to_owned);
+                let supported = ["Foreground", "Background", "Orphan", "nil"].map(str::to_owned);
                 causes.push(Cause::not_supported("propagationPolicy", &policy.as_str().into(), &supported));
             }
             if body["orphanDependents"].is_boolean() {
                 let detail = "orphanDependents and deletionPropagation cannot be both set";
                 causes.push(Cause::invalid("propagationPolicy", &policy.as_str().into(), detail));
             }
-        }
-        if grace.is_some_and(|seconds| seconds < 0) {
-            causes.push(Cause::invalid("gracePeriodSeconds", &grace.into(), "must be greater than or equal to 0"));
         }
         if causes.is_empty() { Ok(options) } else { Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &causes)) }
     }
@@ -94,15 +94,19 @@ enum Outcome {
 }
 
 fn precondition(op: &Operation, object: &Value, options: &Options) -> Answer<()> {
-    let (group, plural) = (&op.resource.group, &op.resource.plural);
+    let (group, kind) = (&op.resource.group, &op.resource.kind);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    for (field, shown, wanted) in [("uid", "UID", &options.uid), ("resourceVersion", "ResourceVersion", &options.version)] {
+    for (field, shown, wanted, what) in
+        [("uid", "UID", &options.uid, "deleted and then recreated"), ("resourceVersion", "ResourceVersion", &options.version, "modified")]
+    {
         let actual = object["metadata"][field].as_str().unwrap_or_default();
         if let Some(wanted) = wanted
             && wanted != actual
         {
-            let why = format!("Precondition failed: {shown} in precondition: {wanted}, {shown} in object meta: {actual}");
-            return Err(Failure::conflict(group, plural, name, &why));
+            let why = format!(
+                "the {shown} in the precondition ({wanted}) does not match the {shown} in record ({actual}). The object might have been {what}"
+            );
+            return Err(Failure::conflict(group, kind, name, &why));
         }
     }
     Ok(())
@@ -146,7 +150,7 @@ fn delete_one(op: &Operation, state: &mut State, key: &Key, old: &Value, options
     let grace = grace(op, old, options);
     let had = old["metadata"]["deletionGracePeriodSeconds"].as_i64();
     // A second deletion can only shorten the time.
-    if !again || had.is_some_and(|had| grace < had) {
+    if !again || (options.grace.is_some() && had.is_some_and(|had| grace < had)) {
         let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(grace);
         let metadata = metadata(&mut object);
         metadata.insert(
@@ -162,12 +166,14 @@ fn delete_one(op: &Operation, state: &mut State, key: &Key, old: &Value, options
         object["status"]["phase"] = "Terminating".into();
     }
     if released(&op.resource, &object) {
-        // The last state shows no deletion: the object never was in that state for anyone who looked.
-        let last = if again { object } else { old.clone() };
         if options.dry {
-            return Ok(Outcome::Gone(Arc::new(last)));
+            return Ok(Outcome::Gone(Arc::new(old.clone())));
         }
-        return Ok(Outcome::Gone(state.remove(key, Some(last)).unwrap_or_default()));
+        // A pod is marked before it goes; anything else goes as it stands.
+        if op.resource.is_core("pods") && object != *old {
+            state.put(key.clone(), object);
+        }
+        return Ok(Outcome::Gone(state.remove(key).unwrap_or_default()));
     }
     if object == *old {
         return Ok(Outcome::Held(Arc::new(object)));
@@ -247,6 +253,5 @@ pub fn evict(op: &Operation) -> Answer<Response<Body>> {
         delete_one(op, state, &key, &old, &Options::default())
     })?;
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    let _ = write::now();
     response::object(StatusCode::CREATED, &status, op.format, &[])
 }

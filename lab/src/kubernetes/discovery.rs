@@ -6,7 +6,7 @@ use http::{Response, StatusCode, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
-    Inner,
+    Inner, aggregate,
     request::aggregated_discovery,
     resource::{Registry, Resource, version_priority},
     response::{self, Body},
@@ -19,6 +19,17 @@ pub fn version(git: &str) -> Value {
     let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("34"));
     json!({ "major": major, "minor": minor, "gitVersion": git, "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
         "goVersion": "", "compiler": "rustc", "platform": "linux/amd64" })
+}
+
+/// The groups of the server and of aggregated servers.
+fn all_groups(server: &Inner) -> BTreeMap<String, Vec<String>> {
+    let mut all = server.registry(groups);
+    for (group, versions) in aggregate::groups(server) {
+        let known = all.entry(group).or_default();
+        known.extend(versions.into_iter().filter(|version| !known.contains(version)).collect::<Vec<_>>());
+        known.sort_by_key(|version| std::cmp::Reverse(version_priority(version)));
+    }
+    all
 }
 
 /// Groups with their versions, the preferred one first. The core group is not among them.
@@ -112,17 +123,16 @@ fn aggregated_group(registry: &Registry, group: &str, versions: &[String]) -> Va
             .collect();
         json!({ "version": version, "resources": resources, "freshness": "Current" })
     };
-    let metadata =
-        if group.is_empty() { json!({ "creationTimestamp": null }) } else { json!({ "name": group, "creationTimestamp": null }) };
+    let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
     json!({ "metadata": metadata, "versions": versions.iter().map(version).collect::<Vec<_>>() })
 }
 
 /// `/`, `/api` and `/apis`.
-pub fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> {
+pub async fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> {
     let path = parts.uri.path().trim_end_matches('/');
     if path.is_empty() {
         let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-        for (group, versions) in server.registry(groups) {
+        for (group, versions) in all_groups(server) {
             paths.push(format!("/apis/{group}"));
             paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         }
@@ -131,12 +141,15 @@ pub fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> {
     }
     let core = path == "/api";
     if let Some(discovery) = aggregated_discovery(&parts.headers) {
-        let items: Vec<Value> = server.registry(|registry| {
+        let mut items: Vec<Value> = server.registry(|registry| {
             if core {
                 return vec![aggregated_group(registry, "", &["v1".to_owned()])];
             }
             groups(registry).iter().map(|(group, versions)| aggregated_group(registry, group, versions)).collect()
         });
+        if !core {
+            items.extend(aggregate::discovery(server).await);
+        }
         let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{discovery}"), "metadata": {}, "items": items });
         let media = if discovery == "v2" {
             "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -149,7 +162,7 @@ pub fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> {
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host }] })
     } else {
-        let groups: Vec<Value> = server.registry(groups).iter().map(|(group, versions)| group_json(group, versions)).collect();
+        let groups: Vec<Value> = all_groups(server).iter().map(|(group, versions)| group_json(group, versions)).collect();
         json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
     };
     Ok(response::json(StatusCode::OK, &document))
@@ -163,9 +176,9 @@ pub fn group(server: &Arc<Inner>, path: &str) -> Answer<Response<Body>> {
         ["apis", group, version] => ((*group).to_owned(), Some((*version).to_owned())),
         _ => return Err(Failure::no_such_path()),
     };
+    let groups = all_groups(server);
     server.registry(|registry| {
         let Some(version) = version else {
-            let groups = groups(registry);
             let versions = groups.get(&group).ok_or_else(Failure::no_such_path)?;
             let mut document = json!({ "kind": "APIGroup", "apiVersion": "v1" });
             for (key, value) in group_json(&group, versions).as_object().into_iter().flatten() {

@@ -111,7 +111,7 @@ pub fn qualified_name(key: &str) -> Vec<String> {
                  (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
     if key.matches('/').count() > 1 {
         return vec![
-            format!("a qualified name {}", shape.trim_start_matches("name part "))
+            format!("a valid label key {}", shape.trim_start_matches("name part "))
                 + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
         ];
     }
@@ -206,12 +206,11 @@ pub fn validate(object: &Value, rule: NameRule) -> Vec<Cause> {
     for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().is_none_or(str::is_empty) {
-                let detail =
-                    if field == "apiVersion" { "version must not be empty".to_owned() } else { format!("{field} must not be empty") };
+                let detail = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
                 causes.push(Cause::invalid(
                     format!("metadata.ownerReferences[{index}].{field}"),
                     &owner[field].as_str().unwrap_or_default().into(),
-                    &detail,
+                    detail,
                 ));
             }
         }

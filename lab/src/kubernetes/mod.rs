@@ -4,6 +4,7 @@
 //! [`builtin`], [`definition`]), and a handler per verb. Controllers are no part of it: they are clients.
 
 mod access;
+mod aggregate;
 mod apply;
 mod auth;
 mod binding;
@@ -12,6 +13,7 @@ mod count;
 mod definition;
 mod delete;
 mod discovery;
+mod fields;
 mod managed;
 mod meta;
 mod oauth;

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Inner,
+    Inner, protobuf,
     resource::{Registry, Resource},
     response::{self, Body},
     status::{Answer, Failure},
@@ -83,16 +83,25 @@ fn document(registry: &Registry, group: &str, version: &str) -> Value {
                 "patch": operation("patch", Some(patches)), "delete": operation("delete", None) });
             paths.insert(format!("{path}/{{name}}"), named);
         }
-        schemas.insert(schema_name(resource), described(resource, &kind));
+        let schema = described(resource, &kind, &mut schemas);
+        schemas.insert(schema_name(resource), schema);
     }
     json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": "mtv-lab" }, "paths": paths, "components": { "schemas": schemas } })
 }
 
-fn described(resource: &Resource, kind: &Value) -> Value {
-    let mut schema = resource
-        .schema
-        .as_ref()
-        .map_or_else(|| json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }), |s| s.source.clone());
+/// The schema of a kind, with those that it refers to in `all`.
+fn described(resource: &Resource, kind: &Value, all: &mut Map<String, Value>) -> Value {
+    let mut schema = match &resource.schema {
+        Some(schema) => schema.source.clone(),
+        None => {
+            let message = protobuf::message_of(&resource.group, &resource.kind);
+            let parts =
+                protobuf::schemas(&message, |name| json!({ "allOf": [{ "$ref": format!("#/components/schemas/{name}") }], "default": {} }));
+            let own = parts.get(&message).cloned();
+            all.extend(parts);
+            own.unwrap_or_else(|| json!({ "x-kubernetes-preserve-unknown-fields": true }))
+        }
+    };
     schema["type"] = "object".into();
     if schema["description"].is_null() {
         schema["description"] = format!("{} of {}", resource.kind, resource.api_version()).into();
@@ -107,7 +116,9 @@ fn described(resource: &Resource, kind: &Value) -> Value {
     ] {
         properties[field] = json!({ "type": "string", "description": what });
     }
-    properties["metadata"] = json!({ "type": "object", "description": "Standard object's metadata." });
+    if !properties["metadata"].is_object() {
+        properties["metadata"] = json!({ "type": "object", "description": "Standard object's metadata." });
+    }
     schema["x-kubernetes-group-version-kind"] = json!([kind]);
     schema
 }

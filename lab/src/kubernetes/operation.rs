@@ -52,6 +52,8 @@ pub struct Operation<'a> {
     pub body: &'a Bytes,
     /// Wanted format.
     pub format: Format,
+    /// Whether it is a DELETE, whose options have a name of their own in refusals.
+    pub deletes: bool,
 }
 
 impl Operation<'_> {
@@ -86,6 +88,7 @@ impl Operation<'_> {
     fn options_kind(&self) -> &'static str {
         match self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
             Some(media) if media.contains("patch") => "PatchOptions",
+            _ if self.deletes => "DeleteOptions",
             _ if self.target.name.is_empty() => "CreateOptions",
             _ => "UpdateOptions",
         }
@@ -99,12 +102,8 @@ impl Operation<'_> {
             "" | "Warn" => Ok(Validation::Warn),
             "Strict" => Ok(Validation::Strict),
             other => {
-                let supported = ["Ignore", "Warn", "Strict"].map(str::to_owned);
-                let cause = super::status::Cause::not_supported(
-                    "fieldValidation",
-                    &other.into(),
-                    &["".to_owned()].into_iter().chain(supported).collect::<Vec<_>>(),
-                );
+                let supported = ["", "Ignore", "Strict", "Warn"].map(str::to_owned);
+                let cause = super::status::Cause::not_supported("fieldValidation", &other.into(), &supported);
                 Err(Failure::invalid("meta.k8s.io", self.options_kind(), "", &[cause]))
             }
         }

@@ -39,6 +39,10 @@ impl Patch {
         if custom && media == STRATEGIC_MERGE_PATCH {
             return Err(refuse());
         }
+        if media != APPLY_PATCH && op.query.has("force") {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+        }
         let object = |yaml: bool| {
             let value = operation::parse(op.body, yaml).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
             if value.is_object() {
@@ -68,22 +72,12 @@ impl Patch {
         let mut patched = object.clone();
         match self {
             Self::Json(operations) => {
-                json_patch::patch(&mut patched, operations).map_err(|error| {
-                    let message = format!("the server rejected our request due to an error in our request: {error}");
-                    let mut failure = Failure::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
-                    failure.message = "the server rejected our request due to an error in our request".to_owned();
-                    failure.details = Some(serde_json::json!({ "causes": [], "name": op.target.name }));
-                    failure.details = Some(serde_json::json!({}));
-                    failure
-                })?;
+                // The real server keeps its reason to itself as well.
+                json_patch::patch(&mut patched, operations).map_err(|_| Failure::rejected_patch())?;
             }
             Self::Merge(patch) => json_patch::merge(&mut patched, patch),
-            Self::Strategic(patch) => strategic::merge(&mut patched, patch, &op.resource.kind).map_err(|why| {
-                let cause = Cause::invalid("patch", &"".into(), &why);
-                let mut failure = Failure::invalid(&op.resource.group, &op.resource.kind, &op.target.name, &[cause]);
-                failure.message = why;
-                failure
-            })?,
+            Self::Strategic(patch) => strategic::merge(&mut patched, patch, &op.resource.kind)
+                .map_err(|why| Failure::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", why))?,
             Self::Apply(_) => return Err(Failure::internal("an apply patch is no edit")),
         }
         if !patched.is_object() {

@@ -225,6 +225,59 @@ fn value(kind: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
     })
 }
 
+/// The message of a built-in kind.
+pub fn message_of(group: &str, kind: &str) -> String {
+    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
+    format!("{package}.{kind}")
+}
+
+/// The schemas of a message and of everything it holds, by message name; nothing for a kind that the table does not
+/// hold. `reference` makes a `$ref` of a message name.
+pub fn schemas(message: &str, reference: impl Fn(&str) -> Value) -> Map<String, Value> {
+    let mut schemas = Map::new();
+    let mut open: Vec<&str> = MESSAGES.get_key_value(message).map(|(name, _)| *name).into_iter().collect();
+    while let Some(name) = open.pop() {
+        let Some(fields) = MESSAGES.get(name).filter(|_| !schemas.contains_key(name)) else { continue };
+        let mut properties = Map::new();
+        let mut stack: Vec<&Field> = fields.values().collect();
+        while let Some(field) = stack.pop() {
+            if EMBEDDED.contains(&field.name) {
+                stack.extend(MESSAGES.get(field.kind).into_iter().flat_map(Message::values));
+                continue;
+            }
+            let one = scalar_schema(field.kind).unwrap_or_else(|| {
+                open.push(field.kind);
+                reference(field.kind)
+            });
+            let schema = match field.shape {
+                Shape::One => one,
+                Shape::List => json!({ "type": "array", "items": one }),
+                Shape::Map => json!({ "type": "object", "additionalProperties": one }),
+            };
+            properties.insert(field.name.to_owned(), schema);
+        }
+        properties.sort_keys();
+        schemas.insert(name.to_owned(), json!({ "type": "object", "properties": properties }));
+    }
+    schemas
+}
+
+/// The schema of what JSON writes as a scalar, or as it likes.
+fn scalar_schema(kind: &str) -> Option<Value> {
+    Some(match kind {
+        "string" | "resource.Quantity" => json!({ "type": "string" }),
+        "bytes" => json!({ "type": "string", "format": "byte" }),
+        "meta.Time" | "meta.MicroTime" => json!({ "type": "string", "format": "date-time" }),
+        "bool" => json!({ "type": "boolean" }),
+        "int32" | "int64" | "uint32" | "uint64" => json!({ "type": "integer" }),
+        "double" => json!({ "type": "number" }),
+        "intstr.IntOrString" => json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "x-kubernetes-int-or-string": true }),
+        "meta.FieldsV1" | "runtime.RawExtension" => json!({ "type": "object" }),
+        kind if kind.ends_with(".ExtraValue") => json!({ "type": "array", "items": { "type": "string" } }),
+        _ => return None,
+    })
+}
+
 /// Reads a body: the object with its kind and version.
 ///
 /// # Errors
@@ -242,12 +295,9 @@ pub fn decode(body: &[u8]) -> Result<Value, String> {
         _ => Ok(String::new()),
     };
     let (api_version, kind) = (words(1)?, words(2)?);
-    let package = match api_version.split_once('/') {
-        _ if kind == "DeleteOptions" => "meta",
-        None => "core",
-        Some((group, _)) => group.split('.').next().unwrap_or_default(),
-    };
-    let mut object = message(&format!("{package}.{kind}"), part(2), 0)?;
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let name = if kind == "DeleteOptions" { "meta.DeleteOptions".to_owned() } else { message_of(group, &kind) };
+    let mut object = message(&name, part(2), 0)?;
     object["kind"] = kind.into();
     object["apiVersion"] = api_version.into();
     Ok(object)

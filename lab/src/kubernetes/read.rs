@@ -132,10 +132,7 @@ fn snapshot(op: &Operation, token: Option<&Continue>) -> Answer<(Items, u64)> {
         match token {
             Some(Continue { revision: Some(revision), after }) => match state.list_at(resource, namespace, *revision) {
                 Ok(items) => Ok((items, *revision)),
-                Err(_) => Err(Failure {
-                    continue_token: Some(Continue { revision: None, after: after.clone() }.encode()),
-                    ..Failure::expired(EXPIRED_TOKEN)
-                }),
+                Err(_) => Err(Failure::expired(EXPIRED_TOKEN).continued(Continue { revision: None, after: after.clone() }.encode())),
             },
             Some(_) => Ok((state.list(resource, namespace), newest)),
             None => match wanted {
@@ -168,7 +165,9 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
     }
     items.retain(|(_, object)| selector.matches(object));
     let limit = op.query.number("limit")?.unwrap_or(0);
-    let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    // A list from 0 comes from the cache, which knows no pages.
+    let limit =
+        if limit == 0 || op.query.get("resourceVersion") == "0" { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if items.len() > limit {
         let remaining = items.len() - limit;
@@ -179,6 +178,10 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
         if selector.is_empty() {
             metadata["remainingItemCount"] = remaining.into();
         }
+    }
+    // Lists of custom resources write the token even if it is empty.
+    if op.resource.custom && metadata["continue"].is_null() {
+        metadata["continue"] = "".into();
     }
     let objects: Vec<Value> = items.iter().map(|(_, object)| op.resource.present(object)).collect();
     let answer = match op.format.shape {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{meta::NameRule, schema::Schema, status::qualified, table::Column};
+use super::{meta::NameRule, schema::Schema, table::Column};
 
 /// Reads an object as the type of a built-in kind and writes it again: what is missing afterwards, the kind does not know.
 pub type RoundTrip = fn(&Value) -> Result<Value, String>;
@@ -16,6 +16,10 @@ pub const CREATE_ONLY: &[&str] = &["create"];
 
 /// One resource in one version.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties of a resource, each named in Kubernetes' own discovery or definitions"
+)]
 pub struct Resource {
     /// API group, empty for the core group.
     pub group: String,
@@ -63,11 +67,6 @@ impl Resource {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// Group and plural, as messages name the resource.
-    pub fn qualified(&self) -> String {
-        qualified(&self.group, &self.plural)
-    }
-
     /// Whether it is the built-in of this plural in the core group.
     pub fn is_core(&self, plural: &str) -> bool {
         self.group.is_empty() && self.plural == plural
@@ -80,12 +79,10 @@ impl Resource {
 
     /// The message for a field that it may not name.
     pub fn unknown_field(&self, field: &str) -> String {
-        if !self.custom && !self.fields.is_empty() && self.group.is_empty() {
+        if self.custom || (!self.fields.is_empty() && self.group.is_empty()) {
             format!("field label not supported: {field}")
-        } else if !self.custom && !self.fields.is_empty() {
+        } else if !self.fields.is_empty() {
             format!("field label {field:?} not supported for {}", self.kind)
-        } else if self.custom && !self.fields.is_empty() {
-            format!("field label not supported: {field}")
         } else {
             format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         }
@@ -122,11 +119,6 @@ impl Registry {
     /// A resource by its path.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
         self.resources.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
-    }
-
-    /// Any served version of a resource.
-    pub fn any_version(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.resources.iter().find(|((g, _, p), _)| g == group && p == plural).map(|(_, resource)| resource.clone())
     }
 
     /// All resources in the order of their names.

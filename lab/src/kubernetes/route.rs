@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 
 use super::{
-    Inner, access,
+    Inner, access, aggregate,
     auth::Caller,
     binding, delete, discovery, oauth, openapi,
     operation::Operation,
@@ -21,26 +21,59 @@ use super::{
 };
 
 /// Answers a request.
-pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, _upgrade: Option<OnUpgrade>) -> Answer<Response<Body>> {
+pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Option<OnUpgrade>) -> Answer<Response<Body>> {
     let path = parts.uri.path();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     if let Some(answer) = oauth::route(server, parts, &query, &body) {
         return answer;
     }
     let caller = server.users.authenticate(&parts.headers)?;
-    let Some(target) = Target::parse(path) else { return other(server, parts, &caller) };
+    if let Some(backend) = handed_over(server, path) {
+        let target = Target::parse(path);
+        match &target {
+            Some(target) => {
+                let verb = target.verb(&parts.method, query.flag("watch"));
+                server.counts.add(&caller.name, verb, &counted(target));
+                access::authorize(&caller, verb, target)?;
+            }
+            None => access::authorize_path(&caller, &parts.method.as_str().to_lowercase(), path)?,
+        }
+        return aggregate::proxy(&backend?, parts, body, upgrade, &caller).await;
+    }
+    let Some(target) = Target::parse(path) else { return other(server, parts, &caller).await };
     let verb = target.verb(&parts.method, query.flag("watch"));
-    let counted = if target.subresource.is_empty() {
-        super::status::qualified(&target.group, &target.plural)
-    } else {
-        format!("{}/{}", super::status::qualified(&target.group, &target.plural), target.subresource)
-    };
-    server.counts.add(&caller.name, verb, &counted);
+    server.counts.add(&caller.name, verb, &counted(&target));
     access::authorize(&caller, verb, &target)?;
     let resource = find(server, &target)?;
     let format = Format::negotiate(&parts.headers)?;
-    let op = Operation { server, resource, target: &target, query: &query, headers: &parts.headers, caller: &caller, body: &body, format };
+    let op = Operation {
+        server,
+        resource,
+        target: &target,
+        query: &query,
+        headers: &parts.headers,
+        caller: &caller,
+        body: &body,
+        format,
+        deletes: parts.method == Method::DELETE,
+    };
     dispatch(&op, &parts.method)
+}
+
+/// How a target stands in the counts.
+fn counted(target: &Target) -> String {
+    let resource = super::status::qualified(&target.group, &target.plural);
+    if target.subresource.is_empty() { resource } else { format!("{resource}/{}", target.subresource) }
+}
+
+/// The backend of a path whose group version the server does not serve itself.
+fn handed_over(server: &Arc<Inner>, path: &str) -> Option<Answer<aggregate::Backend>> {
+    let mut segments = path.strip_prefix("/apis/")?.split('/');
+    let (group, version) = (segments.next()?, segments.next().filter(|version| !version.is_empty())?);
+    if server.registry(|registry| registry.serves(group, version)) {
+        return None;
+    }
+    aggregate::find(server, group, version)
 }
 
 /// The resource that a path names.
@@ -76,8 +109,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         });
     }
     match (method.as_str(), named, target.subresource.as_str()) {
-        ("GET" | "HEAD", false, "") if op.query.flag("watch") => watch::watch(op),
-        ("GET" | "HEAD", true, "") if op.query.flag("watch") => watch::watch(op),
+        ("GET" | "HEAD", _, "") if op.query.flag("watch") => watch::watch(op),
         ("GET" | "HEAD", false, "") => read::list(op),
         ("POST", false, "") => write::create(op),
         ("DELETE", false, "") => delete::delete_collection(op),
@@ -91,7 +123,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
         ("POST", true, "binding") if resource.is_core("pods") => binding::bind(op),
         ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),
-        (_, true, subresource) if !subresource.is_empty() && !(subresource == "status" && resource.status) => {
+        (_, true, subresource) if !(subresource.is_empty() || subresource == "status" && resource.status) => {
             Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })
         }
         (_, _, _) if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),
@@ -100,7 +132,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
 }
 
 /// Paths that are no resource: health, version, discovery, OpenAPI.
-fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Response<Body>> {
+async fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Response<Body>> {
     let path = parts.uri.path().trim_end_matches('/');
     let verb = parts.method.as_str().to_lowercase();
     server.counts.add(&caller.name, &verb, path);
@@ -112,7 +144,7 @@ fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Response
     access::authorize_path(caller, &verb, path)?;
     match path {
         "/debug/mtv-lab/requests" => Ok(response::json(StatusCode::OK, &json!({ "requests": server.counts.report() }))),
-        "" | "/api" | "/apis" => discovery::root(server, parts),
+        "" | "/api" | "/apis" => discovery::root(server, parts).await,
         _ if path.starts_with("/openapi/") => openapi::route(server, path),
         _ if path.starts_with("/api/") || path.starts_with("/apis/") => discovery::group(server, path),
         _ => Err(Failure::no_such_path()),

@@ -73,9 +73,14 @@ fn default(object: &mut Value, pointer: &str, value: Value) {
     }
 }
 
+/// The elements of a list, if it is there. (An index would put a null in its place.)
+fn list_mut<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
+    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
 fn container_defaults(pod: &mut Value) {
     for list in ["initContainers", "containers"] {
-        for container in pod[list].as_array_mut().into_iter().flatten() {
+        for container in list_mut(pod, list) {
             let latest = container["image"]
                 .as_str()
                 .is_some_and(|image| image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']));
@@ -83,7 +88,7 @@ fn container_defaults(pod: &mut Value) {
             default(container, "/terminationMessagePath", "/dev/termination-log".into());
             default(container, "/terminationMessagePolicy", "File".into());
             default(container, "/imagePullPolicy", if latest { "Always" } else { "IfNotPresent" }.into());
-            for port in container["ports"].as_array_mut().into_iter().flatten() {
+            for port in list_mut(container, "ports") {
                 default(port, "/protocol", "TCP".into());
             }
         }
@@ -164,7 +169,7 @@ pub fn fill(resource: &Resource, object: &mut Value) {
             default(object, "/spec", json!({}));
             default(object, "/spec/type", "ClusterIP".into());
             default(object, "/spec/sessionAffinity", "None".into());
-            for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
+            for port in object.get_mut("spec").into_iter().flat_map(|spec| list_mut(spec, "ports")) {
                 default(port, "/protocol", "TCP".into());
                 let target = port["port"].clone();
                 default(port, "/targetPort", target);
@@ -246,6 +251,11 @@ pub fn metadata_update(old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// Whether the cause of an invalid update is told as often as the real server looks at it.
+pub fn told_again(field: &str) -> bool {
+    matches!(field, "metadata.labels" | "metadata.annotations") || field.starts_with("metadata.ownerReferences")
+}
+
 fn immutable(field: &str, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     if old != new {
         causes.push(Cause::invalid(field, new, "field is immutable"));
@@ -281,7 +291,7 @@ fn pod_template(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         match container["name"].as_str().unwrap_or_default() {
             "" => causes.push(Cause::required(format!("{at}.name"), "")),
             name => {
-                causes.extend(meta::NameRule::Label.problems(name).iter().map(|p| Cause::invalid(format!("{at}.name"), &name.into(), p)))
+                causes.extend(meta::NameRule::Label.problems(name).iter().map(|p| Cause::invalid(format!("{at}.name"), &name.into(), p)));
             }
         }
         if container["image"].as_str().is_none_or(str::is_empty) {
@@ -303,11 +313,7 @@ pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes
                 immutable("type", &old["type"], &object["type"], causes);
             }
         }
-        ("", "Pod") => {
-            if old.is_none() {
-                pod_template(&object["spec"], "spec", causes);
-            }
-        }
+        ("", "Pod") if old.is_none() => pod_template(&object["spec"], "spec", causes),
         ("", "PersistentVolumeClaim") => claim(old, object, causes),
         ("batch", "Job") => {
             if let Some(old) = old {

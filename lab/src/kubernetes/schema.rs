@@ -84,6 +84,7 @@ pub enum ListType {
 
 /// A schema, or a part of one.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of OpenAPI or of Kubernetes' extensions to it")]
 pub struct Schema {
     /// Type; none for `x-kubernetes-int-or-string` and `{}`.
     pub kind: Option<Type>,
@@ -236,7 +237,9 @@ impl Schema {
             }
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
-                    items.iter_mut().for_each(|item| schema.fill(item));
+                    for item in items {
+                        schema.fill(item);
+                    }
                 }
             }
             _ => {}
@@ -433,9 +436,9 @@ mod tests {
 
     use super::*;
 
-    fn problems(schema: Value, value: Value) -> Vec<String> {
+    fn problems(schema: &Value, value: &Value) -> Vec<String> {
         let mut causes = Vec::new();
-        Schema::parse(&schema).validate(&value, "spec", &mut causes);
+        Schema::parse(schema).validate(value, "spec", &mut causes);
         causes.into_iter().map(|cause| format!("{} {}", cause.field, cause.message)).collect()
     }
 
@@ -459,7 +462,7 @@ mod tests {
                 "spec Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\"",
             ),
         ] {
-            assert_eq!(problems(schema, value), [problem]);
+            assert_eq!(problems(&schema, &value), [problem]);
         }
     }
 

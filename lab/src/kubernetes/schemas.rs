@@ -69,11 +69,7 @@ fn providers() -> Value {
 }
 
 fn provider() -> Value {
-    object(
-        &["secret"],
-        &json!({ "type": text(), "url": text(), "settings": texts(), "secret": reference(), "convertorAffinity": free(), "convertorLabels": texts(),
-            "convertorNodeSelector": texts() }),
-    )
+    object(&["secret", "type"], &json!({ "type": text(), "url": text(), "settings": texts(), "secret": reference() }))
 }
 
 fn storage_map() -> Value {
@@ -90,7 +86,9 @@ fn storage_map() -> Value {
 fn network_map() -> Value {
     let kinds = one_of(&["pod", "multus", "ignored"]);
     let destination = object(&["type"], &json!({ "type": kinds, "name": text(), "namespace": text() }));
-    let pair = object(&["destination", "source"], &json!({ "source": source_reference(), "destination": destination }));
+    let mut source = source_reference();
+    source["properties"]["vlan"] = text();
+    let pair = object(&["destination", "source"], &json!({ "source": source, "destination": destination }));
     object(&["map", "provider"], &json!({ "provider": providers(), "map": list(&pair) }))
 }
 
@@ -101,8 +99,10 @@ fn plan() -> Value {
         &json!({ "id": text(), "name": text(), "namespace": text(), "type": text(), "hooks": list(&hook), "luks": reference(), "rootDisk": text(),
             "instanceType": text(), "targetName": text(), "targetPowerState": one_of(&["on", "off", "auto"]), "pvcNameTemplate": text(),
             "volumeNameTemplate": text(), "networkNameTemplate": text(), "nbdeClevis": boolean(None), "deleteVmOnFailMigration": boolean(None),
-            "migrateSharedDisks": boolean(None), "enableNestedVirtualization": boolean(None), "skipZoneNodeSelector": boolean(None) }),
+            "migrateSharedDisks": boolean(None), "enableNestedVirtualization": boolean(None), "rdmAsLun": boolean(None), "scsiReservation": boolean(None) }),
     );
+    let account = json!({ "type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" });
+    let tags = object(&[], &json!({ "disabled": boolean(None), "labelTags": list(&text()) }));
     let map = object(&["network", "storage"], &json!({ "network": reference(), "storage": reference() }));
     object(
         &["map", "provider", "targetNamespace", "vms"],
@@ -110,24 +110,29 @@ fn plan() -> Value {
             "type": one_of(&["cold", "warm", "live", "conversion"]), "warm": boolean(None), "targetPowerState": one_of(&["on", "off", "auto"]),
             "targetLabels": texts(), "targetNodeSelector": texts(), "targetAffinity": free(), "convertorLabels": texts(),
             "convertorNodeSelector": texts(), "convertorAffinity": free(), "customizationScripts": reference(), "diskBus": text(),
-            "deleteGuestConversionPod": boolean(None), "deleteVmOnFailMigration": boolean(None), "enableNestedVirtualization": boolean(None),
+            "deleteGuestConversionPod": boolean(None), "deleteVmOnFailMigration": boolean(Some(true)), "enableNestedVirtualization": boolean(None),
             "installLegacyDrivers": boolean(None), "migrateSharedDisks": boolean(Some(true)), "networkNameTemplate": text(),
             "preserveClusterCpuModel": boolean(None), "preserveStaticIPs": boolean(Some(true)), "pvcNameTemplate": text(),
-            "pvcNameTemplateUseGenerateName": boolean(Some(true)), "runPreflightInspection": boolean(Some(true)), "serviceAccount": text(),
+            "pvcNameTemplateUseGenerateName": boolean(None), "runPreflightInspection": boolean(Some(true)), "serviceAccount": account,
             "skipGuestConversion": boolean(Some(false)), "skipZoneNodeSelector": boolean(None), "transferNetwork": reference(),
-            "useCompatibilityMode": boolean(Some(true)), "volumeNameTemplate": text(), "xfsCompatibility": boolean(None),
+            "useCompatibilityMode": boolean(Some(true)), "volumeNameTemplate": text(), "xfsCompatibility": boolean(Some(false)), "rdmAsLun": boolean(None), "scsiReservation": boolean(None),
+            "tagMapping": tags, "virtV2vImage": text(),
             "conversionTempStorageClass": text(), "conversionTempStorageSize": text() }),
     )
 }
 
 fn migration() -> Value {
     let moment = json!({ "type": "string", "format": "date-time" });
-    object(&["plan"], &json!({ "plan": reference(), "cancel": list(&source_reference()), "cutover": moment }))
+    let vm = object(&["cutover", "id"], &json!({ "cutover": moment, "id": { "type": "string", "minLength": 1 } }));
+    object(
+        &["plan"],
+        &json!({ "plan": reference(), "cancel": list(&source_reference()), "cutover": moment, "resumeConversion": boolean(None), "vmCutover": list(&vm) }),
+    )
 }
 
 fn hook() -> Value {
     let deadline = json!({ "type": "integer", "format": "int64" });
-    object(&["image"], &json!({ "image": text(), "playbook": text(), "deadline": deadline, "serviceAccount": text(), "aap": free() }))
+    object(&[], &json!({ "image": text(), "playbook": text(), "deadline": deadline, "serviceAccount": text(), "aap": free() }))
 }
 
 fn host() -> Value {
@@ -160,6 +165,12 @@ fn condition(title: &str, kind: &str) -> Column {
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
+    let mut columns = columns_after_name(kind);
+    columns.iter_mut().for_each(Column::custom);
+    columns
+}
+
+fn columns_after_name(kind: &Kind) -> Vec<Column> {
     let phase = |title: &str| Column::path(title, ".status.phase");
     let ready = || condition("Ready", "Ready");
     let mut columns = match (kind.group, kind.kind) {
@@ -171,7 +182,9 @@ fn columns(kind: &Kind) -> Vec<Column> {
             condition("Inventory", "InventoryCreated"),
             Column::path("URL", ".spec.url"),
         ],
-        ("forklift.konveyor.io", "StorageMap" | "NetworkMap" | "Hook" | "Host") => vec![ready()],
+        ("forklift.konveyor.io", "StorageMap" | "NetworkMap") => vec![ready()],
+        ("forklift.konveyor.io", "Hook") => vec![ready(), Column::path("Image", ".spec.image")],
+        ("forklift.konveyor.io", "Host") => vec![ready(), condition("Connected", "ConnectionTestSucceeded")],
         ("forklift.konveyor.io", "Plan") => {
             vec![ready(), condition("Executing", "Executing"), condition("Succeeded", "Succeeded"), condition("Failed", "Failed")]
         }
@@ -182,9 +195,7 @@ fn columns(kind: &Kind) -> Vec<Column> {
             vec![Column::path("Type", ".spec.type"), phase("Phase"), Column::path("Stage", ".status.stage"), ready()]
         }
         ("kubevirt.io", "VirtualMachine") => {
-            let mut columns = vec![Column::age(), Column::path("Status", ".status.printableStatus"), ready()];
-            columns.rotate_left(0);
-            return columns;
+            return vec![Column::age(), Column::path("Status", ".status.printableStatus"), ready()];
         }
         ("kubevirt.io", "VirtualMachineInstance") => {
             return vec![
@@ -218,6 +229,9 @@ fn columns(kind: &Kind) -> Vec<Column> {
         _ => Vec::new(),
     };
     columns.push(Column::age());
+    if kind.group == "forklift.konveyor.io" && kind.kind != "Hook" {
+        columns.iter_mut().for_each(Column::shout);
+    }
     columns
 }
 
@@ -247,7 +261,7 @@ mod tests {
     use super::*;
     use crate::kubernetes::status::Cause;
 
-    fn problems(kind: &Kind, spec: Value) -> Vec<String> {
+    fn problems(kind: &Kind, spec: &Value) -> Vec<String> {
         let mut causes: Vec<Cause> = Vec::new();
         of(kind).schema.validate(&json!({ "spec": spec }), "", &mut causes);
         causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
@@ -256,13 +270,16 @@ mod tests {
     #[test]
     fn what_the_controller_needs_is_required() {
         let both = json!({ "source": {}, "destination": {} });
-        assert_eq!(problems(&kinds::MIGRATION, json!({})), ["spec.plan: Required value"]);
+        assert_eq!(problems(&kinds::MIGRATION, &json!({})), ["spec.plan: Required value"]);
         assert_eq!(
-            problems(&kinds::STORAGE_MAP, json!({ "provider": both, "map": [{ "source": {}, "destination": {} }] })),
+            problems(&kinds::STORAGE_MAP, &json!({ "provider": both, "map": [{ "source": {}, "destination": {} }] })),
             ["spec.map[0].destination.storageClass: Required value"]
         );
         assert_eq!(
-            problems(&kinds::PLAN, json!({ "provider": both, "map": { "network": {}, "storage": {} }, "targetNamespace": "t", "vms": [] })),
+            problems(
+                &kinds::PLAN,
+                &json!({ "provider": both, "map": { "network": {}, "storage": {} }, "targetNamespace": "t", "vms": [] })
+            ),
             Vec::<String>::new()
         );
     }

@@ -75,14 +75,15 @@ fn term(part: &str) -> Result<Term, String> {
         return Ok(Term::Missing(checked_key(key)?));
     }
     if let Some((key, value)) = part.split_once("!=") {
-        return Ok(Term::NotIn(checked_key(key)?, vec![checked_value(value)?]));
+        return Ok(Term::NotIn(checked_key(key)?, vec![checked_value(key, 0, value)?]));
     }
     if let Some((key, value)) = part.split_once('=') {
-        return Ok(Term::In(checked_key(key)?, vec![checked_value(value.strip_prefix('=').unwrap_or(value))?]));
+        return Ok(Term::In(checked_key(key)?, vec![checked_value(key, 0, value.strip_prefix('=').unwrap_or(value))?]));
     }
     if let Some(open) = part.find('(') {
         let values = part[open + 1..].strip_suffix(')').ok_or_else(|| format!("found '{part}', expected: ')'"))?;
-        let values = values.split(',').map(checked_value).collect::<Result<Vec<_>, _>>()?;
+        let key = part.split_whitespace().next().unwrap_or_default();
+        let values = values.split(',').enumerate().map(|(index, value)| checked_value(key, index, value)).collect::<Result<Vec<_>, _>>()?;
         let mut words = part[..open].split_whitespace();
         return match (words.next(), words.next(), words.next()) {
             (Some(key), Some("in"), None) => Ok(Term::In(checked_key(key)?, values)),
@@ -101,15 +102,15 @@ fn checked_key(key: &str) -> Result<String, String> {
     let key = key.trim();
     match meta::qualified_name(key).first() {
         None => Ok(key.to_owned()),
-        Some(why) => Err(format!("<nil>: Invalid value: {key:?}: {why}")),
+        Some(why) => Err(format!("key: Invalid value: {key:?}: {why}")),
     }
 }
 
-fn checked_value(value: &str) -> Result<String, String> {
-    let value = value.trim();
+fn checked_value(key: &str, index: usize, value: &str) -> Result<String, String> {
+    let (key, value) = (key.trim(), value.trim());
     match meta::label_value(value).first() {
         None => Ok(value.to_owned()),
-        Some(why) => Err(format!("values[0][]: Invalid value: {value:?}: {why}")),
+        Some(why) => Err(format!("values[{index}][{key}]: Invalid value: {value:?}: {why}")),
     }
 }
 
@@ -148,11 +149,6 @@ impl Fields {
             };
             (found == *value) == *equal
         })
-    }
-
-    /// The one name that `metadata.name=…` asks for.
-    pub fn name(&self) -> Option<&str> {
-        self.0.iter().find(|(field, equal, _)| field == "metadata.name" && *equal).map(|(_, _, name)| name.as_str())
     }
 }
 

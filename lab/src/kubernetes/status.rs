@@ -1,5 +1,7 @@
 //! What a Kubernetes API server answers when it refuses: `Status` objects with reason, details and HTTP code.
 
+use std::ops::{Deref, DerefMut};
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -48,17 +50,32 @@ impl Cause {
     }
 }
 
-/// A value as Go's `field.Error` shows it: strings quoted, objects as JSON, so that a long one does not hide the message.
+/// A value as Go's `field.Error` shows it: strings quoted, anything else as JSON.
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Object(_) | Value::Array(_) => value.to_string(),
-        other => other.to_string(),
+    value.to_string()
+}
+
+/// A refusal. Everything that goes wrong in a handler becomes one. Boxed, because a `Result` is as large as its larger half.
+#[derive(Debug, Clone)]
+pub struct Failure(Box<Refusal>);
+
+impl Deref for Failure {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.0
     }
 }
 
-/// A refusal. Everything that goes wrong in a handler becomes one.
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Refusal {
+        &mut self.0
+    }
+}
+
+/// The parts of a refusal.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Refusal {
     /// HTTP code.
     pub code: StatusCode,
     /// Machine-readable reason, such as `NotFound`; empty if there is none.
@@ -94,7 +111,18 @@ fn details(name: &str, group: &str, kind: &str) -> Value {
 impl Failure {
     /// A refusal with these parts and no details.
     pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, continue_token: None, plain: false }
+        Self(Box::new(Refusal { code, reason, message: message.into(), details: None, continue_token: None, plain: false }))
+    }
+
+    fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// The same with a token to go on from here.
+    pub fn continued(mut self, token: String) -> Self {
+        self.continue_token = Some(token);
+        self
     }
 
     fn detailed(mut self, details: Value) -> Self {
@@ -110,7 +138,7 @@ impl Failure {
 
     /// 404 of the HTTP router: a path that nothing serves.
     pub fn no_such_path() -> Self {
-        Self { plain: true, ..Self::new(StatusCode::NOT_FOUND, "NotFound", "404 page not found\n") }
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "404 page not found\n").plain()
     }
 
     /// 404 for a resource that an otherwise known built-in group does not have.
@@ -187,7 +215,13 @@ impl Failure {
 
     /// 422.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let errors: Vec<String> = causes.iter().map(Cause::text).collect();
+        // A cause that was found twice stands once in the message and twice among the causes, as in the real server.
+        let mut errors: Vec<String> = Vec::new();
+        for text in causes.iter().map(Cause::text) {
+            if !errors.contains(&text) {
+                errors.push(text);
+            }
+        }
         let errors = match errors.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -196,6 +230,12 @@ impl Failure {
         details["causes"] = causes_json(causes);
         let message = format!("{} {name:?} is invalid: {errors}", qualified(group, kind));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).detailed(details)
+    }
+
+    /// 422: a JSON patch that does not fit the object.
+    pub fn rejected_patch() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).detailed(json!({}))
     }
 
     /// 415 with the accepted types.
@@ -232,7 +272,7 @@ impl Failure {
 
     /// 503 with plain text: a backend that does not answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { plain: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).plain()
     }
 
     /// The `Status` object.

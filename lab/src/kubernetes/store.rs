@@ -136,12 +136,11 @@ impl State {
         object
     }
 
-    /// Removes an object; gives back its last state with the revision of the deletion. `last` replaces the stored
-    /// state, for a write that lets go of the last finalizer.
-    pub fn remove(&mut self, key: &Key, last: Option<Value>) -> Option<Arc<Value>> {
+    /// Removes an object; gives back its stored state with the revision of the deletion.
+    pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
         let previous = self.objects.remove(key)?;
         self.revision += 1;
-        let mut object = last.unwrap_or_else(|| Value::clone(&previous));
+        let mut object = Value::clone(&previous);
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let object = Arc::new(object);
         let change = Change::Deleted;
@@ -255,7 +254,7 @@ mod tests {
             for (name, keep) in steps {
                 store.write(|state| {
                     let key = Key::new(&resource(), "n", &name.to_string());
-                    if keep { state.put(key, json!({ "metadata": {} })); } else { state.remove(&key, None); }
+                    if keep { state.put(key, json!({ "metadata": {} })); } else { state.remove(&key); }
                 });
                 seen.push(store.read(|state| (state.revision(), state.list(&resource(), "n"))));
             }

@@ -42,6 +42,20 @@ impl Column {
         Self::new("Age", Source::Age)
     }
 
+    /// Describes itself as a column of a custom resource does.
+    pub fn custom(&mut self) {
+        match &self.source {
+            Source::Age => self.kind = "date".to_owned(),
+            Source::Path(path) => self.description = described_by(path),
+            Source::Compute(_) => {}
+        }
+    }
+
+    /// Writes the title in capitals, as Forklift's definitions do.
+    pub fn shout(&mut self) {
+        self.name = self.name.to_uppercase();
+    }
+
     fn computed(name: &str, compute: fn(&Value) -> Value) -> Self {
         Self::new(name, Source::Compute(compute))
     }
@@ -57,23 +71,19 @@ impl Column {
         let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
         let path = text("jsonPath");
         let date = text("type") == "date";
-        let source = if date && path == ".metadata.creationTimestamp" { Source::Age } else { Source::Path(path) };
+        let source = if date && path == ".metadata.creationTimestamp" { Source::Age } else { Source::Path(path.clone()) };
         Self {
             name: text("name"),
             kind: text("type"),
             format: text("format"),
             priority: column["priority"].as_i64().unwrap_or_default(),
-            description: text("description"),
+            description: if column["description"].is_null() { described_by(&path) } else { text("description") },
             source,
         }
     }
 
     fn definition(&self) -> Value {
-        let described = if self.description.is_empty() && matches!(self.source, Source::Age) {
-            "CreationTimestamp is a timestamp representing the server time when this object was created."
-        } else {
-            &self.description
-        };
+        let described = if self.description.is_empty() && matches!(self.source, Source::Age) { AGE_DESCRIPTION } else { &self.description };
         json!({ "name": self.name, "type": self.kind, "format": self.format, "description": described, "priority": self.priority })
     }
 
@@ -91,6 +101,11 @@ impl Column {
             },
         }
     }
+}
+
+/// What a column of a custom resource says if its definition says nothing.
+fn described_by(path: &str) -> String {
+    format!("Custom resource definition column (in JSONPath format): {path}")
 }
 
 /// The first value at `.a.b[0].c[?(@.type=="X")].d`. Enough for the paths that CRDs declare.
@@ -147,12 +162,12 @@ fn duration(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         ..0 => "<invalid>".to_owned(),
-        ..120 => format!("{seconds}s"),
-        ..600 => pair(minutes, "m", seconds % 60, "s"),
-        ..10_800 => format!("{minutes}m"),
-        ..28_800 => pair(hours, "h", minutes % 60, "m"),
-        ..172_800 => format!("{hours}h"),
-        ..691_200 => pair(days, "d", hours % 24, "h"),
+        0..120 => format!("{seconds}s"),
+        120..600 => pair(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => pair(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => pair(days, "d", hours % 24, "h"),
         _ => format!("{days}d"),
     }
 }
@@ -340,6 +355,10 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
             }),
             Column::path("Available", ".status.conditions[?(@.type==\"Available\")].status"),
         ],
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => return vec![Column::path("Created At", ".metadata.creationTimestamp")],
+        ("rbac.authorization.k8s.io", _) => {
+            vec![Column::computed("Role", |o| format!("{}/{}", text(&o["roleRef"]["kind"]), text(&o["roleRef"]["name"])).into())]
+        }
         ("coordination.k8s.io", _) => vec![Column::path("Holder", ".spec.holderIdentity")],
         _ => Vec::new(),
     };
@@ -386,6 +405,8 @@ pub fn table(resource: &Resource, objects: &[Value], list_metadata: &Value, incl
 }
 
 const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+
+const AGE_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 #[cfg(test)]
 mod tests {

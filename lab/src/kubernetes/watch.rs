@@ -22,9 +22,9 @@ use super::{
 };
 
 /// How long a watch lasts if the client does not say: the real server chooses between 30 and 60 minutes.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a watch that asked for bookmarks gets one: about once a minute, as the real server does.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One open watch.
 struct Watcher {
@@ -69,7 +69,7 @@ impl Watcher {
     }
 
     fn push_bookmark(&mut self, initial_end: bool) {
-        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
+        let mut metadata = json!({ "resourceVersion": self.cursor.to_string() });
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
@@ -166,20 +166,18 @@ fn check(op: &Operation) -> Answer<()> {
     let matching = op.query.get("resourceVersionMatch");
     let mut causes = Vec::new();
     if op.query.has("sendInitialEvents") {
-        if matching.is_empty() {
+        if matching != "NotOlderThan" {
             causes
                 .push(Cause::forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-        } else if matching != "NotOlderThan" {
-            causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
-        }
-        if op.query.flag("sendInitialEvents") && !op.query.flag("allowWatchBookmarks") {
-            causes.push(Cause::forbidden("allowWatchBookmarks", "sendInitialEvents requires setting allowWatchBookmarks to true"));
         }
     } else if !matching.is_empty() {
         causes.push(Cause::forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
+    }
+    if !matching.is_empty() && matching != "NotOlderThan" {
+        causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
     }
     if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &causes)) }
 }

@@ -6,7 +6,9 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Inner, definition, meta,
+    Inner, apply, definition,
+    managed::{self, Writer},
+    meta,
     operation::{Operation, Validation},
     patch, read,
     resource::Resource,
@@ -20,6 +22,8 @@ use super::{
 const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Length of a generated suffix.
 const SUFFIX_LENGTH: usize = 5;
+/// How much of a body a refusal shows, characters.
+const SUMMARY_LENGTH: usize = 30;
 /// Longest base of a generated name.
 const GENERATED_BASE: usize = 253 - SUFFIX_LENGTH;
 
@@ -35,7 +39,7 @@ pub fn uid() -> Answer<String> {
     let mut bytes = random::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
 }
 
@@ -77,18 +81,22 @@ fn keep(object: &mut Value, old: &Value, field: &str) {
 }
 
 /// Checks that the object is what the path says, and fills in what it leaves to the path.
-fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
+pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
     let (kind, api_version) = (&op.resource.kind, op.resource.api_version());
+    if op.resource.custom && object["kind"].as_str().is_none_or(str::is_empty) {
+        let body = String::from_utf8_lossy(op.body);
+        let start: String = body.chars().take(SUMMARY_LENGTH).collect();
+        let dots = if body.chars().count() > SUMMARY_LENGTH { " ..." } else { "" };
+        let message =
+            format!("the object provided is unrecognized (must be of type {kind}): Object 'Kind' is missing in '{body}' ({start}{dots})");
+        return Err(Failure::bad_request(message));
+    }
     let given_kind = object["kind"].as_str().unwrap_or_default().to_owned();
     let given_version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
     if !given_kind.is_empty() && given_kind != *kind {
-        let version = if given_version.is_empty() { &api_version } else { &given_version };
-        let short = version.rsplit('/').next().unwrap_or_default();
-        return Err(Failure::bad_request(format!(
-            "{given_kind} in version {short:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version {version:?} in this path"
-        )));
+        return Err(wrong_kind(op, object, &given_kind, if given_version.is_empty() { &api_version } else { &given_version }));
     }
-    if !given_version.is_empty() && given_version != api_version {
+    if given_version != api_version && (op.resource.custom || !given_version.is_empty()) {
         return Err(Failure::bad_request(format!(
             "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )));
@@ -115,8 +123,28 @@ fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
     Ok(())
 }
 
+/// The refusal of an object of another kind.
+fn wrong_kind(op: &Operation, object: &Value, given: &str, version: &str) -> Failure {
+    let kind = &op.resource.kind;
+    if op.resource.custom {
+        let cause = Cause::invalid("kind", &given.into(), &format!("must be {kind}"));
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        return Failure::invalid(&op.resource.group, given, name, &[cause]);
+    }
+    let (group, short) = version.split_once('/').unwrap_or(("", version));
+    let known =
+        op.server.registry(|registry| registry.all().any(|r| !r.custom && r.group == group && r.version == short && r.kind == given));
+    let why = if known {
+        let internal = if op.resource.group.is_empty() { "core" } else { op.resource.group.split('.').next().unwrap_or_default() };
+        format!("converting ({short}.{given}) to ({internal}.{kind}): unknown conversion")
+    } else {
+        format!("no kind {given:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
+    };
+    Failure::bad_request(format!("{given} in version {short:?} cannot be handled as a {kind}: {why}"))
+}
+
 /// Drops what the kind does not know. Strict requests are refused, others warned.
-fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
+pub fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
     let mut unknown = Vec::new();
     if let Some(schema) = &op.resource.schema {
         schema.prune(object, "", true, &mut unknown);
@@ -172,7 +200,12 @@ fn validated(op: &Operation, old: Option<&Value>, object: &Value) -> Answer<()> 
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let mut causes = meta::validate(object, op.resource.name_rule);
     if let Some(old) = old {
+        // The real server looks at the metadata of an update three times, and tells it three times.
+        let again: Vec<Cause> = causes.iter().filter(|cause| rules::told_again(&cause.field)).cloned().collect();
         rules::metadata_update(old, object, &mut causes);
+        let finalizers: Vec<Cause> = causes.iter().filter(|cause| cause.reason == "FieldValueForbidden").cloned().collect();
+        causes.extend(again.iter().cloned().chain(finalizers));
+        causes.extend(again);
     }
     if let Some(schema) = &op.resource.schema {
         let mut body = object.clone();
@@ -308,12 +341,12 @@ pub fn create(op: &Operation) -> Answer<Response<Body>> {
     let mut object = op.object()?;
     addressed(op, &mut object)?;
     let mut warnings = Vec::new();
-    let stored = create_object(op, object, &mut warnings)?;
+    let stored = create_object(op, object, &Writer::Update, &mut warnings)?;
     read::answer(op, StatusCode::CREATED, &stored, &warnings)
 }
 
 /// Creates an object whose kind and namespace are settled.
-pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<String>) -> Answer<Arc<Value>> {
+pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warnings: &mut Vec<String>) -> Answer<Arc<Value>> {
     let dry = op.dry_run()?;
     if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !matches!(version, "" | "0")) {
         let message = "resourceVersion should not be set on objects to be created";
@@ -329,8 +362,8 @@ pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<Strin
     // The namespace is looked at first: its answer is the same whatever the object holds.
     op.server.store.read(|state| namespace_open(op, state, &name))?;
     let mut object = settled(op, None, object, warnings)?;
-    super::managed::created(op, &mut object);
-    definition::prepare(op, None, &mut object)?;
+    managed::created(op, &mut object, writer);
+    definition::prepare(op, None, &mut object);
     let stored = op.server.store.write(|state| {
         namespace_open(op, state, &name)?;
         if state.get(&key).is_some() {
@@ -344,39 +377,58 @@ pub fn create_object(op: &Operation, mut object: Value, warnings: &mut Vec<Strin
     Ok(stored)
 }
 
+/// Built-in resources that a PUT creates.
+const CREATED_BY_UPDATE: &[&str] =
+    &["clusterrolebindings", "clusterroles", "endpoints", "events", "leases", "limitranges", "rolebindings", "roles", "services"];
+
 /// Whether an update must name the version it was made from.
 fn needs_version(resource: &Resource) -> bool {
-    resource.custom || matches!(resource.kind.as_str(), "Lease" | "CustomResourceDefinition" | "APIService")
+    resource.custom
+        || matches!(
+            resource.kind.as_str(),
+            "Lease" | "CustomResourceDefinition" | "APIService" | "PodDisruptionBudget" | "CSIDriver" | "VolumeAttachment"
+        )
 }
 
 /// `PUT` of an object or of a subresource.
 pub fn update(op: &Operation) -> Answer<Response<Body>> {
     let mut object = op.object()?;
+    if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        let name = &op.target.name;
+        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(Failure::bad_request(message));
+    }
     addressed(op, &mut object)?;
+    let missing = op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none();
+    if missing && op.target.subresource.is_empty() && !op.resource.custom && CREATED_BY_UPDATE.contains(&op.resource.plural.as_str()) {
+        let mut warnings = Vec::new();
+        let stored = create_object(op, object, &Writer::Update, &mut warnings)?;
+        return read::answer(op, StatusCode::CREATED, &stored, &warnings);
+    }
     let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if version.is_empty() && needs_version(&op.resource) {
         let Resource { group, plural, .. } = &*op.resource;
         let cause = Cause {
             reason: "FieldValueInvalid",
-            message: "Invalid value: 0x0: must be specified for an update".into(),
+            message: "Invalid value: 0: must be specified for an update".into(),
             field: "metadata.resourceVersion".into(),
         };
         // The object must be there first: the real server reads it before it looks at the version.
-        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
+        if missing {
             return Err(op.not_found(&op.target.name));
         }
         return Err(Failure::invalid(group, plural, &op.target.name, &[cause]));
     }
-    change(op, super::managed::Writer::Update, |_| Ok(object.clone()))
+    change(op, &Writer::Update, |_| Ok(object.clone()))
 }
 
 /// `PATCH`.
 pub fn patch(op: &Operation) -> Answer<Response<Body>> {
     let patch = patch::Patch::parse(op)?;
     if let patch::Patch::Apply(applied) = &patch {
-        return super::apply::apply(op, applied);
+        return apply::apply(op, applied);
     }
-    change(op, super::managed::Writer::Update, |old| {
+    change(op, &Writer::Update, |old| {
         let mut patched = patch.apply(op, &op.resource.present(old))?;
         addressed(op, &mut patched)?;
         Ok(patched)
@@ -384,7 +436,7 @@ pub fn patch(op: &Operation) -> Answer<Response<Body>> {
 }
 
 /// Changes the object of this request; `next` makes the wanted object from the stored one.
-pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
+pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
     let dry = op.dry_run()?;
     let Resource { group, plural, .. } = &*op.resource;
     let name = &op.target.name;
@@ -397,7 +449,16 @@ pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Val
         let given_uid = wanted["metadata"]["uid"].as_str().unwrap_or_default();
         if !given_uid.is_empty() && old["metadata"]["uid"] != given_uid {
             let uid = old["metadata"]["uid"].as_str().unwrap_or_default();
-            let why = format!("Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}");
+            if op.media().contains("patch") {
+                let cause = Cause::invalid("metadata.uid", &given_uid.into(), "field is immutable");
+                return Err(Failure::invalid(group, &op.resource.kind, name, &[cause.clone(), cause]));
+            }
+            let prefix = if op.resource.custom { format!("{group}/") } else { String::new() };
+            let path = &key.path;
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{prefix}{plural}/{path}, ResourceVersion: 0, AdditionalErrorMsg: \
+                 Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}"
+            );
             return Err(Failure::conflict(group, plural, name, &why));
         }
         if !matches!(given, "" | "0") && version != given {
@@ -405,17 +466,18 @@ pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Val
         }
         let sent = wanted["metadata"].get("managedFields").cloned();
         let mut new = settled(op, Some(&old), wanted, &mut warnings)?;
-        super::managed::updated(op, &old, &mut new, &writer, sent.as_ref());
-        definition::prepare(op, Some(&old), &mut new)?;
-        if super::managed::same(&old, &new) {
+        managed::updated(op, &old, &mut new, writer, sent.as_ref());
+        definition::prepare(op, Some(&old), &mut new);
+        if managed::same(&old, &new) {
             return Ok((old, false));
         }
         if dry {
             return Ok((Arc::new(new), false));
         }
         if released(&op.resource, &new) {
-            let last = state.remove(&key, Some(new)).ok_or_else(|| op.not_found(name))?;
-            return Ok((last, true));
+            // Watchers see the stored state go, with the finalizer that is let go here; the client gets what it asked for.
+            state.remove(&key);
+            return Ok((Arc::new(new), true));
         }
         Ok((state.put(key.clone(), new), false))
     })?;
@@ -429,10 +491,10 @@ pub fn change(op: &Operation, writer: super::managed::Writer, next: impl Fn(&Val
 pub fn released(resource: &Resource, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let holds = |value: &Value| value.as_array().is_some_and(|items| !items.is_empty());
-    !metadata["deletionTimestamp"].is_null()
-        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
-        && !holds(&metadata["finalizers"])
-        && !(resource.is_core("namespaces") && holds(&object["spec"]["finalizers"]))
+    let deleting = !metadata["deletionTimestamp"].is_null();
+    let waits = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
+    let held = holds(&metadata["finalizers"]) || (resource.is_core("namespaces") && holds(&object["spec"]["finalizers"]));
+    deleting && !waits && !held
 }
 
 /// The namespaces that every cluster has from its first second.

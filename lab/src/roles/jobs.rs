@@ -56,12 +56,14 @@ fn owner(pod: &Pod) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::O
 }
 
 async fn sync(cx: Context, pods: Store<Pod>, mut latest: Latest<Job>) -> anyhow::Result<()> {
-    let job = latest.get();
+    let seen = latest.get();
+    let api: Api<Job> = Api::namespaced(cx.client.clone(), &seen.namespace().unwrap_or_default());
+    // Read again: the watch may not have brought what this task wrote last, and an end is written once.
+    let Some(job) = api.get_opt(&seen.name_any()).await?.filter(|job| job.uid() == seen.uid()) else { return Ok(()) };
     if job.metadata.deletion_timestamp.is_some() || finished(&job) {
         return Ok(());
     }
     let (name, namespace, uid) = (job.name_any(), job.namespace().unwrap_or_default(), job.uid().unwrap_or_default());
-    let api: Api<Job> = Api::namespaced(cx.client.clone(), &namespace);
     let now = cx.world.clock.now();
     let start = job.status.as_ref().and_then(|s| s.start_time.clone());
     let started = start.is_some();

@@ -61,9 +61,15 @@ async fn terminate(cx: Context, mut latest: Latest<Namespace>) -> anyhow::Result
     finalize(&cx.client, &name).await
 }
 
+/// What the server serves. Not by the aggregated document: for a group with sub-resources only, such as KubeVirt's, API
+/// servers write `verbs: null` there, which kube-rs cannot read; and that group holds no objects anyway.
+pub(super) async fn discover(client: &Client) -> anyhow::Result<Discovery> {
+    Ok(Discovery::new(client.clone()).exclude(&["subresources.kubevirt.io"]).run().await?)
+}
+
 /// Every namespaced kind of the server that can be listed and deleted.
-pub(super) async fn deletable(client: &Client) -> anyhow::Result<Vec<ApiResource>> {
-    let discovery = Discovery::new(client.clone()).run_aggregated().await?;
+async fn deletable(client: &Client) -> anyhow::Result<Vec<ApiResource>> {
+    let discovery = discover(client).await?;
     let mut kinds = Vec::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject},
+    api::{DeleteParams, DynamicObject, ListParams},
     runtime::wait::await_condition,
 };
 use mtv_api::kinds::{self, Kind};
@@ -60,10 +60,10 @@ impl Bench {
     /// Waits until an object is as wanted. The time only ends a test that would hang.
     async fn until(&self, kind: &Kind, name: &str, wanted: impl Fn(&Value) -> bool + Send + Sync) -> Value {
         let condition = move |object: Option<&DynamicObject>| object.is_some_and(|o| wanted(&o.data));
-        let waited = tokio::time::timeout(Duration::from_secs(30), await_condition(self.api(kind), name, condition)).await;
-        match waited {
+        let found = tokio::time::timeout(Duration::from_secs(30), await_condition(self.api(kind), name, condition)).await;
+        match found {
             Ok(found) => found.unwrap().unwrap().data,
-            Err(_) => panic!("{} {name} stays {:?}", kind.kind, self.api(kind).get_opt(name).await),
+            Err(tokio::time::error::Elapsed { .. }) => panic!("{} {name} stays {:?}", kind.kind, self.api(kind).get_opt(name).await),
         }
     }
 
@@ -95,7 +95,7 @@ async fn a_claim_is_bound_and_its_volume_goes_with_it() {
     let bound = bench.until(&kinds::PVC, "c", phase("Bound")).await;
     assert_eq!(write::text(&bound, "/status/capacity/storage"), "1Gi");
     let volume = write::text(&bound, "/spec/volumeName").to_owned();
-    assert_eq!(pv::volumes_of(&bench.cx, "n").await.unwrap(), [volume.clone()]);
+    assert_eq!(pv::volumes_of(&bench.cx, "n").await.unwrap(), std::slice::from_ref(&volume));
     bench.remove(&kinds::PVC, "c", DeleteParams::default()).await;
     bench.until_gone(&kinds::PVC, "c").await;
     bench.until_gone(&kinds::PV, &volume).await;
@@ -125,7 +125,7 @@ async fn jobs_end_as_their_pods_do() {
     assert_eq!(bad["status"]["failed"], 2);
     let reasons: Vec<_> = write::list(&bad, "/status/conditions").iter().map(|c| write::text(c, "/reason")).collect();
     assert_eq!(reasons, ["BackoffLimitExceeded", "BackoffLimitExceeded"]);
-    let pods = Api::<Pod>::namespaced(bench.client().clone(), "n").list(&Default::default()).await.unwrap();
+    let pods = Api::<Pod>::namespaced(bench.client().clone(), "n").list(&ListParams::default()).await.unwrap();
     assert!(pods.iter().all(|p| p.status.as_ref().unwrap().init_container_statuses.as_ref().is_some_and(|s| s.len() == 1)));
 }
 

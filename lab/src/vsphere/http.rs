@@ -54,8 +54,8 @@ async fn connection(server: Vcenter, acceptor: TlsAcceptor, stream: TcpStream) {
         let server = server.clone();
         async move { answer(&server, request).await }
     });
-    let served = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
-    if let Err(error) = served {
+    let ended = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = ended {
         tracing::debug!(%error, "vcenter: connection");
     }
 }
@@ -167,10 +167,13 @@ fn json(value: &serde_json::Value) -> Answer {
 fn versions(server: &Vcenter) -> String {
     let newest = api_version(&server.world().datacenter.vsphere.version);
     let older = ["8.0.2.0", "8.0.1.0", "8.0.0.0", "7.0.3.0", "7.0.0.0", "6.7.3", "6.7", "6.5", "6.0", "5.5"];
-    let older: String = older.iter().filter(|v| **v != newest).map(|v| format!("<version>{v}</version>")).collect();
+    let mut prior = String::new();
+    for version in older.iter().filter(|v| **v != newest) {
+        prior = prior + "<version>" + version + "</version>";
+    }
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>\
-         <version>{newest}</version><priorVersions>{older}</priorVersions></namespace></namespaces>"
+         <version>{newest}</version><priorVersions>{prior}</priorVersions></namespace></namespaces>"
     )
 }
 

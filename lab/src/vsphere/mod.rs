@@ -18,6 +18,9 @@ pub mod tasks;
 pub mod types;
 pub mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,

@@ -15,7 +15,7 @@ use super::{
 
 /// A session ends after this time without a request. It is real time: clients do not run on the lab's clock.
 /// vCenter's own default.
-pub const IDLE: Duration = Duration::from_secs(30 * 60);
+pub const IDLE: Duration = Duration::from_mins(30);
 
 /// What a view shows.
 pub enum ViewKind {

@@ -5,14 +5,17 @@ use std::time::Duration;
 use mtv_api::xml::Node;
 
 use super::{
-    collector::{Awaited, Ended, wait},
+    collector::{Awaited, Ended, retrieve, wait},
+    props::{filter, properties, start},
     session::Session,
     wire::{Fault, MoRef},
 };
 use crate::providers::{ProviderError, ProviderResult};
 
-/// No progress among them: each percent would be an answer of its own.
-const PATHS: [&str; 3] = ["info.state", "info.error", "info.result"];
+/// What changes once, at the end. State and progress are not among them: queued, running and each percent would be an answer
+/// of its own, a third more requests for nothing. An update set shows a task as it was at one moment, so that the time of
+/// completion never comes without the error.
+const PATHS: [&str; 3] = ["info.completeTime", "info.error", "info.result"];
 
 /// How a task ended.
 #[derive(Debug)]
@@ -35,27 +38,35 @@ pub fn of_response(response: &Node, doing: &str) -> ProviderResult<MoRef> {
 pub async fn finish(session: &Session, task: &MoRef, doing: &str, patience: Duration) -> ProviderResult<Outcome> {
     let what = format!("{} ({doing})", task.value);
     let awaited = Awaited { object: task, paths: &PATHS, what: &what, patience };
-    let ended = wait(session, awaited, |props| match props.get("info.state")?.text.as_str() {
-        "success" => Some(Outcome::Success(props.get("info.result").and_then(MoRef::read))),
-        "error" => {
-            let fault = props.get("info.error").map(Fault::localized);
-            Some(Outcome::Failure(fault.unwrap_or_else(|| Fault {
-                kind: "MethodFault".into(),
-                message: "the task failed without saying why".into(),
-                detail: Node::default(),
-            })))
+    let ended = wait(session, awaited, |props| {
+        if let Some(error) = props.get("info.error") {
+            return Some(Outcome::Failure(Fault::localized(error)));
         }
-        _ => None,
+        props.get("info.completeTime")?;
+        Some(Outcome::Success(props.get("info.result").and_then(MoRef::read)))
     })
     .await?;
     match ended {
         Ended::Done(outcome) => Ok(outcome),
         Ended::Gone => Err(ProviderError::Operation(format!("{doing}: {} vanished before its end was seen", task.value))),
-        Ended::Late(seen) => Err(ProviderError::Deadline(format!(
-            "{doing}: {} did not end within {} s, its last state was `{}`",
+        Ended::Late(_) => Err(ProviderError::Deadline(format!(
+            "{doing}: {} did not end within {} s, its last state is `{}`",
             task.value,
             patience.as_secs(),
-            seen.get("info.state").map_or("never seen", |state| state.text.as_str())
+            state(session, task).await
         ))),
+    }
+}
+
+/// Where a task stands, for the error of a wait that ended too early.
+async fn state(session: &Session, task: &MoRef) -> String {
+    let spec = || filter("specSet", [properties("Task", &["info.state", "info.progress"])], [start(task, false, [])]);
+    match retrieve(session, |_| spec()).await {
+        Ok(objects) => {
+            let object = objects.first();
+            let state = object.and_then(|o| o.text("info.state")).unwrap_or("unknown");
+            object.and_then(|o| o.text("info.progress")).map_or_else(|| state.to_owned(), |percent| format!("{state}, {percent} %"))
+        }
+        Err(error) => error.explained("read the task").to_string(),
     }
 }

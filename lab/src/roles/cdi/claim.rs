@@ -45,7 +45,7 @@ pub(super) fn of(volume: &DynamicObject, classes: &Store<StorageClass>, world: &
     let model = world.datacenter.cluster.storage_classes.iter().find(|c| c.name == class.name_any());
     let mode = storage.get("volumeMode").and_then(Value::as_str);
     let mode = mode.or(model.map(|m| m.volume_mode.as_str())).unwrap_or("Filesystem").to_owned();
-    let modes: Vec<String> = write::list(&storage, "/accessModes").iter().filter_map(|m| Some(m.as_str()?.to_owned())).collect();
+    let asked_modes: Vec<String> = write::list(&storage, "/accessModes").iter().filter_map(|m| Some(m.as_str()?.to_owned())).collect();
     let default = model.map_or("ReadWriteOnce", |m| m.access_mode.as_str()).to_owned();
     let name = volume.name_any();
     let asked = write::text(&storage, "/resources/requests/storage");
@@ -72,7 +72,7 @@ pub(super) fn of(volume: &DynamicObject, classes: &Store<StorageClass>, world: &
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(if modes.is_empty() { vec![default] } else { modes }),
+            access_modes: Some(if asked_modes.is_empty() { vec![default] } else { asked_modes }),
             volume_mode: Some(mode),
             storage_class_name: Some(class.name_any()),
             resources: Some(VolumeResourceRequirements { requests: Some([("storage".to_owned(), size)].into()), limits: None }),

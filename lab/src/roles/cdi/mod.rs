@@ -113,28 +113,27 @@ async fn import(
     classes: Store<StorageClass>,
     mut latest: Latest<DynamicObject>,
 ) -> anyhow::Result<()> {
-    let object = latest.get();
+    let seen = latest.get();
+    let api = write::api(&cx.client, &kinds::DATA_VOLUME, &seen.namespace().unwrap_or_default());
+    // Read again: the watch may not have brought what this task wrote last, and nothing must be imported twice.
+    let Some(object) = api.get_opt(&seen.name_any()).await?.filter(|object| object.uid() == seen.uid()) else { return Ok(()) };
     let done = matches!(write::text(&object.data, "/status/phase"), "Succeeded" | "Failed");
     if object.metadata.deletion_timestamp.is_some() || done {
         return Ok(());
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let volume = Volume { cx: &cx, api: write::api(&cx.client, &kinds::DATA_VOLUME, &namespace), namespace, name };
+    let volume = Volume { cx: &cx, api, namespace, name };
     let claims_api: Api<PersistentVolumeClaim> = Api::namespaced(cx.client.clone(), &volume.namespace);
     let mine = |claim: &PersistentVolumeClaim| {
         claim.name_any() == volume.name && claim.namespace().as_deref() == Some(&volume.namespace) && claim::owned(claim, &object)
     };
     if claims.find(mine).is_none() {
-        match claim::of(&object, &classes, &cx.world)? {
-            Some(claim) => {
-                write::create_in(&claims_api, MANAGER, &claim).await?;
-            }
-            None => {
-                volume.say(&object, Phase::Pending, "N/A", false).await?;
-                latest.changed_within(cx.world.clock.scaled(SCHEDULE)).await;
-                anyhow::bail!("datavolume {}/{}: its storage class does not exist", volume.namespace, volume.name);
-            }
-        }
+        let Some(claim) = claim::of(&object, &classes, &cx.world)? else {
+            volume.say(&object, Phase::Pending, "N/A", false).await?;
+            latest.changed_within(cx.world.clock.scaled(SCHEDULE)).await;
+            anyhow::bail!("datavolume {}/{}: its storage class does not exist", volume.namespace, volume.name);
+        };
+        write::create_in(&claims_api, MANAGER, &claim).await?;
     }
     let blank = object.data.pointer("/spec/source/blank").is_some();
     if write::text(&object.data, "/status/phase").is_empty() {
@@ -145,10 +144,10 @@ async fn import(
         latest.until(|_| claims.find(|claim| mine(claim) && claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound"))).await;
     let target = format!("pvc:{}", claim.uid().unwrap_or_default());
     if blank {
-        volume.say(&*latest.get(), Phase::ImportScheduled, "N/A", true).await?;
+        volume.say(&latest.get(), Phase::ImportScheduled, "N/A", true).await?;
         cx.world.clock.sleep(SCHEDULE).await;
         cx.world.disks.put(&target, DiskImage::default());
-        return volume.say(&*latest.get(), Phase::Succeeded, "100.0%", true).await;
+        return volume.say(&latest.get(), Phase::Succeeded, "100.0%", true).await;
     }
     copy(&volume, &mut latest, &claims_api, &target).await
 }
@@ -191,14 +190,14 @@ async fn copy(
         cx.world.clock.sleep(SCHEDULE / 3).await;
         for tick in 0..=TICKS {
             let percent = f64::from(tick) * 100.0 / f64::from(TICKS);
-            volume.say(&*latest.get(), Phase::ImportInProgress, &format!("{percent:.2}%"), true).await?;
+            volume.say(&latest.get(), Phase::ImportInProgress, &format!("{percent:.2}%"), true).await?;
             cx.world.clock.sleep(IMPORT / TICKS).await;
         }
         if let Some(source) = source(&object) {
             cx.world.disks.copy(&source, target);
         }
         let Some(current) = last else {
-            return volume.say(&*latest.get(), Phase::Succeeded, "100.0%", true).await;
+            return volume.say(&latest.get(), Phase::Succeeded, "100.0%", true).await;
         };
         let patch = json!({ "metadata": { "annotations": { format!("{COPIED}{current}"): "true" } } });
         write::merge(claims, MANAGER, &volume.name, patch).await?;

@@ -15,14 +15,14 @@ use futures::{StreamExt, future::try_join_all};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions},
-    discovery::{Discovery, Scope, verbs},
+    discovery::{Scope, verbs},
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use self::graph::{Graph, Node};
-use super::{Context, write};
+use super::{Context, namespace, write};
 
 const MANAGER: &str = "lab-gc";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -72,7 +72,7 @@ pub async fn start(cx: &Context) -> anyhow::Result<()> {
 }
 
 async fn served(client: &Client) -> anyhow::Result<HashMap<(String, String), Served>> {
-    let discovery = Discovery::new(client.clone()).run_aggregated().await?;
+    let discovery = namespace::discover(client).await?;
     let mut kinds = HashMap::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {
@@ -129,7 +129,9 @@ impl Collector {
             self.enqueue(uid);
         }
         // An owner that waits for this one looks again.
-        blocked.into_iter().for_each(|owner| self.enqueue(owner));
+        for owner in blocked {
+            self.enqueue(owner);
+        }
     }
 
     fn gone(&self, uid: &str) {
@@ -141,7 +143,9 @@ impl Collector {
             graph.remove(uid);
             (dependents, owners)
         };
-        dependents.into_iter().chain(owners).for_each(|uid| self.enqueue(uid));
+        for uid in dependents.into_iter().chain(owners) {
+            self.enqueue(uid);
+        }
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

@@ -65,7 +65,7 @@ async fn guest(running: &Running<'_>) -> anyhow::Result<Option<GuestModel>> {
     let Some(conversion) = api.get_opt(conversion).await? else { return Ok(None) };
     let vm = write::text(&conversion.data, "/spec/vm/name");
     let stores = world.datacenter.vsphere.datastores.iter();
-    let image = stores.filter_map(|store| world.disks.bootable(&format!("[{}] {vm}/", store.name))).next();
+    let image = stores.map(|store| format!("[{}] {vm}/", store.name)).find_map(|folder| world.disks.bootable(&folder));
     Ok(image.and_then(|image| world.datacenter.guests.get(&image.guest?).cloned()))
 }
 

@@ -83,8 +83,10 @@ fn phase(pod: &Pod) -> &str {
 }
 
 async fn tend(cx: Context, nodes: Store<Node>, mut latest: Latest<Pod>) -> anyhow::Result<()> {
-    let pod = latest.get();
-    let api: Api<Pod> = Api::namespaced(cx.client.clone(), &pod.namespace().unwrap_or_default());
+    let seen = latest.get();
+    let api: Api<Pod> = Api::namespaced(cx.client.clone(), &seen.namespace().unwrap_or_default());
+    // Read again: the watch may not have brought what this task wrote last, and a pod must not run twice.
+    let Some(pod) = api.get_opt(&seen.name_any()).await?.filter(|pod| pod.uid() == seen.uid()) else { return Ok(()) };
     if deleting(&pod).is_some() {
         if phase(&pod) == "Running" {
             let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
@@ -100,34 +102,30 @@ async fn tend(cx: Context, nodes: Store<Node>, mut latest: Latest<Pod>) -> anyho
     tokio::select! {
         biased;
         () = waiting.until(deleting) => Ok(()),
-        done = run(&cx, &api, &nodes, latest) => done,
+        done = run(&cx, &api, &nodes, &pod, latest) => done,
     }?;
     // The next look deletes it, if that is why it ended.
     if deleting(&waiting.get()).is_some() { Box::pin(tend(cx, nodes, waiting)).await } else { Ok(()) }
 }
 
-async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, mut latest: Latest<Pod>) -> anyhow::Result<()> {
-    let pod = latest.get();
+async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut latest: Latest<Pod>) -> anyhow::Result<()> {
     let name = pod.name_any();
-    let workload = Workload::of(&pod);
+    let workload = Workload::of(pod);
     let now = cx.world.clock.now();
-    if phase(&pod) == "Running" && workload == Workload::Service {
+    if phase(pod) == "Running" && workload == Workload::Service {
         return Ok(());
     }
     if pod.spec.as_ref().is_none_or(|s| s.node_name.is_none()) {
-        let Some(node) = schedule::choose(&pod, &nodes.state()) else {
+        let Some(node) = schedule::choose(pod, &nodes.state()) else {
             let condition = json!([{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": now,
                 "message": format!("0/{} nodes are available: none matches the pod's node selector and affinity", nodes.len()) }]);
             write::status(api, MANAGER, &name, json!({ "phase": "Pending", "conditions": condition })).await?;
             latest.changed_within(cx.world.clock.scaled(RETRY)).await;
             anyhow::bail!("pod {name} fits on no node");
         };
-        schedule::bind(cx, &pod, &node).await?;
+        schedule::bind(cx, pod, &node).await?;
     }
-    let pod = match api.get_opt(&name).await? {
-        Some(pod) => pod,
-        None => return Ok(()),
-    };
+    let Some(pod) = api.get_opt(&name).await? else { return Ok(()) };
     let running = Running { cx, api: api.clone(), pod, started: now };
     if phase(&running.pod) != "Running" {
         running.say("Pending", &State::Creating, "").await?;

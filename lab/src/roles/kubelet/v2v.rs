@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -122,7 +123,7 @@ fn environment(pod: &Pod) -> BTreeMap<String, String> {
 fn exposition(disks: usize, percent: u32) -> String {
     let mut text = "# HELP v2v_disk_transfers Percent of disk copied\n# TYPE v2v_disk_transfers gauge\n".to_owned();
     for disk in 1..=disks {
-        text.push_str(&format!("v2v_disk_transfers{{disk_id=\"{disk}\"}} {percent}\n"));
+        let _infallible = writeln!(text, "v2v_disk_transfers{{disk_id=\"{disk}\"}} {percent}");
     }
     text
 }
@@ -169,7 +170,7 @@ fn vm_yaml(world: &World, guest: Option<&GuestModel>, env: &BTreeMap<String, Str
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata:\n  name: {name:?}\nspec:\n  runStrategy: Halted\n  template:\n    spec:\n      domain:\n        firmware:\n{firmware}        devices:\n          disks:\n"
     );
     for disk in 0..disks {
-        text.push_str(&format!("            - disk:\n                bus: virtio\n              name: disk-{disk}\n"));
+        let _infallible = writeln!(text, "            - disk:\n                bus: virtio\n              name: disk-{disk}");
     }
     text
 }

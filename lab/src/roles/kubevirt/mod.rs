@@ -51,16 +51,18 @@ impl Shared {
     }
 }
 
+type Running = HashMap<(String, String), Arc<Guest>>;
+
 /// Operating systems that run now, by namespace and name of their instances.
 #[derive(Clone, Default)]
 pub(crate) struct Guests {
-    running: Arc<Mutex<HashMap<(String, String), Arc<Guest>>>>,
+    running: Arc<Mutex<Running>>,
     /// Host keys are made from this and the boot disk.
     secret: Arc<[u8]>,
 }
 
 impl Guests {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Guest>>> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -28,8 +28,9 @@ fn hash(text: &str) -> [u8; 32] {
 pub(super) fn give_macs(spec: &mut Value, uid: &str) {
     let Some(interfaces) = spec.pointer_mut("/domain/devices/interfaces").and_then(Value::as_array_mut) else { return };
     for interface in interfaces.iter_mut().filter(|i| i.get("macAddress").is_none()) {
-        let [a, b, c, d, e, ..] = hash(&format!("{uid}/{}", write::text(interface, "/name")));
-        interface["macAddress"] = format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}").into();
+        let mac = hex(&format!("{uid}/{}", write::text(interface, "/name")));
+        let bytes: Vec<_> = (0..5).map(|at| &mac[2 * at..2 * at + 2]).collect();
+        interface["macAddress"] = format!("02:{}", bytes.join(":")).into();
     }
 }
 
@@ -87,7 +88,11 @@ pub(super) fn status(nics: &[Nic], agent: Option<bool>) -> Vec<Value> {
 }
 
 fn hex(text: &str) -> String {
-    hash(text).iter().map(|b| format!("{b:02x}")).collect()
+    use std::fmt::Write as _;
+    hash(text).iter().fold(String::new(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

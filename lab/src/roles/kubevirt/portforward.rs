@@ -74,12 +74,8 @@ async fn pump(upgraded: Upgraded, guest: Arc<Guest>) {
     let inward = async {
         while let Some(Ok(message)) = from_client.next().await {
             match message {
-                Message::Binary(data) => {
-                    if to_guest.write_all(&data).await.is_err() {
-                        break;
-                    }
-                }
-                Message::Close(_) => break,
+                Message::Binary(data) if to_guest.write_all(&data).await.is_ok() => {}
+                Message::Binary(_) | Message::Close(_) => break,
                 _ => {}
             }
         }

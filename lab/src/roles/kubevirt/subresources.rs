@@ -152,19 +152,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
         }
         (
             &Method::GET,
-            [
-                "apis",
-                GROUP,
-                _,
-                "namespaces",
-                namespace,
-                "virtualmachineinstances" | "virtualmachines",
-                name,
-                "portforward",
-                port,
-                protocol @ ..,
-            ],
-        ) if matches!(protocol, [] | ["tcp"]) => {
+            ["apis", GROUP, _, "namespaces", namespace, "virtualmachineinstances" | "virtualmachines", name, "portforward", port]
+            | ["apis", GROUP, _, "namespaces", namespace, "virtualmachineinstances" | "virtualmachines", name, "portforward", port, "tcp"],
+        ) => {
             let port: u16 =
                 port.parse().map_err(|_| Refusal { status: StatusCode::BAD_REQUEST, message: format!("`{port}` is no port") })?;
             let instance = running(shared, namespace, name).await?;

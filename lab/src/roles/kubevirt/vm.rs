@@ -67,9 +67,7 @@ fn step(strategy: RunStrategy, vm: &Value, instance: Option<&Value>) -> Step {
     let phase = instance.map(|i| write::text(i, "/status/phase"));
     let stop_asked = action == "Stop" && instance.is_some_and(|i| write::text(i, "/metadata/uid") == write::text(&requests[0], "/uid"));
     match (strategy, phase) {
-        (_, Some(_)) if stop_asked => Step::Stop,
-        (RunStrategy::Halted, Some(_)) => Step::Stop,
-        (RunStrategy::Halted, None) => Step::Nothing,
+        (strategy, Some(_)) if stop_asked || strategy == RunStrategy::Halted => Step::Stop,
         (RunStrategy::Always | RunStrategy::RerunOnFailure, None) => Step::Start,
         (RunStrategy::Manual, None) if action == "Start" => Step::Start,
         (RunStrategy::Manual, Some("Succeeded" | "Failed")) if action == "Start" => Step::Restart,
@@ -172,13 +170,13 @@ mod tests {
 
     #[test]
     fn strategies_decide_about_the_instance() {
-        let vm = |request: Value| json!({ "status": { "stateChangeRequests": request } });
-        let none = vm(json!([]));
+        use RunStrategy::{Always, Halted, Manual, RerunOnFailure};
+        let vm = |request: &Value| json!({ "status": { "stateChangeRequests": request } });
+        let none = vm(&json!([]));
         let instance = |phase: &str| json!({ "metadata": { "uid": "i" }, "status": { "phase": phase } });
         let (running, failed) = (instance("Running"), instance("Failed"));
-        let stop = vm(json!([{ "action": "Stop", "uid": "i" }]));
-        let start = vm(json!([{ "action": "Start" }]));
-        use RunStrategy::{Always, Halted, Manual, RerunOnFailure};
+        let stop = vm(&json!([{ "action": "Stop", "uid": "i" }]));
+        let start = vm(&json!([{ "action": "Start" }]));
         let table = [
             (Always, &none, None, Step::Start),
             (Always, &none, Some(&running), Step::Nothing),

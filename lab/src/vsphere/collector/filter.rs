@@ -97,7 +97,7 @@ impl FilterSpec {
             objects: node
                 .children_named("objectSet")
                 .map(|set| ObjectSpec {
-                    object: set.child("obj").map(MoRef::read).unwrap_or_else(|| MoRef::new("", "")),
+                    object: set.child("obj").map_or_else(|| MoRef::new("", ""), MoRef::read),
                     skip: flag(set, "skip").unwrap_or(false),
                     select: selections(set),
                 })

@@ -15,7 +15,8 @@ use crate::vsphere::{
 /// The method's fault.
 pub fn call(cx: &Context, request: &Request) -> Outcome {
     let body = &request.body;
-    let entities = || body.children_named("entities").map(MoRef::read).collect::<Vec<_>>();
+    // One method names its argument in the singular, the other in the plural.
+    let entities = || body.children_named("entity").chain(body.children_named("entities")).map(MoRef::read).collect::<Vec<_>>();
     let checked = |entity: &MoRef| cx.look(|s| s.model.find(entity).map(|_| ()));
     match request.method.as_str() {
         "RetrieveEntityPermissions" | "RetrieveAllPermissions" => {

@@ -71,5 +71,5 @@ fn login(cx: &mut Context, request: &Request) -> Outcome {
 fn random() -> Result<String, Fault> {
     let mut bytes = [0_u8; 20];
     getrandom::fill(&mut bytes).map_err(|error| Fault::new("SystemError", format!("no random numbers: {error}")))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(crate::vsphere::model::hex(&bytes))
 }

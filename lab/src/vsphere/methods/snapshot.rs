@@ -20,6 +20,9 @@ const CREATE: Duration = Duration::from_secs(2);
 /// Merging the files of a snapshot that is removed.
 const REMOVE: Duration = Duration::from_secs(3);
 
+/// A MiB in bytes.
+const MIB: u64 = 1 << 20;
+
 /// Methods of machines that concern snapshots.
 ///
 /// # Errors
@@ -37,9 +40,11 @@ pub fn of_machine(cx: &Context, request: &Request) -> Outcome {
             let job = job(&request.this, "VirtualMachine.createSnapshot", "CreateSnapshot_Task", CREATE);
             let by = user.clone();
             let check_id = id.clone();
-            let check = Box::new(move |model: &Model| match model.vm(&check_id)?.template {
-                true => Err(Fault::not_supported("The operation is not supported on a template.")),
-                false => Ok(()),
+            let check = Box::new(move |model: &Model| {
+                if model.vm(&check_id)?.template {
+                    return Err(Fault::not_supported("The operation is not supported on a template."));
+                }
+                Ok(())
             });
             let work = Box::new(move |model: &mut Model| {
                 model.create_snapshot(&id, &name, &description, memory, quiesce, &by).map(|s| Some(Value::Ref(s)))
@@ -125,7 +130,6 @@ fn changed_areas(model: &Model, request: &Request) -> Result<Object, Fault> {
         return Err(Fault::new("FileFault", format!("{}: changes are not tracked", disk.backing.file)).with("file", &disk.backing.file));
     };
     // Half of a disk is written when everything is asked for. Between two points in time a guest writes a little.
-    const MIB: u64 = 1 << 20;
     let areas: Vec<(u64, u64)> = if change == "*" {
         vec![(0, bytes / 2)]
     } else {

@@ -35,7 +35,7 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
             cx.server.change(|model| model.ask_guest(&id, restart, &user)).map(|()| Reply::Empty)
         }
         "StandbyGuest" | "AcknowledgeAlarm" | "RefreshStorageInfo" | "Reload" => Ok(Reply::Empty),
-        "CloneVM_Task" => clone(cx, request, user),
+        "CloneVM_Task" => clone(cx, request),
         "ReconfigVM_Task" => {
             let spec = request.body.child("spec").cloned().ok_or_else(|| Fault::invalid_argument("spec"))?;
             let job = Job { takes: QUICK, ..job(request, "VirtualMachine.reconfigure", "ReconfigVM_Task") };
@@ -126,7 +126,8 @@ fn power(cx: &Context, request: &Request, description: &'static str, method: &'s
     tasks::start(&cx.server, &user, job, check, work).into()
 }
 
-fn clone(cx: &Context, request: &Request, user: String) -> Outcome {
+fn clone(cx: &Context, request: &Request) -> Outcome {
+    let user = cx.user();
     let folder = needed(request, "folder")?;
     let name = needed_text(request, "name")?.to_owned();
     let spec = request.body.child("spec").cloned().ok_or_else(|| Fault::invalid_argument("spec"))?;

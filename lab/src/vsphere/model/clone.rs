@@ -6,7 +6,7 @@ use mtv_api::xml::Node;
 
 use super::{
     Kind, Model,
-    device::{Backing, chipset},
+    device::{Backing, Device, MANY, chipset},
     power::PowerOp,
     reconfigure::{apply_extra_config, flag, reference},
     vm::{Power, Vm},
@@ -50,7 +50,7 @@ impl Model {
         }
         for locator in location.children_named("disk") {
             let key: Option<i32> = super::reconfigure::number(locator, "diskId");
-            if !key.is_some_and(|key| vm.device(key).is_some_and(|d| d.disk().is_some())) {
+            if key.and_then(|key| vm.device(key)).and_then(Device::disk).is_none() {
                 return Err(Fault::invalid_argument("spec.location.disk.diskId"));
             }
         }
@@ -210,7 +210,7 @@ impl Model {
             let prefix = format!("[{datastore}] {directory}/");
             self.vms().any(|(_, vm)| vm.folder() == prefix || vm.backing_files().iter().any(|f| f.starts_with(&prefix)))
         };
-        std::iter::once(name.to_owned()).chain((1..).map(|n| format!("{name}_{n}"))).find(|d| !taken(d)).unwrap_or_default()
+        std::iter::once(name.to_owned()).chain((1..MANY).map(|n| format!("{name}_{n}"))).find(|d| !taken(d)).unwrap_or_default()
     }
 
     /// Makes a machine from nothing.
@@ -225,7 +225,8 @@ impl Model {
         let (datastore, rest) = self.datastore_path(path)?;
         let label = self.entity(&datastore).map(|d| d.name.clone()).unwrap_or_default();
         let directory = self.free_directory(&label, &name);
-        let vmx = if rest.ends_with(".vmx") { format!("[{label}] {rest}") } else { format!("[{label}] {directory}/{name}.vmx") };
+        let vmx =
+            if rest.rsplit('.').next() == Some("vmx") { format!("[{label}] {rest}") } else { format!("[{label}] {directory}/{name}.vmx") };
         let host = match host {
             Some(host) => self.find(host)?.id.clone(),
             None => self.of_type("HostSystem").next().map(|h| h.id.clone()).unwrap_or_default(),

@@ -152,6 +152,9 @@ impl Backing {
     }
 }
 
+/// More than any machine has of anything: where a search for a free number ends.
+pub const MANY: i32 = 10_000;
+
 /// The hardware that every machine has.
 pub fn chipset() -> Vec<Device> {
     let device = |key, controller, unit, label: &str, kind| Device { key, controller, unit, label: label.to_owned(), kind };
@@ -170,13 +173,13 @@ pub fn chipset() -> Vec<Device> {
 
 /// Key, label and unit of a new device in this hardware.
 pub fn next_key(devices: &[Device], first: i32) -> i32 {
-    (first..).find(|key| devices.iter().all(|d| d.key != *key)).unwrap_or(first)
+    (first..first + MANY).find(|key| devices.iter().all(|d| d.key != *key)).unwrap_or(first)
 }
 
 /// The next free place on a controller. Seven is the SCSI controller's own.
 pub fn next_unit(devices: &[Device], controller: i32) -> i32 {
     let scsi = (1000..1010).contains(&controller);
-    (0..)
+    (0..MANY)
         .find(|unit| !(scsi && *unit == 7) && devices.iter().all(|d| d.controller != Some(controller) || d.unit != Some(*unit)))
         .unwrap_or(0)
 }
@@ -194,7 +197,7 @@ pub fn disk_key(devices: &[Device], controller: i32, unit: i32) -> i32 {
 
 /// The next label of a kind: `Hard disk 2`.
 pub fn next_label(devices: &[Device], stem: &str) -> String {
-    (1..).map(|n| format!("{stem} {n}")).find(|label| devices.iter().all(|d| d.label != *label)).unwrap_or_default()
+    (1..MANY).map(|n| format!("{stem} {n}")).find(|label| devices.iter().all(|d| d.label != *label)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Looking things up in the inventory, and what every entity can do.
 
+use std::collections::BTreeMap;
+
 use super::{Entity, Kind, Model, vm::Vm};
 use crate::vsphere::{fault::Fault, ids::MoRef};
 
@@ -128,7 +130,7 @@ impl Model {
     pub fn add(&mut self, id: impl Into<String>, name: impl Into<String>, parent: Option<&str>, kind: Kind) -> String {
         let id = id.into();
         let parent = parent.map(str::to_owned);
-        self.entities.insert(id.clone(), Entity { id: id.clone(), name: name.into(), parent, custom: Default::default(), kind });
+        self.entities.insert(id.clone(), Entity { id: id.clone(), name: name.into(), parent, custom: BTreeMap::new(), kind });
         id
     }
 

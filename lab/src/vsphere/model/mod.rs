@@ -153,15 +153,10 @@ impl Model {
         uuid(prefix, &format!("{}/{}", self.instance_uuid, self.uuids))
     }
 
-    /// A MAC address that no adapter has.
+    /// A MAC address that no adapter has: vCenter gives those above `00:50:56:80`, people choose theirs below `00:50:56:40`.
     pub fn mac(&mut self) -> String {
-        loop {
-            let n = self.count("mac");
-            let mac = format!("00:50:56:{:02x}:{:02x}:{:02x}", 0x80 + (n >> 16 & 0x3f), n >> 8 & 0xff, n & 0xff);
-            if self.vms().all(|(_, vm)| vm.nics().all(|(_, nic)| nic.mac != mac)) {
-                return mac;
-            }
-        }
+        let n = self.count("mac");
+        format!("00:50:56:{:02x}:{:02x}:{:02x}", 0x80 + (n >> 16 & 0x3f), n >> 8 & 0xff, n & 0xff)
     }
 
     /// Now, as the API writes it.
@@ -170,10 +165,15 @@ impl Model {
     }
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+}
+
 /// A UUID made of a seed; its first byte is given (`42` for BIOS, `50` for instance UUIDs, `60` for disks, as vCenter does).
 pub fn uuid(prefix: u8, seed: &str) -> String {
     use sha2::Digest;
     let hash = sha2::Sha256::digest(seed.as_bytes());
-    let hex: String = hash.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    let hex = hex(hash.get(..16).unwrap_or_default());
     format!("{prefix:02x}{}-{}-{}-{}-{}", &hex[2..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
 }

@@ -7,7 +7,7 @@ use mtv_api::xml::Node;
 use super::{
     Kind, Model,
     build::controller_label,
-    device::{ADAPTERS, Backing, CONTROLLERS, Device, DeviceKind, Disk, Nic, disk_key, next_key, next_label, next_unit},
+    device::{ADAPTERS, Backing, CONTROLLERS, Device, DeviceKind, Disk, MANY, Nic, disk_key, next_key, next_label, next_unit},
     vm::{Power, Vm},
 };
 use crate::{
@@ -243,7 +243,7 @@ impl Model {
         let folder = if path.is_empty() { format!("{name}/") } else { path };
         let free = |file: &String| self.world.disks.get(file).is_none();
         let file = std::iter::once(format!("[{label}] {folder}{name}.vmdk"))
-            .chain((1..).map(|n| format!("[{label}] {folder}{name}_{n}.vmdk")))
+            .chain((1..MANY).map(|n| format!("[{label}] {folder}{name}_{n}.vmdk")))
             .find(free)
             .unwrap_or_default();
         Ok((datastore, file))

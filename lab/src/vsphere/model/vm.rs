@@ -28,6 +28,7 @@ impl Power {
 
 /// A virtual machine or template.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a machine, as the API has them")]
 pub struct Vm {
     /// A template has no resource pool and cannot be powered on.
     pub template: bool,

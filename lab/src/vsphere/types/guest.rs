@@ -49,19 +49,17 @@ fn mac_tail(mac: &str) -> (u8, u8) {
     (bytes.next().unwrap_or(0), low)
 }
 
-/// The IPv6 address that every adapter gives itself.
+/// The IPv6 address that every adapter gives itself: `fe80::` and the MAC address with `fffe` in its middle.
 fn link_local(mac: &str) -> String {
-    let b: Vec<u8> = mac.split(':').map(|b| u8::from_str_radix(b, 16).unwrap_or(0)).collect();
-    match b.as_slice() {
-        [a, b, c, d, e, f] => format!(
-            "fe80::{:x}:{:x}:{:x}:{:x}",
-            u16::from_be_bytes([a ^ 2, *b]),
-            u16::from_be_bytes([*c, 0xff]),
-            u16::from_be_bytes([0xfe, *d]),
-            u16::from_be_bytes([*e, *f])
-        ),
-        _ => "fe80::1".to_owned(),
+    let mut octets: Vec<u8> = mac.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap_or(0)).collect();
+    octets.resize(6, 0);
+    octets.splice(3..3, [0xff, 0xfe]);
+    if let Some(first) = octets.first_mut() {
+        *first ^= 2;
     }
+    let groups: Vec<String> =
+        octets.chunks(2).map(|pair| format!("{:x}", pair.iter().fold(0_u16, |n, o| n << 8 | u16::from(*o)))).collect();
+    format!("fe80::{}", groups.join(":"))
 }
 
 /// The network that an address is in, for addresses with whole numbers of bits.

@@ -168,9 +168,7 @@ pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
                 .list("privilege", "ElementDescription", privilege_groups().map(|g| element(g, g)))
                 .list("privilegeGroup", "ElementDescription", privilege_groups().map(|g| element(g, g))),
         ),
-        ("AuthorizationManager", "privilegeList") => {
-            Value::List("AuthorizationPrivilege", PRIVILEGES.iter().map(|p| privilege(p)).collect())
-        }
+        ("AuthorizationManager", "privilegeList") => Value::List("AuthorizationPrivilege", PRIVILEGES.iter().map(privilege).collect()),
         ("AuthorizationManager", "roleList") => Value::List("AuthorizationRole", vec![admin_role()]),
         ("EventManager", "latestEvent") => event::event(model, model.events.last()?),
         ("EventManager" | "TaskManager", "maxCollector") => Value::Int(200),

@@ -1,5 +1,7 @@
 //! The journal against everything that can happen to it: torn and flipped bytes, other processes, many writers.
 
+mod kill;
+
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
 
 use jiff::Timestamp;

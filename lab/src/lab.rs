@@ -1,0 +1,287 @@
+//! The lab as a whole: which servers and roles there are, how they start and end, and what clients need to reach them.
+
+mod files;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use futures::future::{BoxFuture, try_join_all};
+use kube::{Client, api::DynamicObject, runtime::wait::await_condition};
+use mtv_api::kinds::PROVIDER;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    clock::Clock,
+    datacenter::DataCenter,
+    forklift,
+    inventory::{self, Inventories},
+    kubernetes::{self, ApiServer, User},
+    roles::{self, Context, Role, Roles, openshift::Addresses},
+    tls::Authority,
+    vsphere::Vcenter,
+    world::World,
+};
+
+/// How fast time runs unless told otherwise: a cold migration that takes half a minute in reality takes two seconds, long
+/// enough that a watcher sees its phases.
+pub const TIME_SCALE: f64 = 20.0;
+/// User that the lab's own controllers act as.
+const CONTROLLERS: &str = "system:lab";
+/// The Provider that stands for the cluster itself.
+const HOST: &str = "host";
+/// Longest wait for it, whatever the time scale.
+const READY: Duration = Duration::from_mins(1);
+/// Longest wait for the end of all tasks.
+const END: Duration = Duration::from_secs(5);
+
+/// A Kubernetes API server that is there already, to be used in place of the lab's own.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Client for the lab's controllers: they need every right.
+    pub client: Client,
+    /// What clients of the lab are given.
+    pub kubeconfig: String,
+    /// URL of the API.
+    pub url: String,
+}
+
+/// What the lab looks like.
+pub struct Options {
+    /// The data centre.
+    pub datacenter: DataCenter,
+    /// Port of the Kubernetes API; none: any free one.
+    pub port: Option<u16>,
+    /// How much faster than reality time runs.
+    pub time_scale: f64,
+    /// Which simulators run.
+    pub roles: Roles,
+    /// The API server if the role `kubernetes` does not run.
+    pub cluster: Option<Cluster>,
+}
+
+impl Options {
+    /// All roles on free ports, with the default time scale.
+    pub fn new(datacenter: DataCenter) -> Self {
+        Self { datacenter, port: None, time_scale: TIME_SCALE, roles: Roles::default(), cluster: None }
+    }
+}
+
+/// Where everything is: `lab.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabInfo {
+    /// URL of the Kubernetes API.
+    pub api: String,
+    /// URL of Forklift's inventory service.
+    pub inventory: Option<String>,
+    /// URL of the vCenter's SDK.
+    pub vsphere: Option<String>,
+    /// Certificate authority of the lab's servers, PEM.
+    pub ca_pem: String,
+    /// How much faster than reality time runs.
+    pub time_scale: f64,
+    /// Namespace of MTV.
+    pub mtv_namespace: String,
+    /// Storage classes, the default one first.
+    pub storage_classes: Vec<String>,
+    /// Simulators that run.
+    pub roles: Vec<&'static str>,
+}
+
+/// A lab that runs. It ends when it is dropped; [`Lab::shutdown`] waits for the end.
+pub struct Lab {
+    info: LabInfo,
+    kubeconfig: String,
+    providers: String,
+    client: Client,
+    world: World,
+    vcenter: Option<Vcenter>,
+    contexts: Vec<Context>,
+    end: DropGuard,
+}
+
+impl Lab {
+    /// Starts the lab. When this returns, all controllers have seen all objects and the `host` Provider is Ready.
+    ///
+    /// # Errors
+    /// A port is taken, the random source failed, or a part did not start; the text says which.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        // Whoever embeds the lab may have chosen one already.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let Options { datacenter, port, time_scale, roles, cluster } = options;
+        let cancel = CancellationToken::new();
+        let end = cancel.clone().drop_guard();
+        let world = World::new(datacenter, Clock::new(time_scale));
+        let authority = Authority::new()?;
+        let (client, api, kubeconfig) = if roles.has(Role::Kubernetes) {
+            serve_api(&world, &authority, port, &cancel).await?
+        } else {
+            let cluster = cluster.context("without the role `kubernetes` the lab needs an API server to work on")?;
+            (cluster.client, cluster.url, cluster.kubeconfig)
+        };
+        let cx = Context::new(client.clone(), world.clone(), cancel.clone());
+        let (vcenter, vsphere) = if roles.has(Role::Vsphere) {
+            let (vcenter, address) = serve_vsphere(&cx, &authority).await?;
+            (Some(vcenter), Some(format!("https://{address}/sdk")))
+        } else {
+            (None, None)
+        };
+        let inventory = listen(None, "Forklift's inventory").await?;
+        let address = inventory.local_addr()?;
+        if roles.has(Role::Openshift) {
+            let addresses = Addresses { api: api.clone(), inventory: address, ca: authority.pem().to_owned() };
+            roles::openshift::start(&cx, &addresses).await.context("failed to set the cluster up")?;
+        }
+        start_roles(&cx, &roles, &authority).await?;
+        let inventories = Arc::new(Inventories::default());
+        if roles.has(Role::Inventory) {
+            let (tls, cancel) = (authority.server(&[])?, cancel.clone());
+            let serving = inventory::serve(Arc::clone(&inventories), client.clone(), inventory, tls, cancel);
+            cx.tasks.spawn(ended("inventory", serving));
+        }
+        if roles.has(Role::Forklift) {
+            let model = &world.datacenter.cluster;
+            let options = forklift::Options {
+                mtv_namespace: model.mtv_namespace.clone(),
+                openshift_version: model.openshift_version.clone(),
+                ..forklift::Options::default()
+            };
+            let running = forklift::run(world.clone(), client.clone(), options, inventories, cancel.clone());
+            cx.tasks.spawn(ended("forklift", running));
+            host_ready(&client, &world.datacenter.cluster.mtv_namespace).await?;
+        }
+        let model = &world.datacenter;
+        let info = LabInfo {
+            api,
+            inventory: roles.has(Role::Inventory).then(|| format!("https://{address}")),
+            vsphere,
+            ca_pem: authority.pem().to_owned(),
+            time_scale,
+            mtv_namespace: model.cluster.mtv_namespace.clone(),
+            storage_classes: model.cluster.storage_classes.iter().map(|c| c.name.clone()).collect(),
+            roles: Role::ALL.iter().filter(|r| roles.has(**r)).map(|r| r.name()).collect(),
+        };
+        let providers = files::providers(model, &info);
+        Ok(Self { info, kubeconfig, providers, client, world, vcenter, contexts: vec![cx], end })
+    }
+
+    /// Kubeconfig of the cluster's administrator, with the authority's certificate and a bearer token in it.
+    pub fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
+    }
+
+    /// Provider profiles for every simulated source. Holds passwords.
+    pub fn providers_toml(&self) -> &str {
+        &self.providers
+    }
+
+    /// Where everything is. Holds no secrets.
+    pub fn info(&self) -> &LabInfo {
+        &self.info
+    }
+
+    /// The default storage class.
+    pub fn storage_class(&self) -> &str {
+        self.info.storage_classes.first().map_or("", String::as_str)
+    }
+
+    /// Client of the Kubernetes API with every right, for tests that look behind.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What the simulators share, for tests that look behind.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The vCenter, if it runs: its faults and request counts.
+    pub fn vcenter(&self) -> Option<&Vcenter> {
+        self.vcenter.as_ref()
+    }
+
+    /// Ends all servers and controllers.
+    pub async fn shutdown(self) {
+        drop(self.end);
+        for cx in &self.contexts {
+            cx.tasks.close();
+            if tokio::time::timeout(END, cx.tasks.wait()).await.is_err() {
+                tracing::warn!("{} tasks of the lab did not end within {END:?}", cx.tasks.len());
+            }
+        }
+    }
+}
+
+async fn listen(port: Option<u16>, what: &str) -> anyhow::Result<TcpListener> {
+    let port = port.unwrap_or(0);
+    TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("failed to listen on 127.0.0.1:{port} for {what}"))
+}
+
+async fn serve_api(
+    world: &World,
+    authority: &Authority,
+    port: Option<u16>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<(Client, String, String)> {
+    let listener = listen(port, "the Kubernetes API").await?;
+    let url = format!("https://{}", listener.local_addr()?);
+    let admin = &world.datacenter.cluster.admin;
+    let masters = vec!["system:masters".to_owned()];
+    let token = files::token()?;
+    let users = vec![
+        User { name: admin.user.clone(), token: token.clone(), groups: masters.clone(), password: Some(admin.password.clone()) },
+        User { name: CONTROLLERS.to_owned(), token: files::token()?, groups: masters, password: None },
+    ];
+    let options = kubernetes::Options { address: Some(url.clone()), ..kubernetes::Options::default() };
+    let server = ApiServer::new(users, options);
+    let client = server.client(CONTROLLERS);
+    let tls = authority.server(&[])?;
+    let cancel = cancel.clone();
+    tokio::spawn(async move { server.serve(listener, tls, cancel).await });
+    let kubeconfig = files::kubeconfig(&url, authority.pem(), &admin.user, &token);
+    Ok((client, url, kubeconfig))
+}
+
+async fn serve_vsphere(cx: &Context, authority: &Authority) -> anyhow::Result<(Vcenter, SocketAddr)> {
+    let listener = listen(None, "vSphere").await?;
+    let address = listener.local_addr()?;
+    let vcenter = Vcenter::new(&cx.world);
+    let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+    Ok((vcenter, address))
+}
+
+/// Tells when something ended that should run as long as the lab.
+async fn ended(what: &str, running: impl Future<Output = anyhow::Result<()>>) {
+    if let Err(error) = running.await {
+        tracing::error!("{what} ended: {error:#}");
+    }
+}
+
+/// Waits until Forklift has seen the cluster that it runs on.
+async fn host_ready(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let ready = |provider: Option<&DynamicObject>| provider.is_some_and(|p| roles::write::text(&p.data, "/status/phase") == "Ready");
+    let waiting = await_condition(roles::write::api(client, &PROVIDER, namespace), HOST, ready);
+    match tokio::time::timeout(READY, waiting).await {
+        Ok(found) => found.map(drop).context("failed to watch the provider `host`"),
+        Err(_) => anyhow::bail!("the provider `{HOST}` in {namespace} was not Ready after {READY:?}"),
+    }
+}
+
+/// Starts the controllers of the cluster, all at once.
+async fn start_roles(cx: &Context, roles: &Roles, authority: &Authority) -> anyhow::Result<()> {
+    let starting: Vec<(Role, BoxFuture<'_, anyhow::Result<()>>)> = vec![
+        (Role::Namespace, Box::pin(roles::namespace::start(cx))),
+        (Role::Gc, Box::pin(roles::gc::start(cx))),
+        (Role::Pv, Box::pin(roles::pv::start(cx))),
+        (Role::Jobs, Box::pin(roles::jobs::start(cx))),
+        (Role::Kubelet, Box::pin(roles::kubelet::start(cx))),
+        (Role::Cdi, Box::pin(roles::cdi::start(cx))),
+        (Role::Kubevirt, Box::pin(roles::kubevirt::start(cx, authority))),
+    ];
+    let wanted = starting.into_iter().filter(|(role, _)| roles.has(*role));
+    try_join_all(wanted.map(|(role, start)| async move { start.await.with_context(|| format!("failed to start the role {role}")) }))
+        .await?;
+    Ok(())
+}
