@@ -128,9 +128,7 @@ async fn inspect(pod: &Value, status: &mut Value) -> Option<Duration> {
             let running = phase == "Running";
             let known = stage == "PodRunning";
             status["stage"] = json!(if running { "PodRunning" } else { "CreatingPod" });
-            if running && known && matches!(pods::get(pod, Port::Results, "/ready").await, Some((200, _))) {
-                status["stage"] = json!("FetchingResults");
-            } else if ended {
+            if ended || (running && known && matches!(pods::get(pod, Port::Results, "/ready").await, Some((200, _)))) {
                 status["stage"] = json!("FetchingResults");
             }
         }

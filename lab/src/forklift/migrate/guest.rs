@@ -25,7 +25,7 @@ impl Run<'_, '_> {
         let pod = conversion_builder::guest_pod(self.work, &vm.id).await?;
         let Some(pod) = pod else {
             self.without_pod(vm, facts).await?;
-            return Ok(self.converted(vm, facts));
+            return Ok(converted(vm, facts));
         };
         match pod.text("/status/phase") {
             "Succeeded" => {
@@ -55,12 +55,7 @@ impl Run<'_, '_> {
             }
             _ => {}
         }
-        Ok(self.converted(vm, facts))
-    }
-
-    fn converted(&self, vm: &mut VmStatus, facts: &Facts) -> Outcome {
-        let done = step(facts, vm).is_some_and(|s| s.completed.is_some() && s.error.is_none());
-        if done { Outcome::Next } else { Outcome::Stay }
+        Ok(converted(vm, facts))
     }
 
     /// Without a pod the Conversion tells.
@@ -99,6 +94,11 @@ impl Run<'_, '_> {
         pods::post(pod, Port::Results, "/shutdown").await;
         Ok(true)
     }
+}
+
+fn converted(vm: &mut VmStatus, facts: &Facts) -> Outcome {
+    let done = step(facts, vm).is_some_and(|s| s.completed.is_some() && s.error.is_none());
+    if done { Outcome::Next } else { Outcome::Stay }
 }
 
 /// virt-v2v is through.

@@ -167,7 +167,7 @@ impl Work<'_> {
         if canceled.is_empty() {
             return Ok(());
         }
-        let uid = migration.map(|m| m.uid().to_owned()).unwrap_or_else(|| self.last_migration_uid());
+        let uid = migration.map_or_else(|| self.last_migration_uid(), |m| m.uid().to_owned());
         for index in canceled {
             let mut vm = self.execution().vms[index].clone();
             if let Err(error) = clean_up(self, &uid, &vm, true).await {
