@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         println!("no recordings in {}: set MTV_TEST_GOLDEN to their folder", folder.display());
         return ExitCode::SUCCESS;
     };
-    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
     let trials = files.into_iter().filter_map(|file| {
         let name = file.file_stem()?.to_str()?.to_owned();

@@ -91,7 +91,8 @@ async fn replay(recording: &Value) -> Result<(), String> {
     bench.start_forklift();
     prepare(&bench, recording, &wanted).await;
     let mut inputs: Vec<Value> = recording["input"].as_array().cloned().unwrap_or_default();
-    let vcenter = if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
+    let vcenter =
+        if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
     for input in &mut inputs {
         *input = localised(&bench, input, &vcenter);
     }
@@ -122,7 +123,8 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &BTreeMap<String, Vec
         bench.make(&kinds::PROVIDER, host).await;
         bench.until(&kinds::PROVIDER, "openshift-mtv", "host", |o| holds(o, "Ready")).await;
     }
-    let source = ["vsphere", "vsphere-vddk"].into_iter().find(|name| text.contains(&format!("\"name\":\"{name}\"")) && !own("Provider", name));
+    let source =
+        ["vsphere", "vsphere-vddk"].into_iter().find(|name| text.contains(&format!("\"name\":\"{name}\"")) && !own("Provider", name));
     let Some(source) = source else {
         if !text.contains("\"kind\":\"Secret\"") && text.contains("\"vcenter\"") {
             secret(bench, "vcenter").await;
@@ -143,8 +145,16 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &BTreeMap<String, Vec
     let mut providers = pair();
     providers["source"]["name"] = json!(source);
     for (kind, names, rows) in [
-        (&kinds::NETWORK_MAP, ["network", "nm-vddk"], json!([{ "source": { "name": "DC0_DVPG0" }, "destination": { "type": "pod" } }, { "source": { "name": "VM Network" }, "destination": { "type": "ignored" } }])),
-        (&kinds::STORAGE_MAP, ["storage", "sm-vddk"], json!([{ "source": { "name": "LocalDS_0" }, "destination": { "storageClass": "standard" } }])),
+        (
+            &kinds::NETWORK_MAP,
+            ["network", "nm-vddk"],
+            json!([{ "source": { "name": "DC0_DVPG0" }, "destination": { "type": "pod" } }, { "source": { "name": "VM Network" }, "destination": { "type": "ignored" } }]),
+        ),
+        (
+            &kinds::STORAGE_MAP,
+            ["storage", "sm-vddk"],
+            json!([{ "source": { "name": "LocalDS_0" }, "destination": { "storageClass": "standard" } }]),
+        ),
     ] {
         for name in names {
             if text.contains(&format!("\"name\":\"{name}\"")) && !own(kind.kind, name) {
@@ -326,7 +336,11 @@ fn compare(seen: &Seen, wanted: &BTreeMap<String, Vec<(f64, Value)>>) -> Result<
                     break;
                 }
                 None => {
-                    differences.push(format!("{name}: state {index} (second {at}) never came; of {} states {} came", states.len(), found.len()));
+                    differences.push(format!(
+                        "{name}: state {index} (second {at}) never came; of {} states {} came",
+                        states.len(),
+                        found.len()
+                    ));
                     break;
                 }
             }

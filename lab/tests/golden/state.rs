@@ -70,7 +70,9 @@ fn vm(vm: &Value) -> Value {
             keys
         };
         json!([
-            warm.get("successes"), warm.get("failures"), is_set(warm, "nextPrecopyAt"),
+            warm.get("successes"),
+            warm.get("failures"),
+            is_set(warm, "nextPrecopyAt"),
             list(warm, "precopies").iter().map(keys).collect::<Vec<_>>(),
         ])
     });

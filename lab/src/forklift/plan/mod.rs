@@ -155,8 +155,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         return Ok(None);
     }
     let postponed = postpone(context).await?;
-    let status: Option<PlanStatus> =
-        serde_json::from_value(object["status"].clone()).context("the plan's status cannot be read")?;
+    let status: Option<PlanStatus> = serde_json::from_value(object["status"].clone()).context("the plan's status cannot be read")?;
     let status = status.unwrap_or_default();
     let written = status.conditions.clone();
     let mut work = Work {

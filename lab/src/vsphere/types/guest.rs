@@ -103,13 +103,13 @@ pub fn guest(model: &Model, entity: &Entity, vm: &Vm) -> Object {
             .set("hostName", &system.host_name)
             .opt("ipAddress", first.map(|a| a.ip));
         if system.tells_addresses {
-            guest = guest
-                .set("net", Value::List("GuestNicInfo", vm.nics().map(|(d, nic)| net(model, d, nic)).collect()))
-                .list("ipStack", "GuestStackInfo", [ip_stack(vm, &system)]);
+            guest = guest.set("net", Value::List("GuestNicInfo", vm.nics().map(|(d, nic)| net(model, d, nic)).collect())).list(
+                "ipStack",
+                "GuestStackInfo",
+                [ip_stack(vm, &system)],
+            );
         }
-        guest = guest
-            .set("disk", disks(vm, &system))
-            .set("screen", Object::new("GuestScreenInfo").set("width", 1024).set("height", 768));
+        guest = guest.set("disk", disks(vm, &system)).set("screen", Object::new("GuestScreenInfo").set("width", 1024).set("height", 768));
     }
     let state = match vm.power {
         Power::On if reporting => "running",
