@@ -1,4 +1,4 @@
-//! Runs the lab's vCenter alone: `cargo run -p mtv-lab --example vcenter -- [PORT] [TIME-SCALE] [CA-FILE]`.
+//! Runs the lab's vCenter alone: `cargo run -p mtv-lab --example vcenter -- [PORT] [TIME-SCALE] [CA-FILE] [DATACENTER-FILE]`.
 
 use mtv_lab::{
     clock::Clock,
@@ -13,11 +13,15 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let port: u16 = args.next().map_or(Ok(0), |a| a.parse())?;
     let scale: f64 = args.next().map_or(Ok(60.0), |a| a.parse())?;
-    let datacenter = DataCenter::parse(DEFAULT)?;
+    let ca = args.next();
+    let datacenter = match args.next() {
+        Some(file) => DataCenter::parse(&std::fs::read_to_string(file)?)?,
+        None => DataCenter::parse(DEFAULT)?,
+    };
     let login = datacenter.vsphere.login.clone();
     let vcenter = Vcenter::new(&World::new(datacenter, Clock::new(scale)));
     let authority = Authority::new()?;
-    if let Some(file) = args.next() {
+    if let Some(file) = ca {
         std::fs::write(file, authority.pem())?;
     }
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;

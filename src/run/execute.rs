@@ -56,6 +56,7 @@ async fn run(request: RunRequest) -> CliResult {
     let screen = Screen::of_process();
     let rust_log = std::env::var("RUST_LOG").ok();
     log::init(Some(&results.log), &screen, request.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    log::catch_panics();
     let place = place(&request, &settings).await?;
     let journal = Journal::create(&results.resources, &header(&id, &place, &settings)).map_err(|e| CliError::usage(format!("{e:#}")))?;
     let clean = (!place.ephemeral).then(|| clean_command(&results.resources, &place.again));

@@ -52,6 +52,8 @@ pub struct Operation<'a> {
     pub body: &'a Bytes,
     /// Wanted format.
     pub format: Format,
+    /// Whether it is a DELETE, whose options have a name of their own in refusals.
+    pub deletes: bool,
 }
 
 impl Operation<'_> {
@@ -86,6 +88,7 @@ impl Operation<'_> {
     fn options_kind(&self) -> &'static str {
         match self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
             Some(media) if media.contains("patch") => "PatchOptions",
+            _ if self.deletes => "DeleteOptions",
             _ if self.target.name.is_empty() => "CreateOptions",
             _ => "UpdateOptions",
         }

@@ -165,7 +165,9 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
     }
     items.retain(|(_, object)| selector.matches(object));
     let limit = op.query.number("limit")?.unwrap_or(0);
-    let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    // A list from 0 comes from the cache, which knows no pages.
+    let limit =
+        if limit == 0 || op.query.get("resourceVersion") == "0" { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if items.len() > limit {
         let remaining = items.len() - limit;

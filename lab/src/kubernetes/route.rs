@@ -46,7 +46,17 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
     access::authorize(&caller, verb, &target)?;
     let resource = find(server, &target)?;
     let format = Format::negotiate(&parts.headers)?;
-    let op = Operation { server, resource, target: &target, query: &query, headers: &parts.headers, caller: &caller, body: &body, format };
+    let op = Operation {
+        server,
+        resource,
+        target: &target,
+        query: &query,
+        headers: &parts.headers,
+        caller: &caller,
+        body: &body,
+        format,
+        deletes: parts.method == Method::DELETE,
+    };
     dispatch(&op, &parts.method)
 }
 

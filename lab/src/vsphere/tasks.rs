@@ -63,7 +63,10 @@ async fn run(server: &Vcenter, id: &str, job: Job, check: Check, work: Work) {
         return;
     }
     for step in 1..=STEPS {
-        clock.sleep(job.takes / STEPS).await;
+        tokio::select! {
+            () = clock.sleep(job.takes / STEPS) => {}
+            () = cancelled(server, id) => {}
+        }
         let go_on = server.change(|model| {
             let Some(task) = model.task_mut(id) else { return false };
             if task.cancelled {
@@ -88,6 +91,16 @@ async fn run(server: &Vcenter, id: &str, job: Job, check: Check, work: Work) {
         let outcome = if cancelled { Err(Fault::request_canceled()) } else { work(model) };
         model.end_task(id, outcome);
     });
+}
+
+/// Ends when a client has cancelled the task.
+async fn cancelled(server: &Vcenter, id: &str) {
+    let mut changed = server.inner.changed.subscribe();
+    while !server.look(|model| model.task(id).is_none_or(|t| t.cancelled)) {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn begin(model: &mut Model, id: &str, job: &Job, check: &Check) -> Result<(), Fault> {

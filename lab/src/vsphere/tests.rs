@@ -35,10 +35,14 @@ struct Answer {
 
 impl Lab {
     async fn start() -> Self {
+        // Fast enough that no test waits, slow enough that tasks are seen to run.
+        Self::start_at(1_000.0).await
+    }
+
+    async fn start_at(scale: f64) -> Self {
         let datacenter = DataCenter::parse(DEFAULT).unwrap();
         let login = datacenter.vsphere.login.clone();
-        // Fast enough that no test waits, slow enough that tasks are seen to run.
-        let vcenter = Vcenter::new(&World::new(datacenter, Clock::new(1_000.0)));
+        let vcenter = Vcenter::new(&World::new(datacenter, Clock::new(scale)));
         let authority = Authority::new().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());

@@ -40,6 +40,10 @@ fn descend(model: &Model, id: &str, recursive: bool, seen: &mut BTreeSet<String>
 
 /// What is beneath an entity for views: children, and for hosts and pools their machines.
 fn beneath<'a>(model: &'a Model, entity: &'a Entity) -> Vec<&'a Entity> {
+    if entity.vm().is_some() {
+        // Nothing is beneath a machine: no need to look through the whole inventory for it.
+        return Vec::new();
+    }
     let mut out: Vec<&Entity> = model.children(&entity.id).collect();
     match &entity.kind {
         Kind::Host => out.extend(model.vms().filter(|(_, vm)| vm.host == entity.id).map(|(e, _)| e)),

@@ -305,7 +305,8 @@ fn summary(model: &Model, entity: &Entity, vm: &Vm) -> Object {
         .set("guestFullName", &vm.guest_full_name)
         .set("annotation", &vm.annotation)
         .set("installBootRequired", false)
-        .set("numVmiopBackings", 0);
+        .set("numVmiopBackings", 0)
+        .set("tpmPresent", false);
     Object::new("VirtualMachineSummary")
         .set("vm", entity.moref())
         .set("runtime", runtime(vm))
