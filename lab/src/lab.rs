@@ -33,8 +33,8 @@ const CONTROLLERS: &str = "system:lab";
 const HOST: &str = "host";
 /// Longest wait for it, whatever the time scale.
 const READY: Duration = Duration::from_mins(1);
-/// Longest wait for the end of all tasks.
-const END: Duration = Duration::from_secs(5);
+/// Longest wait for the end of all tasks: nothing is lost with those that take longer.
+const END: Duration = Duration::from_secs(1);
 
 /// A Kubernetes API server that is there already, to be used in place of the lab's own.
 #[derive(Clone)]
