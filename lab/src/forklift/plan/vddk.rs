@@ -39,7 +39,9 @@ impl Work<'_> {
                 self.tell(validating());
                 return Ok(());
             };
-            if let Some(waiting) = init.pointer("/state/waiting") {
+            // A pod that comes up normally waits as well; only a failing pull is worth telling.
+            let normal = ["PodInitializing", "ContainerCreating"];
+            if let Some(waiting) = init.pointer("/state/waiting").filter(|w| !normal.contains(&w.text("/reason"))) {
                 self.tell(condition("VDDKInitImageNotReady", "Advisory", waiting.text("/reason"), waiting.text("/message")));
             }
         }

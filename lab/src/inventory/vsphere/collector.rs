@@ -2,15 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
 use mtv_api::xml::Node;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{KINDS, Model};
@@ -24,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(3);
 /// A collector of one provider.
 pub struct Collector {
     model: Arc<RwLock<Model>>,
-    parity: Arc<AtomicBool>,
+    parity: watch::Sender<bool>,
     cancel: CancellationToken,
     /// With what it logs in: a changed secret means another collector.
     pub access: Access,
@@ -39,9 +36,13 @@ impl Drop for Collector {
 impl Collector {
     /// Starts to collect. `changed` gets the provider's UID whenever something in the vCenter changed.
     pub fn start(provider: String, access: Access, changed: broadcast::Sender<String>) -> Arc<Self> {
-        let collector =
-            Arc::new(Self { model: Arc::default(), parity: Arc::default(), cancel: CancellationToken::new(), access: access.clone() });
-        let (model, parity, cancel) = (Arc::clone(&collector.model), Arc::clone(&collector.parity), collector.cancel.clone());
+        let collector = Arc::new(Self {
+            model: Arc::default(),
+            parity: watch::Sender::new(false),
+            cancel: CancellationToken::new(),
+            access: access.clone(),
+        });
+        let (model, parity, cancel) = (Arc::clone(&collector.model), collector.parity.clone(), collector.cancel.clone());
         tokio::spawn(async move {
             while !cancel.is_cancelled() {
                 let followed = tokio::select! {
@@ -59,7 +60,13 @@ impl Collector {
 
     /// Whether everything was read once.
     pub fn has_parity(&self) -> bool {
-        self.parity.load(Ordering::Acquire)
+        *self.parity.borrow()
+    }
+
+    /// Waits until everything was read once; false if that takes longer than `patience`.
+    pub async fn reads_all_within(&self, patience: Duration) -> bool {
+        let mut parity = self.parity.subscribe();
+        tokio::time::timeout(patience, parity.wait_for(|there| *there)).await.is_ok_and(|waited| waited.is_ok())
     }
 
     /// What is known.
@@ -72,7 +79,7 @@ async fn follow(
     provider: &str,
     access: &Access,
     model: &RwLock<Model>,
-    parity: &AtomicBool,
+    parity: &watch::Sender<bool>,
     changed: &broadcast::Sender<String>,
 ) -> Result<()> {
     let vcenter = Vcenter::connect(access).await?;
@@ -107,7 +114,7 @@ async fn follow(
                 model.objects.retain(|_, object| seen.contains(&object.properties.object.id));
                 any |= known != model.objects.len();
             }
-            parity.store(true, Ordering::Release);
+            parity.send_replace(true);
         }
         if any {
             // Nobody may be listening.
