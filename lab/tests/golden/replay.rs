@@ -110,9 +110,6 @@ async fn replay(recording: &Value) -> Result<(), String> {
     let mut inputs: Vec<Value> = recording["input"].as_array().cloned().unwrap_or_default();
     let vcenter =
         if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
-    for input in &mut inputs {
-        *input = localised(&bench, input, &vcenter);
-    }
     fail_conversion(&bench, recording);
     let sequence: Vec<&Value> = recording["sequence"].as_array().into_iter().flatten().collect();
     let actions: Vec<&Value> = sequence.iter().copied().filter(|s| s["kind"] == "Action").collect();
@@ -126,7 +123,7 @@ async fn replay(recording: &Value) -> Result<(), String> {
         // The user may have waited longer than anything took.
         let idle = at - before.values().flatten().map(|(when, _)| *when).filter(|when| *when <= at).fold(0.0, f64::max);
         tokio::time::sleep(Duration::from_secs_f64(idle.max(0.0) / SCALE)).await;
-        act(&bench, action, &mut inputs).await?;
+        act(&bench, action, &mut inputs, &vcenter).await?;
     }
     let reached = until(&seen, &wanted, f64::MAX).await;
     // What comes after the end must not differ from it: two more looks.
@@ -149,10 +146,6 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &Wanted) {
         bench.make(&kinds::PROVIDER, host).await;
         bench.until(&kinds::PROVIDER, "openshift-mtv", "host", |o| holds(o, "Ready")).await;
     }
-<<<<<<< HEAD
-    let source =
-        ["vsphere", "vsphere-vddk"].into_iter().find(|name| text.contains(&format!("\"name\":\"{name}\"")) && !own("Provider", name));
-=======
     if text.contains("br5") {
         let nad = json!({ "metadata": { "name": "br5", "namespace": "default" }, "spec": { "config": "{}" } });
         bench.make(&kinds::NAD, nad).await;
@@ -161,7 +154,6 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &Wanted) {
     // A plan whose provider does not exist has maps of one that does.
     let orphan = named("network") && !own("NetworkMap", "network") && !named("vsphere");
     let source = ["vsphere", "vsphere-vddk"].into_iter().find(|name| (named(name) && !own("Provider", name)) || orphan);
->>>>>>> forklift
     let Some(source) = source else {
         let no_status = wanted.values().all(|states| states.len() == 1);
         if !text.contains("\"kind\":\"Secret\"") && text.contains("\"vcenter\"") && !no_status {
@@ -275,9 +267,15 @@ fn source_id(bench: &Bench, collection: &str, name: &str) -> String {
 /// The user's object with this lab's addresses and ids.
 fn localised(bench: &Bench, input: &Value, vcenter: &str) -> Value {
     let mut text = input.to_string().replace("<vcenter>", vcenter);
-    for (id, collection, name) in
-        [("dvportgroup-12", "networks", "DC0_DVPG0"), ("network-6", "networks", "VM Network"), ("datastore-61", "datastores", "LocalDS_0")]
-    {
+    for (id, collection, name) in [
+        ("dvportgroup-12", "networks", "DC0_DVPG0"),
+        ("network-6", "networks", "VM Network"),
+        ("datastore-61", "datastores", "LocalDS_0"),
+        ("vm-66", "vms", "rhel9-a"),
+        ("vm-69", "vms", "DC0_H0_VM1"),
+        ("vm-72", "vms", "DC0_H0_VM2"),
+        ("vm-75", "vms", "rhel9-b"),
+    ] {
         let quoted = format!("\"{id}\"");
         if text.contains(&quoted) {
             text = text.replace(&quoted, &format!("\"{}\"", source_id(bench, collection, name)));
@@ -335,7 +333,7 @@ async fn until(seen: &Seen, wanted: &Wanted, at: f64) -> Result<(), ()> {
     }
 }
 
-async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>) -> Result<(), String> {
+async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>, vcenter: &str) -> Result<(), String> {
     let words = text(action, "/name");
     let now = bench.cx.world.clock.now();
     let mut parts = words.split(' ');
@@ -347,7 +345,7 @@ async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>) -> Result<(
                 .iter()
                 .position(|i| text(i, "/kind") == kind && text(i, "/metadata/name") == name)
                 .ok_or_else(|| format!("{words}: not among the inputs"))?;
-            let object = inputs.remove(index);
+            let object = localised(bench, &inputs.remove(index), vcenter);
             let kind = Kind::find(text(&object, "/apiVersion"), kind).ok_or_else(|| format!("{words}: unknown kind"))?;
             let _ = write::create(bench.client(), "test", &kinds::NAMESPACE, json!({ "metadata": { "name": namespace } })).await;
             bench.make(kind, object).await;
