@@ -24,17 +24,17 @@ use crate::{
     world::World,
 };
 
-/// How fast time runs unless told otherwise: a cold migration that takes half a minute in reality takes two seconds, long
-/// enough that a watcher sees its phases.
-pub const TIME_SCALE: f64 = 20.0;
+/// How fast time runs unless told otherwise. A cold migration of half a minute takes one to two seconds, long enough that a
+/// watcher sees its phases; the five minutes before a cutover take eight, short enough for a first try.
+pub const TIME_SCALE: f64 = 40.0;
 /// User that the lab's own controllers act as.
 const CONTROLLERS: &str = "system:lab";
 /// The Provider that stands for the cluster itself.
 const HOST: &str = "host";
 /// Longest wait for it, whatever the time scale.
 const READY: Duration = Duration::from_mins(1);
-/// Longest wait for the end of all tasks.
-const END: Duration = Duration::from_secs(5);
+/// Longest wait for the end of all tasks: nothing is lost with those that take longer.
+const END: Duration = Duration::from_secs(1);
 
 /// A Kubernetes API server that is there already, to be used in place of the lab's own.
 #[derive(Clone)]

@@ -91,16 +91,15 @@ fn document(registry: &Registry, group: &str, version: &str) -> Value {
 
 /// The schema of a kind, with those that it refers to in `all`.
 fn described(resource: &Resource, kind: &Value, all: &mut Map<String, Value>) -> Value {
-    let mut schema = match &resource.schema {
-        Some(schema) => schema.source.clone(),
-        None => {
-            let message = protobuf::message_of(&resource.group, &resource.kind);
-            let parts =
-                protobuf::schemas(&message, |name| json!({ "allOf": [{ "$ref": format!("#/components/schemas/{name}") }], "default": {} }));
-            let own = parts.get(&message).cloned();
-            all.extend(parts);
-            own.unwrap_or_else(|| json!({ "x-kubernetes-preserve-unknown-fields": true }))
-        }
+    let mut schema = if let Some(schema) = &resource.schema {
+        schema.source.clone()
+    } else {
+        let message = protobuf::message_of(&resource.group, &resource.kind);
+        let parts =
+            protobuf::schemas(&message, |name| json!({ "allOf": [{ "$ref": format!("#/components/schemas/{name}") }], "default": {} }));
+        let own = parts.get(&message).cloned();
+        all.extend(parts);
+        own.unwrap_or_else(|| json!({ "x-kubernetes-preserve-unknown-fields": true }))
     };
     schema["type"] = "object".into();
     if schema["description"].is_null() {

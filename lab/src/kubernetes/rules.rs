@@ -109,6 +109,62 @@ fn pod_defaults(object: &mut Value, restart: &str) {
     ] {
         default(object, field, value);
     }
+    for volume in list_mut(object, "volumes") {
+        for source in ["secret", "configMap", "projected", "downwardAPI"] {
+            // 0644, octal, as Go's types write it.
+            default(volume, &format!("/{source}/defaultMode"), 420.into());
+        }
+    }
+}
+
+/// What admission adds to a pod.
+fn admit_pod(spec: &mut Value) {
+    default(spec, "/priority", 0.into());
+    default(spec, "/preemptionPolicy", "PreemptLowerPriority".into());
+    default(spec, "/tolerations", json!([]));
+    let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        // Five minutes, the default of the admission plugin DefaultTolerationSeconds.
+        if tolerations.iter().all(|toleration| toleration["key"] != key) {
+            tolerations.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
+        }
+    }
+}
+
+/// How a pod is treated when memory runs short: by the requests and limits of its containers.
+fn quality_of_service(spec: &Value) -> &'static str {
+    let containers = || ["containers", "initContainers"].into_iter().filter_map(|list| spec[list].as_array()).flatten();
+    let asked = |kind: &'static str| move |container: &Value, what: &str| container["resources"][kind][what].clone();
+    let (request, limit) = (asked("requests"), asked("limits"));
+    let guaranteed = |container: &Value| {
+        ["cpu", "memory"].into_iter().all(|what| {
+            let (request, limit) = (request(container, what), limit(container, what));
+            !limit.is_null() && (request.is_null() || request == limit)
+        })
+    };
+    let nothing = |container: &Value| {
+        ["cpu", "memory"].into_iter().all(|what| request(container, what).is_null() && limit(container, what).is_null())
+    };
+    if containers().all(nothing) {
+        "BestEffort"
+    } else if containers().all(guaranteed) {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}
+
+/// Finalizers that admission gives to new storage objects; a controller takes them away when nobody uses the object.
+pub fn protect(resource: &Resource, object: &mut Value) {
+    let finalizer = match resource.plural.as_str() {
+        "persistentvolumeclaims" => "kubernetes.io/pvc-protection",
+        "persistentvolumes" => "kubernetes.io/pv-protection",
+        _ => return,
+    };
+    let finalizers = metadata(object).entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(finalizers) = finalizers.as_array_mut().filter(|finalizers| !finalizers.iter().any(|known| known == finalizer)) {
+        finalizers.push(finalizer.into());
+    }
 }
 
 /// Fills in what the kind fills in.
@@ -149,10 +205,12 @@ pub fn fill(resource: &Resource, object: &mut Value) {
             if let Some(spec) = object.get_mut("spec") {
                 pod_defaults(spec, "Always");
                 default(spec, "/enableServiceLinks", true.into());
+                admit_pod(spec);
             }
+            let quality = quality_of_service(&object["spec"]);
             default(object, "/status", json!({}));
             default(object, "/status/phase", "Pending".into());
-            default(object, "/status/qosClass", "BestEffort".into());
+            default(object, "/status/qosClass", quality.into());
         }
         ("", "PersistentVolumeClaim") => {
             default(object, "/spec/volumeMode", "Filesystem".into());
@@ -371,5 +429,33 @@ fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
     if rest(old) != rest(object) {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         causes.push(Cause::forbidden("spec", detail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quality_of_service_follows_requests_and_limits() {
+        let both = json!({ "cpu": "1", "memory": "1Gi" });
+        for (resources, quality) in [
+            (json!({}), "BestEffort"),
+            (json!({ "limits": both }), "Guaranteed"),
+            (json!({ "limits": both, "requests": both }), "Guaranteed"),
+            (json!({ "limits": both, "requests": { "cpu": "2" } }), "Burstable"),
+            (json!({ "requests": { "cpu": "1" } }), "Burstable"),
+        ] {
+            assert_eq!(quality_of_service(&json!({ "containers": [{ "resources": resources }] })), quality, "{resources}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_told_and_nulls_go_silently() {
+        let mut object = json!({ "data": { "k": "v" }, "immutable": null, "dataa": {}, "list": [{ "a": 1, "b": 2 }] });
+        let mut unknown = Vec::new();
+        drop_unknown(&mut object, &json!({ "data": { "k": "v" }, "list": [{ "a": 1 }] }), "", &mut unknown);
+        assert_eq!(unknown, ["dataa", "list[0].b"]);
+        assert_eq!(object, json!({ "data": { "k": "v" }, "list": [{ "a": 1 }] }));
     }
 }

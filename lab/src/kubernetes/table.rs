@@ -45,7 +45,7 @@ impl Column {
     /// Describes itself as a column of a custom resource does.
     pub fn custom(&mut self) {
         match &self.source {
-            Source::Age => self.kind = "date".to_owned(),
+            Source::Age => "date".clone_into(&mut self.kind),
             Source::Path(path) => self.description = described_by(path),
             Source::Compute(_) => {}
         }
@@ -343,7 +343,9 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
             Column::computed("VolumeBindingMode", |o| o["volumeBindingMode"].as_str().unwrap_or("Immediate").into()),
             Column::computed("AllowVolumeExpansion", |o| o["allowVolumeExpansion"].as_bool().unwrap_or_default().into()),
         ],
-        ("apiextensions.k8s.io", _) => return vec![Column::path("Created At", ".metadata.creationTimestamp")],
+        ("apiextensions.k8s.io", _) | ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            return vec![Column::path("Created At", ".metadata.creationTimestamp")];
+        }
         ("apiregistration.k8s.io", _) => vec![
             Column::computed("Service", |o| {
                 let service = &o["spec"]["service"];
@@ -355,7 +357,6 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
             }),
             Column::path("Available", ".status.conditions[?(@.type==\"Available\")].status"),
         ],
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => return vec![Column::path("Created At", ".metadata.creationTimestamp")],
         ("rbac.authorization.k8s.io", _) => {
             vec![Column::computed("Role", |o| format!("{}/{}", text(&o["roleRef"]["kind"]), text(&o["roleRef"]["name"])).into())]
         }

@@ -235,6 +235,7 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
                 map.shift_remove("status");
             }
             rules::fill(resource, &mut new);
+            rules::protect(resource, &mut new);
             let (uid, now) = (uid()?, now());
             let metadata = metadata(&mut new);
             for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation", "resourceVersion"] {

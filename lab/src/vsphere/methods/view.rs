@@ -3,12 +3,15 @@
 use super::{Context, Outcome, needed, unknown};
 use crate::vsphere::{
     fault::Fault,
-    ids::MoRef,
-    model::reconfigure::flag,
+    ids::{MoRef, is_a},
+    model::{Entity, reconfigure::flag},
     sessions::{Owned, View, ViewKind},
     soap::{Reply, Request},
     value::{Value, refs},
 };
+
+/// What a container view can be about.
+const CONTAINERS: [&str; 5] = ["Folder", "Datacenter", "ClusterComputeResource", "ResourcePool", "HostSystem"];
 
 /// Methods of the view manager and of views.
 ///
@@ -19,8 +22,15 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
     match request.method.as_str() {
         "CreateContainerView" => {
             let container = needed(request, "container")?;
-            cx.look(|sight| sight.model.find(&container).map(|_| ()))?;
-            let types = request.body.children_named("type").map(|t| t.text.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+            let kind = cx.look(|sight| sight.model.find(&container).map(Entity::type_name))?;
+            if !CONTAINERS.contains(&kind) {
+                return Err(Fault::invalid_argument("container"));
+            }
+            let types: Vec<String> =
+                request.body.children_named("type").map(|t| t.text.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+            if types.iter().any(|t| t != "ManagedEntity" && !is_a(t, "ManagedEntity")) {
+                return Err(Fault::invalid_argument("type"));
+            }
             let recursive = flag(&request.body, "recursive").unwrap_or(false);
             let view = View { kind: ViewKind::Container { container, types, recursive } };
             let id = cx.session(|session, _| session.keep(Owned::View(view)))?;

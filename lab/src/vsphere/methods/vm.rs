@@ -75,7 +75,7 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
                 model.find(&pool)?;
                 let vm = model.vm_mut(&id)?;
                 if !vm.template {
-                    return Err(Fault::invalid_state("The machine is no template."));
+                    return Err(Fault::not_supported("The machine is no template."));
                 }
                 vm.template = false;
                 vm.pool = Some(pool.id);

@@ -53,6 +53,21 @@ async fn pages_add_up_and_a_destroyed_view_is_gone() {
 }
 
 #[tokio::test]
+async fn views_are_of_entities_in_containers() {
+    let lab = Lab::start().await;
+    lab.login().await;
+    let manager = MoRef::new("ViewManager", "ViewManager");
+    for (container, kind, fault) in [
+        ("vm-9999", "VirtualMachine", "ManagedObjectNotFound"),
+        ("vm-101", "VirtualMachine", "InvalidArgument"),
+        ("group-d1", "Task", "InvalidArgument"),
+    ] {
+        let arguments = format!(r#"<container type="Folder">{container}</container><type>{kind}</type><recursive>true</recursive>"#);
+        assert_eq!(lab.call("CreateContainerView", &manager, &arguments).await.fault(), fault, "{container} {kind}");
+    }
+}
+
+#[tokio::test]
 async fn traversals_by_name_reach_every_folder() {
     let lab = Lab::start().await;
     lab.login().await;
