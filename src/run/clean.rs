@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest time for a whole clean-up. Every wait in it has its own, shorter limit.
-const LIMIT: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// Deletes what the journal lists.
 pub fn clean(request: CleanRequest) -> CliResult {

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Longest wait for a cancel or an archive, as mtv-api-tests has it.
-const CONTROLLER: Duration = Duration::from_secs(300);
+const CONTROLLER: Duration = Duration::from_mins(5);
 
 /// What a teardown came to.
 #[derive(Debug, Clone, Default)]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a guest may take to report its network before the migration; a guest without tools is no failure.
-const GUEST_PATIENCE: Duration = Duration::from_secs(120);
+const GUEST_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {

@@ -38,7 +38,7 @@ async fn one_interrupt_tears_down_and_the_report_is_whole() {
     let pid = run.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let waited = tokio::task::spawn_blocking(move || run.wait_with_output().unwrap());
-    let output = tokio::time::timeout(Duration::from_secs(120), waited).await.expect("the run did not end after SIGINT").unwrap();
+    let output = tokio::time::timeout(Duration::from_mins(2), waited).await.expect("the run did not end after SIGINT").unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert_eq!(lab.objects().await, before, "{}", told(&output));
     let cases = junit(&lab.path("results/latest/junit-report.xml"));

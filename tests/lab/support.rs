@@ -27,6 +27,9 @@ pub fn binary() -> Command {
     command
 }
 
+/// Options that name the lab, from its folder.
+const PLACE: [&str; 4] = ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"];
+
 /// A lab that ends with the test, even when it panics.
 pub struct Lab {
     child: Child,
@@ -59,7 +62,7 @@ impl Lab {
     /// `run` against this lab, not started yet.
     pub fn run(&self, arguments: &[&str]) -> Command {
         let mut command = binary();
-        command.current_dir(self.folder.path()).arg("run").args(self.place()).args(["--provider", "vsphere", "--results-dir", "results"]);
+        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", "vsphere", "--results-dir", "results"]);
         command.args(arguments);
         command
     }
@@ -67,12 +70,8 @@ impl Lab {
     /// `clean` of the last run.
     pub fn clean(&self, arguments: &[&str]) -> Output {
         let mut command = binary();
-        command.current_dir(self.folder.path()).args(["clean", "results/latest/resources.json"]).args(self.place()).args(arguments);
+        command.current_dir(self.folder.path()).args(["clean", "results/latest/resources.json"]).args(PLACE).args(arguments);
         command.output().unwrap()
-    }
-
-    fn place(&self) -> [&'static str; 4] {
-        ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"]
     }
 
     /// A client of the cluster.
@@ -125,7 +124,7 @@ impl Lab {
                 }
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("the object did not come within a minute");
+        tokio::time::timeout(std::time::Duration::from_mins(1), seen).await.expect("the object did not come within a minute");
     }
 }
 
