@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
-    run::{ScenarioState, Session, namespace_body},
+    run::{ClonesUnderWay, ScenarioState, Session, namespace_body},
 };
 
 /// One step of a scenario's pipeline.
@@ -93,6 +93,8 @@ pub struct Scene<'a> {
     pub scenario: &'a Scenario,
     /// Its number in the run.
     pub index: usize,
+    /// Clones that are being made for it.
+    pub clones: &'a ClonesUnderWay,
 }
 
 impl Scene<'_> {

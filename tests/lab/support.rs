@@ -14,6 +14,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use mtv_api::kinds::{self, Kind};
+use mtv_test::{config::profile_file::ProfileFile, providers};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -110,6 +111,15 @@ impl Lab {
             }
         }
         names
+    }
+
+    /// Names of the VMs on the source that carry the mark of a run.
+    pub async fn clones_of(&self, run: &str) -> Vec<String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let file = ProfileFile::load(&self.path("lab/providers.toml")).unwrap();
+        let (profile, _) = file.select("vsphere", &|_| None).unwrap();
+        let source = providers::connect(&profile).await.unwrap();
+        source.of_run(run).await.unwrap().into_iter().map(|vm| vm.name).collect()
     }
 
     /// Waits, by a watch, until an object of a kind satisfies a condition.
