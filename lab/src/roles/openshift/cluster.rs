@@ -43,7 +43,7 @@ fn version(model: &ClusterModel, now: &str) -> Item {
         "history": [{ "state": "Completed", "version": version, "image": image, "startedTime": now, "completionTime": now, "verified": true }],
         "observedGeneration": 1,
         "versionHash": "lab",
-        "availableUpdates": null,
+        "availableUpdates": [],
         "conditions": [
             { "type": "Available", "status": "True", "message": format!("Done applying {version}"), "lastTransitionTime": now },
             { "type": "Progressing", "status": "False", "message": format!("Cluster version is {version}"), "lastTransitionTime": now },
