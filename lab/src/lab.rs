@@ -1,5 +1,6 @@
 //! The lab as a whole: which servers and roles there are, how they start and end, and what clients need to reach them.
 
+mod cluster;
 mod files;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -24,6 +25,8 @@ use crate::{
     world::World,
 };
 
+pub use cluster::Cluster;
+
 /// How fast time runs unless told otherwise. A cold migration of half a minute takes one to two seconds, long enough that a
 /// watcher sees its phases; the five minutes before a cutover take eight, short enough for a first try.
 pub const TIME_SCALE: f64 = 40.0;
@@ -36,17 +39,6 @@ const READY: Duration = Duration::from_mins(1);
 /// Longest wait for the end of all tasks: nothing is lost with those that take longer.
 const END: Duration = Duration::from_secs(1);
 
-/// A Kubernetes API server that is there already, to be used in place of the lab's own.
-#[derive(Clone)]
-pub struct Cluster {
-    /// Client for the lab's controllers: they need every right.
-    pub client: Client,
-    /// What clients of the lab are given.
-    pub kubeconfig: String,
-    /// URL of the API.
-    pub url: String,
-}
-
 /// What the lab looks like.
 pub struct Options {
     /// The data centre.
@@ -57,7 +49,7 @@ pub struct Options {
     pub time_scale: f64,
     /// Which simulators run.
     pub roles: Roles,
-    /// The API server if the role `kubernetes` does not run.
+    /// The API server, if the role `kubernetes` does not run.
     pub cluster: Option<Cluster>,
 }
 
@@ -118,6 +110,10 @@ impl Lab {
             serve_api(&world, &authority, port, &cancel).await?
         } else {
             let cluster = cluster.context("without the role `kubernetes` the lab needs an API server to work on")?;
+            if roles.has(Role::Openshift) || roles.has(Role::Kubelet) {
+                cluster.must_be_empty().await?;
+            }
+            cluster.define().await?;
             (cluster.client, cluster.url, cluster.kubeconfig)
         };
         let cx = Context::new(client.clone(), world.clone(), cancel.clone());
@@ -275,6 +271,7 @@ async fn start_roles(cx: &Context, roles: &Roles, authority: &Authority) -> anyh
         (Role::Namespace, Box::pin(roles::namespace::start(cx))),
         (Role::Gc, Box::pin(roles::gc::start(cx))),
         (Role::Pv, Box::pin(roles::pv::start(cx))),
+        (Role::Provisioner, Box::pin(roles::provisioner::start(cx))),
         (Role::Jobs, Box::pin(roles::jobs::start(cx))),
         (Role::Kubelet, Box::pin(roles::kubelet::start(cx))),
         (Role::Cdi, Box::pin(roles::cdi::start(cx))),

@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
 use mtv_lab::{
     datacenter::{DEFAULT, DataCenter},
-    lab::{Lab, Options, TIME_SCALE},
+    lab::{Cluster, Lab, Options, TIME_SCALE},
+    roles::{Role, Roles},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,14 +47,31 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
     /// Port of the Kubernetes API on 127.0.0.1 [default: any free one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "apiserver")]
     port: Option<u16>,
+    /// Kubeconfig of a Kubernetes API server to use in place of the simulated one; it must be empty, and a
+    /// kube-controller-manager must run beside it
+    #[arg(long, value_name = "KUBECONFIG", value_hint = ValueHint::FilePath)]
+    apiserver: Option<PathBuf>,
+    /// Simulators to run, or, with a minus before each name, to leave out [default: all]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, long_help = roles_help())]
+    roles: Option<String>,
     /// Data centre to simulate, as TOML [default: the built-in one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     datacenter: Option<PathBuf>,
     /// How much faster than reality time runs
     #[arg(long, value_name = "FACTOR", default_value_t = TIME_SCALE, value_parser = parse_scale)]
     time_scale: f64,
+}
+
+fn roles_help() -> String {
+    let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+    let left_out: Vec<_> = Role::ALL.iter().filter(|role| !Roles::beside_control_plane().has(**role)).map(|role| role.name()).collect();
+    format!(
+        "Simulators to run, separated by commas, or, with a minus before each name, to leave out: {}. By default all; with --apiserver all but {}",
+        names.join(", "),
+        left_out.join(", ")
+    )
 }
 
 fn parse_scale(text: &str) -> Result<f64, String> {
@@ -90,6 +108,21 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut options = Options::new(datacenter(args.datacenter.as_deref())?);
     options.port = args.port;
     options.time_scale = args.time_scale;
+    if let Some(kubeconfig) = &args.apiserver {
+        options.roles = Roles::beside_control_plane();
+        options.cluster = Some(Cluster::of_kubeconfig(kubeconfig).await.map_err(|e| CliError::usage(format!("{e:#}")))?);
+    }
+    if let Some(names) = &args.roles {
+        options.roles = options.roles.choose(names).map_err(|e| CliError::usage(format!("--roles: {e:#}")))?;
+    }
+    if options.roles.has(Role::Kubernetes) == options.cluster.is_some() {
+        let text = if options.cluster.is_some() {
+            "the role `kubernetes` and --apiserver exclude each other"
+        } else {
+            "without the role `kubernetes` an API server is needed"
+        };
+        return Err(CliError::usage(text).hint("--apiserver names a kubeconfig of one").into());
+    }
     folder(&args.dir)?;
     let lab = Lab::start(options).await.context("the lab did not start")?;
     let path = |name: &str| args.dir.join(name);

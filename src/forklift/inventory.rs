@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use kube::{Client, client::Body};
+use kube::{Client, api::DynamicObject, client::Body};
 use mtv_api::kinds;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -38,7 +39,7 @@ impl Inventory {
             .get(&kinds::ROUTE, Some(mtv_namespace), ROUTE)
             .await?
             .with_context(|| format!("Route {mtv_namespace}/{ROUTE} does not exist; is MTV installed in {mtv_namespace}?"))?;
-        let host = route.text("/spec/host").with_context(|| format!("Route {mtv_namespace}/{ROUTE} has no spec.host"))?;
+        let host = host(&route).with_context(|| format!("Route {mtv_namespace}/{ROUTE} has no host yet"))?;
         // The router's certificate is signed by the ingress CA, which kubeconfigs rarely carry.
         let ingress = cluster.get(&kinds::CONFIG_MAP, Some("openshift-config-managed"), "default-ingress-cert").await.unwrap_or_default();
         let bundle = ingress.as_ref().and_then(|c| c.text("/data/ca-bundle.crt")).unwrap_or_default();
@@ -73,7 +74,7 @@ impl Inventory {
         let mut pause = PAUSES.0;
         cx.progress(format!("waiting for VM {name} to appear in the inventory"), None);
         loop {
-            let last = match self.get::<serde_json::Value>(&format!("vms/{id}")).await {
+            let last = match self.get::<Value>(&format!("vms/{id}")).await {
                 Ok(Some(_)) => return Ok(()),
                 Ok(None) => "not there".to_owned(),
                 Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),
@@ -94,6 +95,43 @@ impl Inventory {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Host of a Route, with its port if that is not 443: the one under which a router has admitted it, else the one asked for.
+fn host(route: &DynamicObject) -> Option<&str> {
+    let admitted = |entry: &&Value| {
+        let conditions = entry["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+        conditions.iter().any(|c| c["type"] == "Admitted" && c["status"] == "True")
+    };
+    let ingress = route.data.pointer("/status/ingress").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let told = ingress.iter().find(admitted).and_then(|entry| entry["host"].as_str());
+    told.or_else(|| route.text("/spec/host")).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_router_knows_the_host_best() {
+        let route = |value: Value| -> DynamicObject { serde_json::from_value(value).unwrap() };
+        let entry = |host: &str, status: &str| json!({ "host": host, "conditions": [{ "type": "Admitted", "status": status }] });
+        let asked = json!({ "host": "inventory.apps.example" });
+        let table = [
+            (json!({ "spec": asked }), Some("inventory.apps.example")),
+            (json!({ "spec": asked, "status": { "ingress": [entry("taken.example", "False")] } }), Some("inventory.apps.example")),
+            (
+                json!({ "spec": asked, "status": { "ingress": [entry("x", "False"), entry("127.0.0.1:4711", "True")] } }),
+                Some("127.0.0.1:4711"),
+            ),
+            (json!({ "spec": {} }), None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(host(&route(value.clone())), expected, "{value}");
         }
     }
 }

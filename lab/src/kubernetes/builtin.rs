@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api as k8s;
 use mtv_api::kinds;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     meta::NameRule,
@@ -173,12 +173,35 @@ pub fn registry() -> Registry {
     for line in lines() {
         registry.add(line.resource());
     }
-    for kind in kinds::ALL {
-        if registry.find(kind.group, kind.version, kind.plural).is_none() {
-            registry.add(custom(kind));
-        }
+    for kind in custom_kinds() {
+        registry.add(custom(kind));
     }
     registry
+}
+
+/// The kinds that are custom resources.
+fn custom_kinds() -> impl Iterator<Item = &'static kinds::Kind> {
+    let built_in: Vec<_> = lines().iter().map(|line| (line.group, line.kind)).collect();
+    kinds::ALL.iter().copied().filter(move |kind| !built_in.contains(&(kind.group, kind.kind)))
+}
+
+/// The custom resources as CustomResourceDefinitions, for an API server that does not know them.
+pub fn definitions() -> Vec<(&'static kinds::Kind, Value)> {
+    custom_kinds()
+        .map(|kind| {
+            let resource = custom(kind);
+            let schema = resource.schema.as_ref().map(|schema| schema.source.clone()).unwrap_or_default();
+            let columns: Vec<Value> = resource.columns.iter().filter_map(table::Column::declaration).collect();
+            let subresources = if resource.status { json!({ "status": {} }) } else { json!({}) };
+            let names = json!({ "kind": resource.kind, "listKind": resource.list_kind, "plural": resource.plural, "singular": resource.singular,
+                "shortNames": resource.short_names, "categories": resource.categories });
+            let version = json!({ "name": resource.version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+                "subresources": subresources, "additionalPrinterColumns": columns });
+            let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
+            let spec = json!({ "group": resource.group, "scope": scope, "names": names, "versions": [version] });
+            (kind, json!({ "metadata": { "name": format!("{}.{}", resource.plural, resource.group) }, "spec": spec }))
+        })
+        .collect()
 }
 
 #[cfg(test)]

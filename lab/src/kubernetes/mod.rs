@@ -46,6 +46,7 @@ use http_body_util::BodyExt as _;
 
 pub use auth::User;
 use auth::Users;
+pub use builtin::definitions;
 use count::Counts;
 use resource::Registry;
 use response::Body;

@@ -82,6 +82,16 @@ impl Column {
         }
     }
 
+    /// The column as a CustomResourceDefinition declares it; one that is computed has no such form.
+    pub fn declaration(&self) -> Option<Value> {
+        let (kind, path) = match &self.source {
+            Source::Path(path) => (self.kind.as_str(), path.as_str()),
+            Source::Age => ("date", ".metadata.creationTimestamp"),
+            Source::Compute(_) => return None,
+        };
+        Some(json!({ "name": self.name, "type": kind, "jsonPath": path }))
+    }
+
     fn definition(&self) -> Value {
         let described = if self.description.is_empty() && matches!(self.source, Source::Age) { AGE_DESCRIPTION } else { &self.description };
         json!({ "name": self.name, "type": self.kind, "format": self.format, "description": described, "priority": self.priority })

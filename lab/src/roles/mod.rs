@@ -11,6 +11,7 @@ pub mod kubevirt;
 pub mod life;
 pub mod namespace;
 pub mod openshift;
+pub mod provisioner;
 pub mod pv;
 pub mod quantity;
 pub mod write;
@@ -80,6 +81,8 @@ roles! {
     Gc = "gc";
     /// Binding of claims to volumes.
     Pv = "pv";
+    /// Making and removing of volumes: the storage driver.
+    Provisioner = "provisioner";
     /// Jobs and their pods.
     Jobs = "jobs";
     /// Scheduler and kubelet: pods.
@@ -136,21 +139,26 @@ impl Roles {
         Self(Role::ALL.iter().copied().filter(|role| !roles.contains(role)).collect())
     }
 
+    /// What runs on top of a real API server: all but the server, and what a kube-controller-manager does there.
+    pub fn beside_control_plane() -> Self {
+        Self::without(&[Role::Kubernetes, Role::Namespace, Role::Gc, Role::Pv, Role::Jobs])
+    }
+
     /// Whether a role runs.
     pub fn has(&self, role: Role) -> bool {
         self.0.contains(&role)
     }
-}
 
-impl FromStr for Roles {
-    type Err = anyhow::Error;
-
-    /// Names separated by commas; names with a minus before them are left out of all.
-    fn from_str(text: &str) -> anyhow::Result<Self> {
+    /// A choice among these. `text` has names separated by commas: of the roles to run, or, with a minus before each, of
+    /// those to leave out of these.
+    ///
+    /// # Errors
+    /// A name that is none, or both ways in one text.
+    pub fn choose(&self, text: &str) -> anyhow::Result<Self> {
         let (without, only): (Vec<_>, Vec<_>) = text.split(',').map(str::trim).filter(|s| !s.is_empty()).partition(|s| s.starts_with('-'));
         let parse = |names: Vec<&str>| names.into_iter().map(|n| n.trim_start_matches('-').parse()).collect::<anyhow::Result<Vec<Role>>>();
         match (parse(without)?, parse(only)?) {
-            (without, only) if only.is_empty() => Ok(Self::without(&without)),
+            (without, only) if only.is_empty() => Ok(Self(self.0.iter().copied().filter(|role| !without.contains(role)).collect())),
             (without, only) if without.is_empty() => Ok(Self::only(only)),
             _ => anyhow::bail!("either names of roles to run or names with a minus to leave out, not both: `{text}`"),
         }
@@ -166,11 +174,20 @@ mod names {
 
     #[test]
     fn roles_are_named_or_left_out() {
-        let few: Roles = "gc, pv".parse().unwrap();
+        let all = Roles::default();
+        let few = all.choose("gc, pv").unwrap();
         assert!(few.has(Role::Gc) && few.has(Role::Pv) && !few.has(Role::Cdi));
-        let most: Roles = "-vsphere,-forklift".parse().unwrap();
+        let most = all.choose("-vsphere,-forklift").unwrap();
         assert!(!most.has(Role::Vsphere) && !most.has(Role::Forklift) && most.has(Role::Cdi));
-        assert!("gc,-pv".parse::<Roles>().is_err());
-        assert!("scheduler".parse::<Roles>().unwrap_err().to_string().contains("kubelet"));
+        assert!(all.choose("gc,-pv").is_err());
+        assert!(all.choose("scheduler").unwrap_err().to_string().contains("kubelet"));
+    }
+
+    #[test]
+    fn beside_a_control_plane_less_is_left_out() {
+        let roles = Roles::beside_control_plane().choose("-vsphere").unwrap();
+        assert!(!roles.has(Role::Vsphere) && !roles.has(Role::Gc) && !roles.has(Role::Kubernetes));
+        assert!(roles.has(Role::Kubelet) && roles.has(Role::Provisioner));
+        assert!(roles.choose("gc").unwrap().has(Role::Gc));
     }
 }

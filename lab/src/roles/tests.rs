@@ -39,7 +39,7 @@ async fn bench(namespace: &str) -> Bench {
     let bench = Bench { cx, _end: cancel.drop_guard() };
     bench.make(&kinds::NAMESPACE, json!({ "metadata": { "name": namespace } })).await;
     bench.make(&kinds::NODE, json!({ "metadata": { "name": "worker-0" } })).await;
-    let class = json!({ "metadata": { "name": "lab-block" }, "provisioner": "csi.example", "reclaimPolicy": "Delete" });
+    let class = json!({ "metadata": { "name": "lab-block" }, "provisioner": provisioner::DRIVER, "reclaimPolicy": "Delete" });
     bench.make(&kinds::STORAGE_CLASS, class).await;
     bench
 }
@@ -91,6 +91,7 @@ fn claim(name: &str) -> Value {
 async fn a_claim_is_bound_and_its_volume_goes_with_it() {
     let bench = bench("n").await;
     pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
     bench.make(&kinds::PVC, claim("c")).await;
     let bound = bench.until(&kinds::PVC, "c", phase("Bound")).await;
     assert_eq!(write::text(&bound, "/status/capacity/storage"), "1Gi");
@@ -139,6 +140,7 @@ fn volume(name: &str, spec: &Value) -> Value {
 async fn a_blank_volume_is_a_claim_with_the_volumes_labels() {
     let bench = bench("n").await;
     pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
     cdi::start(&bench.cx).await.unwrap();
     let profile = bench.until(&kinds::STORAGE_PROFILE, "lab-block", |p| p.pointer("/status/claimPropertySets").is_some()).await;
     assert_eq!(write::text(&profile, "/status/claimPropertySets/0/volumeMode"), "Block");
@@ -156,6 +158,7 @@ async fn a_blank_volume_is_a_claim_with_the_volumes_labels() {
 async fn a_warm_import_pauses_at_each_checkpoint() {
     let bench = bench("n").await;
     pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
     cdi::start(&bench.cx).await.unwrap();
     bench.cx.world.disks.put("[ds] a/a.vmdk", DiskImage { guest: Some("rhel8".to_owned()) });
     let spec = |list: Value, last: bool| json!({ "source": { "vddk": { "backingFile": "[ds] a/a.vmdk" } }, "checkpoints": list, "finalCheckpoint": last });
@@ -230,6 +233,7 @@ async fn a_namespace_goes_after_its_contents() {
 async fn virtual_machines() -> Bench {
     let bench = bench("n").await;
     pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
     gc::start(&bench.cx).await.unwrap();
     kubelet::start(&bench.cx).await.unwrap();
     kubevirt::start(&bench.cx, &Authority::new().unwrap()).await.unwrap();

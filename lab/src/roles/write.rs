@@ -202,7 +202,11 @@ pub fn is_conflict(error: &anyhow::Error) -> bool {
 
 /// Whether the object, or its namespace, is going or gone.
 pub fn is_gone(error: &anyhow::Error) -> bool {
-    matches!(code(error), Some(403 | 404))
+    error.chain().any(|cause| match cause.downcast_ref::<kube::Error>() {
+        // Forbidden for any other reason is a mistake of ours.
+        Some(kube::Error::Api(status)) => status.code == 404 || (status.code == 403 && status.message.contains("being terminated")),
+        _ => false,
+    })
 }
 
 #[cfg(test)]

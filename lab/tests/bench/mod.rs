@@ -63,7 +63,8 @@ impl Bench {
         }
         bench.make(&kinds::NODE, json!({ "metadata": { "name": "worker-0" } })).await;
         for class in &world.datacenter.cluster.storage_classes {
-            let object = json!({ "metadata": { "name": class.name }, "provisioner": "csi.example", "reclaimPolicy": "Delete" });
+            let object =
+                json!({ "metadata": { "name": class.name }, "provisioner": roles::provisioner::DRIVER, "reclaimPolicy": "Delete" });
             bench.make(&kinds::STORAGE_CLASS, object).await;
         }
         bench
@@ -72,6 +73,7 @@ impl Bench {
     /// Starts what stands beside Forklift.
     pub async fn start_roles(&self) {
         roles::pv::start(&self.cx).await.unwrap();
+        roles::provisioner::start(&self.cx).await.unwrap();
         roles::namespace::start(&self.cx).await.unwrap();
         roles::gc::start(&self.cx).await.unwrap();
         roles::kubelet::start(&self.cx).await.unwrap();

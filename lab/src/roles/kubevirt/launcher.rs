@@ -10,6 +10,9 @@ use crate::roles::{Context, write};
 /// Longest name of a virtual machine that still fits before the random part of the pod's name.
 const NAME: usize = 63 - "virt-launcher--".len() - 5;
 
+/// User and group `qemu`. The whole security context is what the Pod Security level `restricted` asks for.
+const USER: u32 = 107;
+
 /// Creates the pod. Scheduler and kubelet do the rest.
 pub(super) async fn create(cx: &Context, instance: &DynamicObject) -> anyhow::Result<()> {
     let (name, namespace, uid) = (instance.name_any(), instance.namespace().unwrap_or_default(), instance.uid().unwrap_or_default());
@@ -27,8 +30,12 @@ pub(super) async fn create(cx: &Context, instance: &DynamicObject) -> anyhow::Re
         .collect();
     let mut spec = json!({
         "containers": [{ "name": "compute", "image": "registry.redhat.io/container-native-virtualization/virt-launcher-rhel9:v4.20.0",
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "capabilities": { "add": ["NET_BIND_SERVICE"], "drop": ["ALL"] }, "runAsGroup": USER, "runAsNonRoot": true, "runAsUser": USER,
+            },
             "command": ["/usr/bin/virt-launcher-monitor", "--name", name, "--uid", uid, "--namespace", namespace] }],
         "restartPolicy": "Never",
+        "securityContext": { "fsGroup": USER, "runAsGroup": USER, "runAsNonRoot": true, "runAsUser": USER, "seccompProfile": { "type": "RuntimeDefault" } },
         "hostname": name.split('.').next().unwrap_or_default().chars().take(63).collect::<String>().trim_end_matches('-'),
         "automountServiceAccountToken": false,
         "terminationGracePeriodSeconds": 60,

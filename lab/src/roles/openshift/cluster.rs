@@ -3,10 +3,10 @@
 use mtv_api::kinds;
 use serde_json::{Value, json};
 
-use super::{Addresses, Item};
+use super::{Addresses, CONFIG_MANAGED, Item, NODE_PROVIDER};
 use crate::{
     datacenter::{ClusterModel, StorageClassModel},
-    roles::kubevirt,
+    roles::{kubevirt, provisioner},
 };
 
 /// CPUs and memory of each worker: enough for every scenario at once.
@@ -14,7 +14,7 @@ const WORKER: (&str, &str) = ("32", "131072Mi");
 
 /// Everything but MTV.
 pub(super) fn items(model: &ClusterModel, addresses: &Addresses, now: &str) -> Vec<Item> {
-    let mut items = vec![version(model, now), infrastructure(addresses), virtctl(addresses)];
+    let mut items = vec![version(model, now), infrastructure(addresses), virtctl(addresses), ingress_certificate(addresses)];
     items.extend(model.workers.iter().enumerate().map(|(index, name)| node(name, index, model, now)));
     items.extend(model.storage_classes.iter().enumerate().map(|(index, class)| storage_class(class, index == 0)));
     items.push(
@@ -43,7 +43,7 @@ fn version(model: &ClusterModel, now: &str) -> Item {
         "history": [{ "state": "Completed", "version": version, "image": image, "startedTime": now, "completionTime": now, "verified": true }],
         "observedGeneration": 1,
         "versionHash": "lab",
-        "availableUpdates": null,
+        "availableUpdates": [],
         "conditions": [
             { "type": "Available", "status": "True", "message": format!("Done applying {version}"), "lastTransitionTime": now },
             { "type": "Progressing", "status": "False", "message": format!("Cluster version is {version}"), "lastTransitionTime": now },
@@ -67,6 +67,12 @@ fn infrastructure(addresses: &Addresses) -> Item {
         "platform": "None",
         "platformStatus": { "type": "None" },
     }))
+}
+
+/// What signs the certificates of routes.
+fn ingress_certificate(addresses: &Addresses) -> Item {
+    let metadata = json!({ "name": "default-ingress-cert", "namespace": CONFIG_MANAGED });
+    Item::new(&kinds::CONFIG_MAP, json!({ "metadata": metadata, "data": { "ca-bundle.crt": addresses.ca } }))
 }
 
 /// Names the archives as OpenShift Virtualization does; the lab has no virtctl to give, its port-forward needs none.
@@ -98,7 +104,7 @@ fn node(name: &str, index: usize, model: &ClusterModel, now: &str) -> Item {
         "topology.kubernetes.io/zone": format!("lab-{index}"),
     });
     let condition = |kind: &str, status: &str, reason: &str| json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": now, "lastHeartbeatTime": now });
-    Item::new(&kinds::NODE, json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": format!("lab:///{name}") } })).with(json!({
+    Item::new(&kinds::NODE, json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": format!("{NODE_PROVIDER}{name}") } })).with(json!({
         "capacity": resources,
         "allocatable": resources,
         "addresses": [{ "type": "InternalIP", "address": format!("192.168.126.{}", 11 + index) }, { "type": "Hostname", "address": name }],
@@ -124,7 +130,7 @@ fn storage_class(class: &StorageClassModel, default: bool) -> Item {
     }
     Item::new(
         &kinds::STORAGE_CLASS,
-        json!({ "metadata": { "name": class.name, "annotations": annotations }, "provisioner": "csi.lab.mtv-test.io", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", "allowVolumeExpansion": true }),
+        json!({ "metadata": { "name": class.name, "annotations": annotations }, "provisioner": provisioner::DRIVER, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", "allowVolumeExpansion": true }),
     )
 }
 

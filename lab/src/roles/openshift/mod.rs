@@ -13,7 +13,15 @@ use serde_json::{Value, json};
 
 use super::{Context, kubevirt, write};
 
+/// What `spec.providerID` of the lab's nodes begins with.
+pub const NODE_PROVIDER: &str = "lab:///";
+
 const MANAGER: &str = "lab-openshift";
+/// Namespace of what OpenShift's operators publish.
+const CONFIG_MANAGED: &str = "openshift-config-managed";
+
+/// Kinds whose objects name servers of the lab.
+const FOLLOWING: [&Kind; 3] = [&kinds::CONFIG_MAP, &kinds::SERVICE, &kinds::CONSOLE_CLI_DOWNLOAD];
 
 /// Where clients find the servers that the cluster's objects name.
 #[derive(Debug, Clone)]
@@ -50,7 +58,7 @@ impl Item {
 /// What the API server says; a kind that it does not serve is no failure.
 pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
     let model = &cx.world.datacenter.cluster;
-    let namespaces = ["default", "openshift", "openshift-config", kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
+    let namespaces = ["default", "openshift", "openshift-config", CONFIG_MANAGED, kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
@@ -63,9 +71,13 @@ pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
 async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
     let name = write::text(&item.object, "/metadata/name").to_owned();
     let namespace = write::text(&item.object, "/metadata/namespace").to_owned();
-    match write::create(&cx.client, MANAGER, item.kind, item.object).await {
-        Ok(_) => {}
-        // A real API server without OpenShift's definitions serves what it has.
+    let api = write::api(&cx.client, item.kind, &namespace);
+    match write::create(&cx.client, MANAGER, item.kind, item.object.clone()).await {
+        Ok(Some(_)) => {}
+        // Left by an earlier lab on the same API server: addresses and certificates are others now.
+        Ok(None) if FOLLOWING.contains(&item.kind) => write::merge(&api, MANAGER, &name, item.object).await.map(drop)?,
+        Ok(None) => {}
+        // A server that somebody else furnishes serves what it has.
         Err(error) if write::is_gone(&error) => {
             tracing::debug!(kind = item.kind.kind, name, "not served here: {error:#}");
             return Ok(());
@@ -73,7 +85,7 @@ async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
         Err(error) => return Err(error),
     }
     if let Some(status) = item.status {
-        write::status(&write::api(&cx.client, item.kind, &namespace), MANAGER, &name, status).await?;
+        write::status(&api, MANAGER, &name, status).await?;
     }
     Ok(())
 }

@@ -133,7 +133,8 @@ fn deployment(namespace: &str, name: &str, label: (&str, &str), containers: &[&s
 
 /// The Route whose host clients call. Real clients use `https://HOST/…` and so port 443, which the lab cannot open:
 /// `spec.host` carries the port as well. A server with OpenShift's own definition refuses a port there; the address is
-/// then only in `status.ingress`, where any text may stand.
+/// then only in `status.ingress`, where routers say under which host they expose the route. The entry has a router name
+/// of its own, and so a real router leaves it alone.
 pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
     let namespace = cx.world.datacenter.cluster.mtv_namespace.as_str();
     let host = addresses.inventory.to_string();
@@ -159,6 +160,6 @@ pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result
         }
     }
     let admitted = json!({ "type": "Admitted", "status": "True", "lastTransitionTime": cx.world.clock.now() });
-    let ingress = json!([{ "host": host, "routerName": "default", "wildcardPolicy": "None", "conditions": [admitted] }]);
+    let ingress = json!([{ "host": host, "routerName": "lab", "wildcardPolicy": "None", "conditions": [admitted] }]);
     write::status(&api, MANAGER, ROUTE, json!({ "ingress": ingress })).await.map(drop)
 }

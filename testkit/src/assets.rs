@@ -1,0 +1,23 @@
+//! Where the programs are.
+
+use std::path::PathBuf;
+
+/// Environment variables that name the folder, the first one wins.
+const FOLDERS: [&str; 2] = ["MTV_TEST_ASSETS", "KUBEBUILDER_ASSETS"];
+
+/// The program, if there is one; `None` says so on standard output.
+///
+/// # Panics
+/// With `CI=true` the program must be there.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let folder = FOLDERS.iter().find_map(std::env::var_os).map(PathBuf::from);
+    let found = folder.map(|folder| folder.join(program)).filter(|file| file.is_file());
+    if found.is_none() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "CI=true needs {program} in the folder named by MTV_TEST_ASSETS; tests/servers/build makes it"
+        );
+        println!("ignored: no assets, see CONTRIBUTING.md");
+    }
+    found
+}

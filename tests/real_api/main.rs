@@ -1,0 +1,8 @@
+//! The same runs as in the lab, with a real kube-apiserver, etcd and kube-controller-manager in place of the lab's own.
+//! The definitions are the real ones where there are any, otherwise those that the lab makes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
+
+mod runs;
+#[path = "../lab/support.rs"]
+mod support;

@@ -1,0 +1,58 @@
+//! tier0, and what a run that was killed leaves.
+
+use std::process::Stdio;
+
+use mtv_api::kinds;
+use mtv_testkit::{Options, RealCluster, crds};
+
+use crate::support::{Lab, junit, told};
+
+/// What the lab leaves to the kube-controller-manager.
+const CONTROLLERS: [&str; 6] = [
+    "namespace-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolumeclaim-protection-controller",
+    "persistentvolume-protection-controller",
+];
+
+/// A real cluster with the lab on top of it.
+async fn start(options: &[&str]) -> Option<(RealCluster, Lab)> {
+    let cluster = RealCluster::start(Options { controllers: CONTROLLERS.to_vec(), ..Options::default() }).await.unwrap()?;
+    if let Some(folder) = crds::folder() {
+        crds::install(&cluster.client().await.unwrap(), &crds::read(&folder).unwrap()).await.unwrap();
+    }
+    let kubeconfig = cluster.kubeconfig().to_str().unwrap().to_owned();
+    let options: Vec<&str> = ["--apiserver", &kubeconfig].into_iter().chain(options.iter().copied()).collect();
+    let lab = tokio::task::block_in_place(|| Lab::start(&options));
+    Some((cluster, lab))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tier0_passes_and_leaves_nothing() {
+    let Some((_cluster, lab)) = start(&[]).await else { return };
+    let before = lab.objects().await;
+    let output = lab.run(&["-m", "tier0"]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let cases = junit(&lab.path("results/latest/junit-report.xml"));
+    assert!(cases.len() >= 14, "{cases:?}");
+    assert!(cases.iter().all(|(_, ended)| ended == "passed"), "{cases:?}");
+    assert_eq!(lab.objects().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
+    let Some((_cluster, lab)) = start(&[]).await else { return };
+    let before = lab.objects().await;
+    let mut run = lab.run(&["-m", "tier0"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    lab.wait_for(&kinds::PLAN, |plan| plan.data.pointer("/status/migration/started").is_some()).await;
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_ne!(lab.objects().await, before, "the run was killed too late to leave anything");
+    let clean = lab.clean(&[]);
+    assert!(clean.status.success(), "{}", told(&clean));
+    assert_eq!(lab.objects().await, before);
+    let again = lab.clean(&[]);
+    assert!(again.status.success() && told(&again).contains("nothing is left"), "{}", told(&again));
+}
