@@ -246,6 +246,7 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
             if resource.generation {
                 metadata.insert("generation".to_owned(), 1.into());
             }
+            rules::identify(resource, &mut new);
         }
         Some(old) => {
             let subresource = op.target.subresource.as_str();
