@@ -130,7 +130,7 @@ spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 END
 ok 'create a claim' 'disk created' create -f "$FOLDER/claim.yaml"
 ok 'the claim is bound' 'condition met' wait pvc/disk $NAMESPACED '--for=jsonpath={.status.phase}=Bound' --timeout=60s
-ok 'the claim as a table' 'Bound .*1Gi .*RWO' get pvc disk $NAMESPACED
+ok 'the claim as a table' 'Bound .*1Gi .*RWO .*lab-block' get pvc disk $NAMESPACED
 ok 'describe claim' 'Status: *Bound' describe pvc disk $NAMESPACED
 ok 'run a pod' 'pod/one created' run one --image=example.com/one:1 --restart=Never $NAMESPACED
 ok 'a pod with a status' 'one' get pod one $NAMESPACED -o wide
@@ -139,7 +139,7 @@ ok 'delete pod at once' 'force deleted' delete pod one --grace-period=0 --force 
 ok 'create job' 'job.batch/work created' create job work --image=example.com/work:1 $NAMESPACED
 ok 'job completes' 'condition met' wait job/work --for=condition=Complete --timeout=60s $NAMESPACED
 ok 'job as a table' 'work .*1/1' get job work $NAMESPACED
-ok 'delete job with its pods' 'deleted' delete job work --cascade=foreground $NAMESPACED
+ok 'delete job with its pods' 'deleted' delete job work --timeout=60s --cascade=foreground $NAMESPACED
 ok 'service account' 'created' create serviceaccount robot $NAMESPACED
 ok 'role' 'created' create role reader --verb=get,list --resource=configmaps $NAMESPACED
 ok 'role binding' 'created' create rolebinding reader --role=reader --serviceaccount="$NS:robot" $NAMESPACED
@@ -229,7 +229,9 @@ ok 'providers as a table' 'TYPE .*READY\|source .*vsphere' get providers $NAMESP
 ok 'the plan is ready' 'condition met' wait plan/plan --for=condition=Ready --timeout=60s $NAMESPACED
 ok 'plans as a table' 'plan .*True' get plans $NAMESPACED
 ok 'describe plan' 'Target Namespace: *kubectl-' describe plan plan $NAMESPACED
-refused 'server-side validation' 'strict decoding\|unknown field' patch plan plan $NAMESPACED --type=merge -p '{"spec":{"noSuchField":true}}'
+ok 'a patch with an unknown field warns' 'Warning: unknown field "spec.noSuchField"' patch plan plan $NAMESPACED --type=merge -p '{"spec":{"noSuchField":true}}'
+sed '/targetNamespace:/s/$/\n  noSuchField: true/' "$FOLDER/migration.yaml" >"$FOLDER/strict.yaml"
+refused 'apply with an unknown field' 'strict decoding error: unknown field "spec.noSuchField"' apply -f "$FOLDER/strict.yaml"
 file start.yaml <<END
 apiVersion: forklift.konveyor.io/v1beta1
 kind: Migration
@@ -246,12 +248,12 @@ ok 'start the machine' 'patched' patch vm mtv-tests-rhel8 $NAMESPACED --type=mer
 ok 'the machine runs' 'condition met' wait vm/mtv-tests-rhel8 --for=condition=Ready --timeout=60s $NAMESPACED
 ok 'its instance as a table' 'Running .*worker-' get vmi $NAMESPACED -o wide
 ok 'describe the machine' 'Run Strategy: *Always' describe vm mtv-tests-rhel8 $NAMESPACED
-ok 'delete the machine' 'deleted' delete vm mtv-tests-rhel8 $NAMESPACED
+ok 'delete the machine' 'deleted' delete vm mtv-tests-rhel8 --timeout=60s $NAMESPACED
 ok 'its instance goes' '' wait vmi/mtv-tests-rhel8 --for=delete --timeout=60s $NAMESPACED
 
 # --- the end
-ok 'delete all of a kind' 'deleted' delete plan --all $NAMESPACED
-ok 'delete by file' 'deleted' delete --ignore-not-found -f "$FOLDER/migration.yaml"
+ok 'delete all of a kind' 'deleted' delete plan --all --timeout=60s $NAMESPACED
+ok 'delete by file' 'deleted' delete --ignore-not-found --timeout=60s -f "$FOLDER/migration.yaml"
 ok 'delete namespace' 'deleted' delete namespace "$NS" --timeout=120s
 refused 'the namespace is gone' 'NotFound' get namespace "$NS"
 printf '1..%s\n' "$COUNT"
