@@ -9,6 +9,7 @@
 mod bench;
 mod replay;
 mod state;
+mod time;
 
 use std::{
     path::{Path, PathBuf},

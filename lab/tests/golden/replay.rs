@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 
 use crate::{
     bench::{Bench, HOME, holds, pair},
-    state,
+    state, time,
 };
 
 /// How much faster than recorded.
-const SCALE: f64 = 6.0;
+const SCALE: f64 = 1.0;
 /// How long a state may take beyond its scaled time, while the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -51,8 +51,7 @@ type Seen = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 pub fn run(file: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let recording: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(replay(&recording))
+    time::run(replay(&recording))?
 }
 
 /// Recorded states by object, with the second at which each came.
