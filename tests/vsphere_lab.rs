@@ -1,5 +1,7 @@
 //! The vSphere client against the lab's vCenter: what a scenario does with its source, from clone to delete.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
+
 use std::time::Duration;
 
 use mtv_lab::{
@@ -67,7 +69,7 @@ async fn a_scenario_s_way_with_its_source() {
     assert_eq!(source.of_run("r1").await.unwrap().len(), 1);
     source.snapshot(&id, "before").await.unwrap();
     source.set_power(&id, Power::On).await.unwrap();
-    assert!(source.wait_for_guest(&id, Duration::from_secs(60)).await.unwrap());
+    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
     let vm = source.describe_vm(&id).await.unwrap();
     assert_eq!((vm.sockets, vm.cores_per_socket, vm.memory_mib), (2, 2, 2048));
     assert_eq!(vm.nics.iter().map(|n| n.network.as_str()).collect::<Vec<_>>(), ["VM Network", "VM Test Network", "cnv-test"]);

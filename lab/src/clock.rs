@@ -33,9 +33,18 @@ impl Clock {
         Duration::try_from(ahead).map_or(Duration::ZERO, |ahead| ahead.div_f64(self.scale))
     }
 
+    /// The moment, for people and for comparisons: the wall clock, moved by as much as a test moved the runtime's clock.
+    /// Waits and moments so pass together, and a test may run hours in a second.
+    pub fn moment(self) -> Timestamp {
+        let (runtime, wall) = (tokio::time::Instant::now().into_std(), std::time::Instant::now());
+        // Outside of tests the two are the same but for the nanoseconds between the calls above.
+        let (ahead, behind) = (runtime.saturating_duration_since(wall), wall.saturating_duration_since(runtime));
+        let now = Timestamp::now();
+        if behind > Duration::from_millis(1) { now.saturating_sub(behind) } else { now.saturating_add(ahead) }.unwrap_or(now)
+    }
+
     /// Now, as Kubernetes writes it: RFC 3339, UTC, whole seconds.
     pub fn now(self) -> String {
-        let now = Timestamp::now();
-        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        self.moment().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 }

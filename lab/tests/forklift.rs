@@ -1,5 +1,7 @@
 //! Migrations in the lab, through the Kubernetes API and the vCenter alone.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bench;
 
 use bench::{Bench, HOME, holds, pair};
@@ -61,6 +63,6 @@ async fn a_cold_migration_gives_a_virtual_machine() {
     let vm = bench.until(&kinds::VM, "target", "mtv-tests-rhel8", |o| o["status"]["printableStatus"].is_string()).await;
     assert_eq!(vm["spec"]["template"]["spec"]["domain"]["cpu"], json!({ "cores": 2, "sockets": 2 }));
     assert_eq!(vm["spec"]["runStrategy"], "Halted", "the source was off");
-    let volumes = bench.api(&kinds::DATA_VOLUME, "target").list(&Default::default()).await.unwrap();
+    let volumes = bench.api(&kinds::DATA_VOLUME, "target").list(&kube::api::ListParams::default()).await.unwrap();
     assert!(volumes.items.is_empty());
 }

@@ -27,7 +27,7 @@ use crate::{
 const WATCH_SECONDS: u32 = 120;
 
 /// How often a wait reads its object by itself.
-const SAFETY_READ: Duration = Duration::from_secs(60);
+const SAFETY_READ: Duration = Duration::from_mins(1);
 
 type Key = (&'static Kind, Option<String>);
 

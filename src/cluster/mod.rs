@@ -30,7 +30,7 @@ use hub::Hub;
 pub const FIELD_MANAGER: &str = "mtv-test";
 
 /// Longest wait for the first list of a watch.
-const LIST_LIMIT: Duration = Duration::from_secs(60);
+const LIST_LIMIT: Duration = Duration::from_mins(1);
 
 /// A connected cluster. Cheap to clone.
 #[derive(Clone)]

@@ -10,13 +10,13 @@ use mtv_api::{
 };
 
 use crate::{
-    cluster::{Awaited, Cluster, ObjectExt as _, state_of},
+    cluster::{Awaited, Cluster, ObjectExt, state_of},
     engine::{Failure, StepCx},
     events::Trouble,
 };
 
 /// How long the controller may take to notice a Migration. It looks every 3 s.
-const NOTICE: Duration = Duration::from_secs(120);
+const NOTICE: Duration = Duration::from_mins(2);
 
 /// When a warm migration cuts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub async fn follow(
     let awaited = |until, limit| Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name: plan, until, limit };
     let noticed = cluster
         .wait(cx, awaited("to be executed", NOTICE), |object| {
-            Ok(object.map(|o| o.status::<PlanStatus>()).filter(|s| s.migration.is_some() || end_of(s).is_some()).map(drop))
+            Ok(object.map(ObjectExt::status::<PlanStatus>).filter(|s| s.migration.is_some() || end_of(s).is_some()).map(drop))
         })
         .await;
     if let Err(failure) = noticed {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_cutover_is_written_in_utc_and_whole_seconds() {
         let now: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        let spec = migration_spec(ObjectRef::new("a", "b"), Cutover::After(Duration::from_secs(300)), now);
+        let spec = migration_spec(ObjectRef::new("a", "b"), Cutover::After(Duration::from_mins(5)), now);
         assert_eq!(spec.cutover.as_deref(), Some("2026-01-02T03:09:05Z"));
         assert_eq!(migration_spec(ObjectRef::default(), Cutover::None, now).cutover, None);
     }

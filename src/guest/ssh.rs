@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use russh::{
     ChannelMsg, Disconnect,
     client::{self, AuthResult, Handle},
+    keys::{PrivateKeyWithHashAlg, decode_secret_key},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::config::profile::GuestLogin;
+use crate::{config::profile::GuestLogin, secrets::Secret};
 
 /// Seconds of silence after which the connection is probed; three unanswered probes end it.
 /// A silent long command is not an inactive connection, so russh's own inactivity timeout stays off.
@@ -66,6 +67,14 @@ impl client::Handler for TrustTunnel {
     }
 }
 
+async fn shake_hands<S>(stream: S) -> Result<Handle<TrustTunnel>, SshError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = client::Config { keepalive_interval: Some(KEEPALIVE), keepalive_max: 3, ..client::Config::default() };
+    Ok(client::connect_stream(Arc::new(config), stream, TrustTunnel).await?)
+}
+
 impl Ssh {
     /// Shakes hands and logs in with a password.
     ///
@@ -75,11 +84,30 @@ impl Ssh {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let config = client::Config { keepalive_interval: Some(KEEPALIVE), keepalive_max: 3, ..client::Config::default() };
-        let mut handle = client::connect_stream(Arc::new(config), stream, TrustTunnel).await?;
+        let mut handle = shake_hands(stream).await?;
         match handle.authenticate_password(&login.user, login.password.expose()).await? {
             AuthResult::Success => Ok(Self { handle }),
             AuthResult::Failure { .. } => Err(SshError::Refused(format!("the guest refused the password of `{}`", login.user))),
+        }
+    }
+
+    /// Shakes hands and logs in with a private key: the text of an OpenSSH, PEM or PuTTY key file without a passphrase.
+    ///
+    /// # Errors
+    /// Refused, no SSH server at the other end, or the text is no such key.
+    pub async fn connect_with_key<S>(stream: S, user: &str, key: &Secret) -> Result<Self, SshError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // The parser's error may quote what it could not read.
+        let key = decode_secret_key(key.expose(), None)
+            .map_err(|_| SshError::Refused(format!("the private key of `{user}` is no key without a passphrase that can be read")))?;
+        let mut handle = shake_hands(stream).await?;
+        // RSA keys sign with SHA-2 where the server says that it can; other keys have one hash only.
+        let hash = if key.algorithm().is_rsa() { handle.best_supported_rsa_hash().await?.flatten() } else { None };
+        match handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await? {
+            AuthResult::Success => Ok(Self { handle }),
+            AuthResult::Failure { .. } => Err(SshError::Refused(format!("the guest refused the key of `{user}`"))),
         }
     }
 
@@ -91,6 +119,8 @@ impl Ssh {
     pub async fn run(&self, command: &str) -> Result<Output, SshError> {
         let mut channel = self.handle.channel_open_session().await?;
         channel.exec(true, command).await?;
+        // There is no input: a command that reads some must see its end instead of waiting for ever.
+        channel.eof().await?;
         let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
         let mut closed = false;
         while let Some(message) = channel.wait().await {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest time for a whole clean-up. Every wait in it has its own, shorter limit.
-const LIMIT: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// Deletes what the journal lists.
 pub fn clean(request: CleanRequest) -> CliResult {
@@ -39,14 +39,14 @@ fn dry_run(path: &Path, found: &Read) -> CliResult {
         write(format!("{}: nothing is left of this run", path.display()))?;
     }
     for stage in stages {
-        let verb = match stage.action {
-            order::Action::Cancel => "would cancel",
-            order::Action::Archive => "would archive",
-            order::Action::Delete => "would delete",
-            order::Action::Restore => "would restore",
+        let (verb, condition) = match stage.action {
+            order::Action::Cancel => ("would cancel", " if it still runs"),
+            order::Action::Archive => ("would archive", " if it was executed"),
+            order::Action::Delete => ("would delete", ""),
+            order::Action::Restore => ("would restore", " if nobody else changed it since"),
         };
         for record in &stage.records {
-            write(format!("{verb} {}", record.entry))?;
+            write(format!("{verb} {}{condition}", record.entry))?;
         }
     }
     Ok(exit::PASSED)

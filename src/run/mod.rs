@@ -14,6 +14,6 @@ pub use clean::clean;
 pub use execute::{execute, runtime};
 pub use owned::Owner;
 pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure};
-pub use state::{Migrating, ScenarioState};
+pub use state::{ClonesUnderWay, Migrating, ScenarioState};
 pub use teardown::{Done, Sources, Teardown};
 pub use workload::{MigrationRun, Planned};

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Longest wait for the operator's pods, as mtv-api-tests has it.
-const OPERATOR_PODS: Duration = Duration::from_secs(300);
+const OPERATOR_PODS: Duration = Duration::from_mins(5);
 
 /// Name of the operator's settings object in MTV.
 const CONTROLLER: &str = "forklift-controller";

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Longest wait for a cancel or an archive, as mtv-api-tests has it.
-const CONTROLLER: Duration = Duration::from_secs(300);
+const CONTROLLER: Duration = Duration::from_mins(5);
 
 /// What a teardown came to.
 #[derive(Debug, Clone, Default)]
@@ -92,16 +92,17 @@ impl<'a> Teardown<'a> {
         // something to the controller (Migrations and Plans).
         let ours: BTreeSet<String> = self.journal.snapshot().iter().filter_map(namespace_name).collect();
         let mut done = Done::default();
-        for stage in order(records) {
+        for mut stage in order(records) {
+            stage.records.retain(|r| stage.action != Action::Delete || !goes_along(&r.entry, &ours));
+            if stage.records.is_empty() {
+                continue;
+            }
             cx.progress(format!("removing {}", stage.what), None);
             let problems = match stage.action {
                 Action::Cancel => self.each(&stage, |r| self.cancel(r, cx)).await?,
                 Action::Archive => self.each(&stage, |r| self.archive(r, cx)).await?,
                 Action::Restore => self.each(&stage, |r| self.restore(r)).await?,
-                Action::Delete => {
-                    let stage = Stage { records: stage.records.into_iter().filter(|r| !goes_along(&r.entry, &ours)).collect(), ..stage };
-                    self.each(&stage, |r| self.delete(r, cx)).await?
-                }
+                Action::Delete => self.each(&stage, |r| self.delete(r, cx)).await?,
             };
             for (record, problem) in problems {
                 match problem {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{
-    ScenarioState, Session, Teardown,
+    ClonesUnderWay, ScenarioState, Session, Teardown,
     owned::Owner,
     session::{cluster_facts, connect_cluster, open, provider_failure, tell_facts},
 };
@@ -52,6 +52,7 @@ pub struct MigrationRun {
     source: OnceLock<Arc<dyn SourceProvider>>,
     session: OnceLock<Session>,
     states: Vec<Mutex<ScenarioState>>,
+    clones: Vec<ClonesUnderWay>,
 }
 
 impl MigrationRun {
@@ -65,6 +66,7 @@ impl MigrationRun {
         journal: Journal,
     ) -> Self {
         let states = scenarios.iter().map(|_| Mutex::default()).collect();
+        let clones = scenarios.iter().map(|_| ClonesUnderWay::default()).collect();
         Self {
             run,
             connect,
@@ -76,6 +78,7 @@ impl MigrationRun {
             source: OnceLock::new(),
             session: OnceLock::new(),
             states,
+            clones,
         }
     }
 
@@ -105,6 +108,9 @@ impl MigrationRun {
         let left = match self.cluster.get() {
             None => Vec::new(),
             Some(cluster) => {
+                for clones in &self.clones {
+                    clones.finished().await;
+                }
                 let sources = self.source.get().map(|s| (self.profile.name.clone(), Ok(s.clone())));
                 let teardown = Teardown {
                     cluster,
@@ -134,7 +140,7 @@ impl Workload for MigrationRun {
             let Some(session) = self.session.get() else {
                 return Err(anyhow::anyhow!("a step was started before the set-up had ended").into());
             };
-            let scene = Scene { session, scenario: &planned.scenario, index: scenario };
+            let scene = Scene { session, scenario: &planned.scenario, index: scenario, clones: &self.clones[scenario] };
             let mut state = self.states[scenario].lock().await;
             planned.steps[step].run(&scene, &mut state, cx).await
         })

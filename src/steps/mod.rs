@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
-    run::{ScenarioState, Session, namespace_body},
+    run::{ClonesUnderWay, ScenarioState, Session, namespace_body},
 };
 
 /// One step of a scenario's pipeline.
@@ -39,10 +39,10 @@ pub enum Step {
 }
 
 /// Time on top of a step's own waits, for requests and retries.
-const SLACK: Duration = Duration::from_secs(180);
+const SLACK: Duration = Duration::from_mins(3);
 
 /// A source needs up to 20 minutes for a clone (mtv-api-tests); guests and inventory come on top.
-const CLONE: Duration = Duration::from_secs(20 * 60);
+const CLONE: Duration = Duration::from_mins(20);
 
 impl Step {
     /// Stable name, used in reports.
@@ -93,6 +93,8 @@ pub struct Scene<'a> {
     pub scenario: &'a Scenario,
     /// Its number in the run.
     pub index: usize,
+    /// Clones that are being made for it.
+    pub clones: &'a ClonesUnderWay,
 }
 
 impl Scene<'_> {

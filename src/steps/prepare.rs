@@ -10,11 +10,11 @@ use crate::{
     engine::{Failure, StepCx},
     journal::Entry,
     providers::{CloneRequest, Power},
-    run::{Migrating, ScenarioState, Session, names, provider_failure},
+    run::{Migrating, ScenarioState, names, provider_failure},
 };
 
 /// How long a guest may take to report its network before the migration; a guest without tools is no failure.
-const GUEST_PATIENCE: Duration = Duration::from_secs(120);
+const GUEST_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
@@ -53,8 +53,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         changed_block_tracking: scene.scenario.warm_migration,
     };
     cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
-    // Not stopped by an interrupt: a clone that is finished can be deleted, one that is under way would appear behind the teardown.
-    let id = make_clone(session, scene, &request).await?;
+    let id = make_clone(scene, &request, cx).await?;
     if let Some(power) = wish.source_vm_power {
         let power = if power == PowerWish::On { Power::On } else { Power::Off };
         cx.progress(format!("bringing VM {} to power {power:?}", request.name).to_lowercase(), None);
@@ -77,8 +76,11 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     Ok(Migrating { wish: wish.clone(), source })
 }
 
-/// Writes the clone down, makes it, and writes down what it became.
-async fn make_clone(session: &Session, scene: &Scene<'_>, request: &CloneRequest) -> Result<String, Failure> {
+/// Writes the clone down, makes it, and writes down what it became. The making is a task of its own: when an interrupt drops
+/// this step, it goes on to its end, and what cleans up waits for it.
+async fn make_clone(scene: &Scene<'_>, request: &CloneRequest, cx: &StepCx) -> Result<String, Failure> {
+    let session = scene.session;
+    let under_way = scene.clones.begin().await;
     let entry = session
         .journal()
         .intend(Entry::Clone {
@@ -88,9 +90,16 @@ async fn make_clone(session: &Session, scene: &Scene<'_>, request: &CloneRequest
             scenario: Some(scene.scenario.name.clone()),
         })
         .await?;
-    let id = session.source.clone_vm(request).await.map_err(provider_failure)?;
-    session.journal().created(entry, id.clone()).await?;
-    Ok(id)
+    let (source, journal, request) = (session.source.clone(), session.journal().clone(), request.clone());
+    let making = tokio::spawn(async move {
+        let made = source.clone_vm(&request).await.map_err(provider_failure);
+        if let Ok(id) = &made {
+            journal.created(entry, id.clone()).await?;
+        }
+        drop(under_way);
+        made
+    });
+    guarded(cx, async { making.await.map_err(|e| anyhow::anyhow!("the task that makes the clone was lost: {e}"))? }).await
 }
 
 /// Ends with an interrupt. What is under way on the source changes a clone that the journal has.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a VM may be between states before its power is judged, as mtv-api-tests has it.
-const POWER_SETTLES: Duration = Duration::from_secs(120);
+const POWER_SETTLES: Duration = Duration::from_mins(2);
 
 /// Longest time for a command that prints one line.
 const COMMAND: Duration = Duration::from_secs(30);
@@ -156,8 +156,8 @@ async fn greet(scene: &Scene<'_>, namespace: &str, name: &str, login: &GuestLogi
     let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, session.settings.ssh_timeout).await {
         Ok(ssh) => ssh,
         Err(Failure::Failed(trouble)) => {
-            let hints = trouble.hints.iter().map(|h| format!("; {h}")).collect::<String>();
-            return Ok(Asked::Failed(format!("{}: {}{hints}", trouble.summary, trouble.details.join("; "))));
+            let more: Vec<String> = trouble.details.into_iter().chain(trouble.hints).collect();
+            return Ok(Asked::Failed(format!("{}: {}", trouble.summary, more.join("; "))));
         }
         Err(other) => return Err(other),
     };

@@ -30,11 +30,9 @@ impl Check for PowerState {
 fn expected(subject: &Subject<'_>) -> Option<&'static str> {
     let wish = subject.scenario.target_power_state.or(subject.wish.source_vm_power);
     match (wish, subject.source.power) {
-        (Some(PowerWish::On), _) => Some("on"),
-        (Some(PowerWish::Off), _) => Some("off"),
         (None, _) if subject.source.windows => None,
-        (None, Power::On) => Some("on"),
-        (None, Power::Off) => Some("off"),
+        (Some(PowerWish::On), _) | (None, Power::On) => Some("on"),
+        (Some(PowerWish::Off), _) | (None, Power::Off) => Some("off"),
         (None, Power::Other) => None,
     }
 }

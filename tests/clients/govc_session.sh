@@ -3,38 +3,10 @@
 #
 # Usage: govc_session.sh GOVC URL USER PASSWORD. Ends with 0 if every command did what it should.
 set -u
-GOVC=$1
+PROGRAM=$1
 export GOVC_URL="$2" GOVC_USERNAME="$3" GOVC_PASSWORD="$4"
 export GOVC_INSECURE=true GOVC_PERSIST_SESSION=false GOVC_DATACENTER=DC0
-COUNT=0
-
-# ok NAME PATTERN COMMAND...: the command ends well and says something that matches.
-ok() {
-    name=$1 pattern=$2
-    shift 2
-    COUNT=$((COUNT + 1))
-    out=$("$GOVC" "$@" 2>&1)
-    code=$?
-    if [ $code -ne 0 ] || ! printf '%s\n' "$out" | grep -q -e "$pattern"; then
-        printf 'not ok %s %s (exit %s): govc %s\n%s\n' "$COUNT" "$name" "$code" "$*" "$out"
-        exit 1
-    fi
-    printf 'ok %s %s\n' "$COUNT" "$name"
-}
-
-# refused NAME PATTERN COMMAND...: the command fails and says why.
-refused() {
-    name=$1 pattern=$2
-    shift 2
-    COUNT=$((COUNT + 1))
-    out=$("$GOVC" "$@" 2>&1)
-    code=$?
-    if [ $code -eq 0 ] || ! printf '%s\n' "$out" | grep -q -e "$pattern"; then
-        printf 'not ok %s %s (exit %s): govc %s\n%s\n' "$COUNT" "$name" "$code" "$*" "$out"
-        exit 1
-    fi
-    printf 'ok %s %s\n' "$COUNT" "$name"
-}
+. "$(dirname "$0")/checks.sh"
 
 ok 'about' 'VirtualCenter' about
 ok 'about as JSON' '"apiVersion": *"8.0.3.0"' about -json

@@ -14,18 +14,22 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use mtv_api::kinds::{self, Kind};
+use mtv_test::{config::profile_file::ProfileFile, providers};
 use tempfile::TempDir;
 
 /// The binary under test.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mtv-test"));
     // What the developer's machine has configured must not reach the test.
-    for name in ["KUBECONFIG", "ARTIFACT_DIR", "RUST_LOG", "HTTPS_PROXY", "https_proxy", "CLICOLOR_FORCE"] {
+    for name in ["KUBECONFIG", "ARTIFACT_DIR", "KUBERNETES_SERVICE_HOST", "RUST_LOG", "HTTPS_PROXY", "https_proxy", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
     command.env("NO_COLOR", "1");
     command
 }
+
+/// Options that name the lab, from its folder.
+const PLACE: [&str; 4] = ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"];
 
 /// A lab that ends with the test, even when it panics.
 pub struct Lab {
@@ -59,7 +63,7 @@ impl Lab {
     /// `run` against this lab, not started yet.
     pub fn run(&self, arguments: &[&str]) -> Command {
         let mut command = binary();
-        command.current_dir(self.folder.path()).arg("run").args(self.place()).args(["--provider", "vsphere", "--results-dir", "results"]);
+        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", "vsphere", "--results-dir", "results"]);
         command.args(arguments);
         command
     }
@@ -67,12 +71,8 @@ impl Lab {
     /// `clean` of the last run.
     pub fn clean(&self, arguments: &[&str]) -> Output {
         let mut command = binary();
-        command.current_dir(self.folder.path()).args(["clean", "results/latest/resources.json"]).args(self.place()).args(arguments);
+        command.current_dir(self.folder.path()).args(["clean", "results/latest/resources.json"]).args(PLACE).args(arguments);
         command.output().unwrap()
-    }
-
-    fn place(&self) -> [&'static str; 4] {
-        ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"]
     }
 
     /// A client of the cluster.
@@ -113,6 +113,15 @@ impl Lab {
         names
     }
 
+    /// Names of the VMs on the source that carry the mark of a run.
+    pub async fn clones_of(&self, run: &str) -> Vec<String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let file = ProfileFile::load(&self.path("lab/providers.toml")).unwrap();
+        let (profile, _) = file.select("vsphere", &|_| None).unwrap();
+        let source = providers::connect(&profile).await.unwrap();
+        source.of_run(run).await.unwrap().into_iter().map(|vm| vm.name).collect()
+    }
+
     /// Waits, by a watch, until an object of a kind satisfies a condition.
     pub async fn wait_for(&self, kind: &'static Kind, mut holds: impl FnMut(&DynamicObject) -> bool) {
         use futures::StreamExt as _;
@@ -125,7 +134,7 @@ impl Lab {
                 }
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("the object did not come within a minute");
+        tokio::time::timeout(std::time::Duration::from_mins(1), seen).await.expect("the object did not come within a minute");
     }
 }
 

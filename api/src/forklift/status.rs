@@ -104,8 +104,7 @@ impl VmStatus {
             .iter()
             .filter(|s| s.name.starts_with("DiskTransfer") || s.name == "DiskAllocation" && s.progress.total > 1)
             .map(|s| (s.progress.completed, s.progress.total))
-            .filter(|(_, total)| *total > 0)
-            .next_back()
+            .rfind(|(_, total)| *total > 0)
     }
 }
 

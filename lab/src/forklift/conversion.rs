@@ -102,6 +102,7 @@ fn convert(pod: &Value, status: &mut Value) -> Option<Duration> {
 /// Stages of an inspection. The snapshot belongs to the migration, so that its removal is passed through only.
 async fn inspect(pod: &Value, status: &mut Value) -> Option<Duration> {
     let phase = pod.text("/status/phase").to_owned();
+    let ended = matches!(phase.as_str(), "Succeeded" | "Failed");
     let stage = status.text("/stage").to_owned();
     match stage.as_str() {
         "FetchingResults" => match pods::get(pod, Port::Results, "/results").await {
@@ -117,26 +118,17 @@ async fn inspect(pod: &Value, status: &mut Value) -> Option<Duration> {
             }
             _ => {}
         },
+        "RemovingSnapshot" if !ended => {}
         "RemovingSnapshot" => {
             status["stage"] = json!("Finished");
-            if matches!(phase.as_str(), "Succeeded" | "Failed") {
-                status["phase"] = json!(phase);
-                return None;
-            }
-        }
-        "Finished" => {
-            if matches!(phase.as_str(), "Succeeded" | "Failed") {
-                status["phase"] = json!(phase);
-                return None;
-            }
+            status["phase"] = json!(phase);
+            return None;
         }
         _ => {
             let running = phase == "Running";
             let known = stage == "PodRunning";
             status["stage"] = json!(if running { "PodRunning" } else { "CreatingPod" });
-            if running && known && matches!(pods::get(pod, Port::Results, "/ready").await, Some((200, _))) {
-                status["stage"] = json!("FetchingResults");
-            } else if matches!(phase.as_str(), "Succeeded" | "Failed") {
+            if ended || (running && known && matches!(pods::get(pod, Port::Results, "/ready").await, Some((200, _)))) {
                 status["stage"] = json!("FetchingResults");
             }
         }

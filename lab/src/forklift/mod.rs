@@ -110,7 +110,7 @@ impl Context {
     /// Whether the moment of a cutover has come: as long after it was first seen as it lay ahead then, in the lab's time.
     fn cutover_is_due(&self, migration: &str, cutover: &str) -> bool {
         let Ok(moment) = cutover.parse::<Timestamp>() else { return false };
-        let now = Timestamp::now();
+        let now = self.world.clock.moment();
         let mut cutovers = self.cutovers.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = *cutovers.entry((migration.to_owned(), cutover.to_owned())).or_insert(now);
         drop(cutovers);

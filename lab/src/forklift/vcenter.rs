@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 use mtv_api::xml::Node;
 
 /// Deadline of one request. `WaitForUpdatesEx` asks the server to answer within less.
-const REQUEST: Duration = Duration::from_secs(60);
+const REQUEST: Duration = Duration::from_mins(1);
 /// Deadline of the TCP and TLS handshake: `controller_tls_connection_timeout_sec` of the ForkliftController.
 const CONNECT: Duration = Duration::from_secs(5);
 

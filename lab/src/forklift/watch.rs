@@ -89,8 +89,8 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>, cancel: &CancellationTo
     tasks.spawn(async move {
         let mut changes = context.inventories.changes();
         loop {
-            let changed = tokio::select! { () = cancel.cancelled() => break, changed = changes.recv() => changed };
-            match changed {
+            let news = tokio::select! { () = cancel.cancelled() => break, news = changes.recv() => news };
+            match news {
                 Ok(provider) => source_changed(&context, &provider),
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
@@ -230,7 +230,9 @@ fn source_changed(context: &Context, provider: &str) {
     for source in watched.keys(PROVIDER.kind, |p| p.uid() == provider) {
         // A provider that waits for its inventory learns that it is there.
         let waiting = watched.keys(PROVIDER.kind, |p| p.uid() == provider && !p.holds("Ready"));
-        waiting.into_iter().for_each(|key| context.queues.providers.add_after(key, Duration::ZERO));
+        for key in waiting {
+            context.queues.providers.add_after(key, Duration::ZERO);
+        }
         let uses = |o: &Value| refers(o, "/spec/provider/source", &source);
         watched.keys(PLAN.kind, uses).into_iter().for_each(|key| context.queues.plans.add(key));
         let unready = |o: &Value| uses(o) && (!o.holds("Ready") || o.items("/status/references").len() < o.items("/spec/map").len());

@@ -134,6 +134,10 @@ fn moment(bytes: &[u8], micro: bool) -> Result<Value, String> {
     Ok(moment.strftime(format).to_string().into())
 }
 
+/// Numbers and booleans that are no pointers in Go's types: on the wire they are always there, in JSON only if they are not zero.
+const LEFT_OUT: &[&str] =
+    &["generation", "hostIPC", "hostNetwork", "hostPID", "hostPort", "nodePort", "readOnly", "stdin", "stdinOnce", "tty"];
+
 fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
     if depth > DEPTH {
         return Err("proto: nested too deeply".to_owned());
@@ -171,7 +175,8 @@ fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
         match field.shape {
             Shape::One => {
                 let value = value(field.kind, wire, depth)?;
-                if value.is_null() || value == "" {
+                let zero = value == false || value == 0;
+                if value.is_null() || value == "" || (zero && LEFT_OUT.contains(&field.name)) {
                     // Go leaves these out of JSON.
                     continue;
                 }

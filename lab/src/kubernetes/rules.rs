@@ -167,6 +167,23 @@ pub fn protect(resource: &Resource, object: &mut Value) {
     }
 }
 
+/// What follows from the UID of a new object: a job finds its pods by it.
+pub fn identify(resource: &Resource, object: &mut Value) {
+    if resource.group != "batch" || resource.kind != "Job" || object["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (uid, name) = (object["metadata"]["uid"].clone(), object["metadata"]["name"].clone());
+    default(object, "/spec/selector", json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": uid } }));
+    default(object, "/spec/template/metadata", json!({}));
+    default(object, "/spec/template/metadata/labels", json!({}));
+    if let Some(Value::Object(labels)) = object.pointer_mut("/spec/template/metadata/labels") {
+        for prefix in ["batch.kubernetes.io/", ""] {
+            labels.insert(format!("{prefix}controller-uid"), uid.clone());
+            labels.insert(format!("{prefix}job-name"), name.clone());
+        }
+    }
+}
+
 /// Fills in what the kind fills in.
 pub fn fill(resource: &Resource, object: &mut Value) {
     if resource.custom {
@@ -248,19 +265,6 @@ pub fn fill(resource: &Resource, object: &mut Value) {
             }
             if let Some(spec) = object.pointer_mut("/spec/template/spec") {
                 pod_defaults(spec, "Never");
-            }
-            let (uid, name) = (object["metadata"]["uid"].clone(), object["metadata"]["name"].clone());
-            if uid.is_string() {
-                let labels = json!({ "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name });
-                default(object, "/spec/selector", json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": uid } }));
-                default(object, "/spec/template/metadata", json!({}));
-                default(object, "/spec/template/metadata/labels", json!({}));
-                for (key, value) in labels.as_object().into_iter().flatten() {
-                    default(object, &format!("/spec/template/metadata/labels/{}", key.replace('/', "~1")), value.clone());
-                    if let Some(Value::Object(map)) = object.pointer_mut("/spec/template/metadata/labels") {
-                        map.entry(key.clone()).or_insert_with(|| value.clone());
-                    }
-                }
             }
             default(object, "/status", json!({}));
         }

@@ -246,6 +246,7 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
             if resource.generation {
                 metadata.insert("generation".to_owned(), 1.into());
             }
+            rules::identify(resource, &mut new);
         }
         Some(old) => {
             let subresource = op.target.subresource.as_str();
@@ -362,6 +363,9 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
     let key = op.key(&name);
     // The namespace is looked at first: its answer is the same whatever the object holds.
     op.server.store.read(|state| namespace_open(op, state, &name))?;
+    if op.resource.is_core("persistentvolumeclaims") {
+        default_class(op, &mut object);
+    }
     let mut object = settled(op, None, object, warnings)?;
     managed::created(op, &mut object, writer);
     definition::prepare(op, None, &mut object);
@@ -376,6 +380,20 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
         definition::changed(op, Some(&stored));
     }
     Ok(stored)
+}
+
+/// The admission plugin DefaultStorageClass: a claim that names no class gets the default one; of several, the newest.
+fn default_class(op: &Operation, claim: &mut Value) {
+    const MARK: &str = "storageclass.kubernetes.io/is-default-class";
+    if !claim["spec"]["storageClassName"].is_null() || !claim["spec"].is_object() {
+        return;
+    }
+    let Some(classes) = op.server.registry(|registry| registry.find("storage.k8s.io", "v1", "storageclasses")) else { return };
+    let known = op.server.store.read(|state| state.list(&classes.storage, ""));
+    let marked = known.iter().map(|(_, class)| &class["metadata"]).filter(|class| class["annotations"][MARK] == "true");
+    if let Some(class) = marked.max_by_key(|class| class["creationTimestamp"].as_str().map(str::to_owned)) {
+        claim["spec"]["storageClassName"] = class["name"].clone();
+    }
 }
 
 /// Built-in resources that a PUT creates.

@@ -54,8 +54,8 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/sdk", listener.local_addr().unwrap());
         let vcenter = Vcenter::new(&world);
-        let (tls, served, end) = (authority.server(&["127.0.0.1"]).unwrap(), vcenter.clone(), cancel.clone());
-        tokio::spawn(async move { served.serve(listener, tls, end).await });
+        let (tls, vsphere, end) = (authority.server(&["127.0.0.1"]).unwrap(), vcenter.clone(), cancel.clone());
+        tokio::spawn(async move { vsphere.serve(listener, tls, end).await });
         let inventories = Arc::new(Inventories::default());
         let bench = Self { cx, server, vcenter, url, inventories, authority, cancel: cancel.clone(), _end: cancel.drop_guard() };
         for name in [HOME, "openshift-mtv", "default"] {
@@ -104,14 +104,12 @@ impl Bench {
     /// Waits until an object is as wanted. The time only ends a test that would hang.
     pub async fn until(&self, kind: &Kind, namespace: &str, name: &str, wanted: impl Fn(&Value) -> bool + Send + Sync) -> Value {
         let condition = move |object: Option<&DynamicObject>| object.is_some_and(|o| wanted(&serde_json::to_value(o).unwrap()));
-        let waited = tokio::time::timeout(Duration::from_secs(60), await_condition(self.api(kind, namespace), name, condition)).await;
-        match waited {
-            Ok(found) => serde_json::to_value(found.unwrap().unwrap()).unwrap(),
-            Err(_) => {
-                let now = self.api(kind, namespace).get_opt(name).await.unwrap();
-                panic!("{} {namespace}/{name} stays {}", kind.kind, serde_json::to_string_pretty(&now).unwrap())
-            }
+        let found = tokio::time::timeout(Duration::from_mins(1), await_condition(self.api(kind, namespace), name, condition)).await;
+        if let Ok(found) = found {
+            return serde_json::to_value(found.unwrap().unwrap()).unwrap();
         }
+        let now = self.api(kind, namespace).get_opt(name).await.unwrap();
+        panic!("{} {namespace}/{name} stays {}", kind.kind, serde_json::to_string_pretty(&now).unwrap())
     }
 
     /// Makes the host provider, the Secret and the vSphere provider, and waits for them.

@@ -34,12 +34,12 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus, facts: &Fac
     let namespace = &work.spec.target_namespace;
     let selector = format!("plan={},vmID={},migration={migration}", work.uid(), vm.id);
     let claims = disks::claims(work, migration, &vm.id).await?;
-    let machine = match cluster.list(&VM, namespace, &selector).await?.into_iter().next() {
-        Some(machine) => machine,
-        None => {
-            let object = build(work, migration, vm, &claims, facts)?;
-            cluster.create(&VM, namespace, object).await?
-        }
+    let found = cluster.list(&VM, namespace, &selector).await?.into_iter().next();
+    let machine = if let Some(machine) = found {
+        machine
+    } else {
+        let object = build(work, migration, vm, &claims, facts)?;
+        cluster.create(&VM, namespace, object).await?
     };
     let owner = json!({
         "apiVersion": VM.api_version(), "kind": VM.kind, "name": machine.text("/metadata/name"), "uid": machine.uid(),
@@ -230,7 +230,8 @@ fn disk_serial(disk: &Disk, vm: &str) -> String {
         return clean;
     }
     let digest = Sha256::digest(format!("{vm}:{}", disk.key));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..SERIAL].to_owned()
+    let hex: Vec<String> = digest.iter().take(SERIAL / 2).map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Run<'_, '_> {
         let pod = conversion_builder::guest_pod(self.work, &vm.id).await?;
         let Some(pod) = pod else {
             self.without_pod(vm, facts).await?;
-            return Ok(self.converted(vm, facts));
+            return Ok(converted(vm, facts));
         };
         match pod.text("/status/phase") {
             "Succeeded" => {
@@ -46,16 +46,16 @@ impl Run<'_, '_> {
                 {
                     apply_metrics(step, &metrics, &now);
                 }
-                self.read_results(vm, &pod).await?;
+                if self.read_results(vm, &pod).await?
+                    && let Some(step) = step(facts, vm)
+                {
+                    // The pod was told to end: its end is not awaited.
+                    finish(step, &now);
+                }
             }
             _ => {}
         }
-        Ok(self.converted(vm, facts))
-    }
-
-    fn converted(&self, vm: &mut VmStatus, facts: &Facts) -> Outcome {
-        let done = step(facts, vm).is_some_and(|s| s.completed.is_some() && s.error.is_none());
-        if done { Outcome::Next } else { Outcome::Stay }
+        Ok(converted(vm, facts))
     }
 
     /// Without a pod the Conversion tells.
@@ -75,10 +75,10 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Takes what virt-v2v found, once it is through, and lets the pod end.
-    async fn read_results(&self, vm: &mut VmStatus, pod: &Value) -> anyhow::Result<()> {
-        let Some((_, machine)) = pods::get(pod, Port::Results, "/vm").await else { return Ok(()) };
-        let Some((_, inspection)) = pods::get(pod, Port::Results, "/inspection").await else { return Ok(()) };
+    /// Takes what virt-v2v found, once it is through, and lets the pod end; whether it was through.
+    async fn read_results(&self, vm: &mut VmStatus, pod: &Value) -> anyhow::Result<bool> {
+        let Some((_, machine)) = pods::get(pod, Port::Results, "/vm").await else { return Ok(false) };
+        let Some((_, inspection)) = pods::get(pod, Port::Results, "/inspection").await else { return Ok(false) };
         vm.operating_system = Some(operating_system(&inspection)?);
         if let Some(disk) = boot_disk(&machine) {
             vm.rest.insert("detectedBootDisk".to_owned(), json!(disk));
@@ -88,12 +88,17 @@ impl Run<'_, '_> {
             let list: Vec<Value> = serde_json::from_str(&warnings).unwrap_or_default();
             for warning in list {
                 let found = condition("ConversionHasWarnings", "Warning", warning.text("/reason"), warning.text("/message"));
-                conditions::set(&mut vm.conditions, mtv_api::condition::Condition { durable: true, ..found }, &now);
+                conditions::set(&mut vm.conditions, found, &now);
             }
         }
         pods::post(pod, Port::Results, "/shutdown").await;
-        Ok(())
+        Ok(true)
     }
+}
+
+fn converted(vm: &mut VmStatus, facts: &Facts) -> Outcome {
+    let done = step(facts, vm).is_some_and(|s| s.completed.is_some() && s.error.is_none());
+    if done { Outcome::Next } else { Outcome::Stay }
 }
 
 /// virt-v2v is through.

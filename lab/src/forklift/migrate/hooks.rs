@@ -63,27 +63,27 @@ impl Run<'_, '_> {
             vm.phase
         );
         let prefix = format!("{}-{}-{}-", work.name(), vm.id, vm.phase).to_lowercase();
-        let map = match cluster.list(&CONFIG_MAP, namespace, &selector).await?.into_iter().next() {
-            Some(map) => map,
-            None => {
-                let playbook = STANDARD.decode(hook.text("/spec/playbook")).unwrap_or_default();
-                let map = json!({
-                    "metadata": { "generateName": prefix, "labels": labels },
-                    "data": {
-                        "workload.yml": serde_json::to_string_pretty(&json!(vm))?,
-                        "playbook.yml": String::from_utf8_lossy(&playbook),
-                        "plan.yml": serde_json::to_string_pretty(&work.object["spec"])?,
-                    },
-                });
-                cluster.create(&CONFIG_MAP, namespace, map).await?
-            }
+        let found = cluster.list(&CONFIG_MAP, namespace, &selector).await?.into_iter().next();
+        let map = if let Some(map) = found {
+            map
+        } else {
+            let playbook = STANDARD.decode(hook.text("/spec/playbook")).unwrap_or_default();
+            let map = json!({
+                "metadata": { "generateName": prefix, "labels": labels },
+                "data": {
+                    "workload.yml": serde_json::to_string_pretty(&json!(vm))?,
+                    "playbook.yml": String::from_utf8_lossy(&playbook),
+                    "plan.yml": serde_json::to_string_pretty(&work.object["spec"])?,
+                },
+            });
+            cluster.create(&CONFIG_MAP, namespace, map).await?
         };
-        let job = match cluster.list(&JOB, namespace, &selector).await?.into_iter().next() {
-            Some(job) => job,
-            None => {
-                let job = job(&prefix, &labels, hook, &map, work.uid(), work.name(), work.spec.rest.get("serviceAccount"));
-                cluster.create(&JOB, namespace, job).await?
-            }
+        let found = cluster.list(&JOB, namespace, &selector).await?.into_iter().next();
+        let job = if let Some(job) = found {
+            job
+        } else {
+            let job = job(&prefix, &labels, hook, &map, work.uid(), work.name(), work.spec.rest.get("serviceAccount"));
+            cluster.create(&JOB, namespace, job).await?
         };
         if !map.items("/metadata/ownerReferences").iter().any(|owner| owner.text("/uid") == job.uid()) {
             let owner = json!({

@@ -94,11 +94,16 @@ pub fn after(facts: &Facts, phase: &str) -> &'static str {
 /// The step that a phase belongs to.
 pub fn step_of(facts: &Facts, phase: &str) -> &'static str {
     match phase {
-        "Started" | "CreateInitialSnapshot" | "WaitForInitialSnapshot" | "StoreInitialSnapshotDeltas" => "Initialize",
         "CreateDataVolumes" if facts.inspects => "DiskTransfer",
-        "CreateDataVolumes" => "Initialize",
         "StorePowerState" | "PowerOffSource" | "WaitForPowerOff" if facts.warm => "Cutover",
-        "StorePowerState" | "PowerOffSource" | "WaitForPowerOff" => "Initialize",
+        "Started"
+        | "CreateInitialSnapshot"
+        | "WaitForInitialSnapshot"
+        | "StoreInitialSnapshotDeltas"
+        | "CreateDataVolumes"
+        | "StorePowerState"
+        | "PowerOffSource"
+        | "WaitForPowerOff" => "Initialize",
         "AllocateDisks" => "DiskAllocation",
         "CopyDisks"
         | "CopyingPaused"

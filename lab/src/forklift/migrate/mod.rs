@@ -122,7 +122,9 @@ impl<'a, 'b> Run<'a, 'b> {
         let hook = |step: &str| vm.rest.get("hooks").is_some_and(|hooks| hooks.items("").iter().any(|h| h.text("/step") == step));
         let converts = !work.spec.skip_guest_conversion.unwrap_or(false);
         let target = vm.rest.get("targetPowerState").and_then(Value::as_str).or(work.spec.target_power_state.as_deref());
-        let windows = work.collector().is_ok_and(|c| c.model().get(&vm.id).and_then(|o| o.vm.as_ref()).is_some_and(|vm| vm.is_windows()));
+        let windows = work
+            .collector()
+            .is_ok_and(|c| c.model().get(&vm.id).and_then(|o| o.vm.as_ref()).is_some_and(crate::inventory::vsphere::vm::Vm::is_windows));
         Facts {
             warm: work.is_warm(),
             only_conversion: work.spec.kind.as_deref() == Some("conversion"),

@@ -70,7 +70,9 @@ pub fn reflect_tasks(step: &mut StepStatus, now: &str) {
     let completed = step.tasks.iter().all(|t| t.completed.is_some());
     step.progress.completed = step.tasks.iter().map(|t| t.progress.completed).sum();
     let errors: Vec<String> = step.tasks.iter().filter_map(|t| t.error.as_ref()).flat_map(|e| e.reasons.clone()).collect();
-    errors.iter().for_each(|text| fail(step, text));
+    for text in &errors {
+        fail(step, text);
+    }
     if started {
         start(step, now);
     }
@@ -82,7 +84,9 @@ pub fn reflect_tasks(step: &mut StepStatus, now: &str) {
 /// Carries what the steps say to their VM.
 pub fn reflect_pipeline(vm: &mut VmStatus, now: &str) {
     let errors: Vec<String> = vm.pipeline.iter().filter_map(|s| s.error.as_ref()).flat_map(|e| e.reasons.clone()).collect();
-    errors.iter().for_each(|text| fail_vm(vm, text));
+    for text in &errors {
+        fail_vm(vm, text);
+    }
     if vm.pipeline.iter().any(|s| s.started.is_some()) {
         start_vm(vm, now);
     }

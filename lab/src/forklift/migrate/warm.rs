@@ -100,7 +100,8 @@ impl Run<'_, '_> {
         if !cutover.is_empty() && self.work.context.cutover_is_due(self.migration.uid(), cutover) {
             return Outcome::Goto("StorePowerState");
         }
-        let due = |time: &str| time.parse::<jiff::Timestamp>().is_ok_and(|at| at <= jiff::Timestamp::now());
+        let now = self.work.context.world.clock.moment();
+        let due = |time: &str| time.parse::<jiff::Timestamp>().is_ok_and(|at| at <= now);
         let next = vm.warm.as_ref().and_then(|w| w.next_precopy_at.as_deref());
         if next.is_some_and(due) { Outcome::Next } else { Outcome::Stay }
     }
@@ -109,7 +110,7 @@ impl Run<'_, '_> {
     pub(super) fn precopy_done(&self, vm: &mut VmStatus) {
         let now = self.work.now();
         let interval = self.work.context.scaled(self.work.settings.precopy_interval);
-        let next = jiff::Timestamp::now().saturating_add(jiff::SignedDuration::try_from(interval).unwrap_or_default());
+        let next = self.work.context.world.clock.moment().saturating_add(jiff::SignedDuration::try_from(interval).unwrap_or_default());
         let warm = vm.warm.get_or_insert_default();
         if let Some(precopy) = warm.precopies.last_mut() {
             precopy.end = Some(now);

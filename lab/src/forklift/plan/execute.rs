@@ -167,7 +167,7 @@ impl Work<'_> {
         if canceled.is_empty() {
             return Ok(());
         }
-        let uid = migration.map(|m| m.uid().to_owned()).unwrap_or_else(|| self.last_migration_uid());
+        let uid = migration.map_or_else(|| self.last_migration_uid(), |m| m.uid().to_owned());
         for index in canceled {
             let mut vm = self.execution().vms[index].clone();
             if let Err(error) = clean_up(self, &uid, &vm, true).await {
@@ -204,10 +204,11 @@ impl Work<'_> {
     /// A blocker that lasts while a migration runs fails it.
     fn fail_on_blocker(&mut self) {
         let grace = self.context.scaled(self.settings.blocker_grace);
+        let now = self.context.world.clock.moment();
         let old = |time: &str| {
             time.parse::<jiff::Timestamp>()
                 .ok()
-                .and_then(|then| Duration::try_from(jiff::Timestamp::now().duration_since(then)).ok())
+                .and_then(|then| Duration::try_from(now.duration_since(then)).ok())
                 .is_some_and(|age| age >= grace)
         };
         let reasons: Vec<String> = self.staged.blockers().filter(|c| old(&c.last_transition_time)).map(|c| c.message.clone()).collect();

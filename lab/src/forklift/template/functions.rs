@@ -207,7 +207,7 @@ fn format(pattern: &str, values: &[Value]) -> String {
         };
         match verb {
             Some('%') | None => out.push('%'),
-            Some('q') => out.push_str(&format!("{:?}", values.next().map(ToString::to_string).unwrap_or_default())),
+            Some('q') => out.extend(["\"", &values.next().map(ToString::to_string).unwrap_or_default(), "\""]),
             Some(_) => {
                 let value = values.next().map(ToString::to_string).unwrap_or_default();
                 let fill = if width.starts_with('0') { '0' } else { ' ' };

@@ -23,8 +23,9 @@ use super::{
 use crate::world::DiskImage;
 
 const MANAGER: &str = "lab-cdi";
-/// From the claim to the importer's first byte: a pod has to start.
-const SCHEDULE: Duration = Duration::from_secs(3);
+/// From the claim to the importer's first byte: a pod has to start. Longer than the three seconds between two looks of
+/// Forklift, and no multiple of them: else a look falls between the volumes of one VM.
+const SCHEDULE: Duration = Duration::from_secs(4);
 /// Copying a disk, or what changed since the last checkpoint, whatever the size: the lab's disks are empty.
 const IMPORT: Duration = Duration::from_secs(8);
 /// Progress is told this often while copying.

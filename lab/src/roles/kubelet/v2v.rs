@@ -171,6 +171,9 @@ fn vm_yaml(world: &World, guest: Option<&GuestModel>, env: &BTreeMap<String, Str
     );
     for disk in 0..disks {
         let _infallible = writeln!(text, "            - disk:\n                bus: virtio\n              name: disk-{disk}");
+        if disk == 0 {
+            text.push_str("              bootOrder: 1\n");
+        }
     }
     text
 }

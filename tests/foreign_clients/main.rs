@@ -1,0 +1,53 @@
+//! Clients that others wrote judge the lab: pyVmomi, the Kubernetes Python client, govc and kubectl, each in a scripted session.
+//!
+//! The sessions are in `tests/clients`; each ends with the number of its checks. The programs come from `tests/servers/build`,
+//! the Python packages from a virtual environment under `target/` that is made once; see CONTRIBUTING.md.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use support::{Lab, asset, kubectl_of_the_machine, python, session};
+
+#[test]
+fn govc_session() {
+    let Some(govc) = asset("govc") else { return };
+    let lab = Lab::start();
+    session("govc_session.sh", 70, lab.command("sh", "govc_session.sh").arg(govc).args([&lab.vsphere, &lab.user, &lab.password]));
+}
+
+#[test]
+fn kubectl_session() {
+    let Some(kubectl) = asset("kubectl") else { return };
+    let lab = Lab::start();
+    let arguments = [&lab.vsphere, &lab.user, &lab.password];
+    session("kubectl_session.sh", 100, lab.command("sh", "kubectl_session.sh").arg(kubectl).arg(lab.kubeconfig()).args(arguments));
+}
+
+/// Another release of kubectl, if the machine has one: what the pinned one forgives, an older one may not.
+#[test]
+fn kubectl_session_with_the_kubectl_of_the_machine() {
+    let Some(kubectl) = kubectl_of_the_machine() else { return };
+    let lab = Lab::start();
+    let arguments = [&lab.vsphere, &lab.user, &lab.password];
+    session("kubectl_session.sh", 100, lab.command("sh", "kubectl_session.sh").arg(kubectl).arg(lab.kubeconfig()).args(arguments));
+}
+
+#[test]
+fn pyvmomi_session() {
+    let Some(python) = python() else { return };
+    let lab = Lab::start();
+    let address = lab.vsphere.trim_start_matches("https://").trim_end_matches("/sdk");
+    let (host, port) = address.split_once(':').unwrap();
+    session(
+        "pyvmomi_session.py",
+        90,
+        lab.command(python, "pyvmomi_session.py").args([host, port]).args([&lab.user, &lab.password]),
+    );
+}
+
+#[test]
+fn kubernetes_python_session() {
+    let Some(python) = python() else { return };
+    let lab = Lab::start();
+    session("kubernetes_session.py", 60, lab.command(python, "kubernetes_session.py").arg(lab.kubeconfig()));
+}
