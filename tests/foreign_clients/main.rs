@@ -6,18 +6,19 @@
 
 mod support;
 
-use support::{Lab, asset, kubectl_of_the_machine, python, session};
+use mtv_testkit::assets;
+use support::{Lab, kubectl_of_the_machine, python, session};
 
 #[test]
 fn govc_session() {
-    let Some(govc) = asset("govc") else { return };
+    let Some(govc) = assets::find("govc") else { return };
     let lab = Lab::start();
     session("govc_session.sh", 70, lab.command("sh", "govc_session.sh").arg(govc).args([&lab.vsphere, &lab.user, &lab.password]));
 }
 
 #[test]
 fn kubectl_session() {
-    let Some(kubectl) = asset("kubectl") else { return };
+    let Some(kubectl) = assets::find("kubectl") else { return };
     let lab = Lab::start();
     let arguments = [&lab.vsphere, &lab.user, &lab.password];
     session("kubectl_session.sh", 100, lab.command("sh", "kubectl_session.sh").arg(kubectl).arg(lab.kubeconfig()).args(arguments));

@@ -21,16 +21,6 @@ fn missing(what: &str) {
     println!("ignored: no {what}, see CONTRIBUTING.md");
 }
 
-/// A program from the folder of real servers and clients.
-pub fn asset(program: &str) -> Option<PathBuf> {
-    let folder = ["MTV_TEST_ASSETS", "KUBEBUILDER_ASSETS"].iter().find_map(std::env::var_os).map(PathBuf::from);
-    let found = folder.map(|f| f.join(program)).filter(|f| f.is_file());
-    if found.is_none() {
-        missing("assets");
-    }
-    found
-}
-
 /// A kubectl in the search path. Not required anywhere.
 pub fn kubectl_of_the_machine() -> Option<&'static str> {
     let found = Command::new("kubectl").args(["version", "--client"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -83,7 +73,7 @@ pub struct Lab {
     /// Password of that user.
     pub password: String,
     // Kept open: a closed pipe would end the lab when it prints.
-    _stdout: BufReader<std::process::ChildStdout>,
+    stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Lab {
@@ -94,11 +84,11 @@ impl Lab {
         command.args(["lab", "serve", "--dir"]).arg(folder.path()).env_remove("RUST_LOG");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut lab = Self { child, folder, vsphere: String::new(), user: String::new(), password: String::new(), _stdout: stdout };
+        let mut lab = Self { child, folder, vsphere: String::new(), user: String::new(), password: String::new(), stdout };
         let mut line = String::new();
         while !line.contains("lab ready") {
             line.clear();
-            assert!(lab._stdout.read_line(&mut line).unwrap() > 0, "the lab ended before it was ready");
+            assert!(lab.stdout.read_line(&mut line).unwrap() > 0, "the lab ended before it was ready");
         }
         let profiles: toml::Table = fs::read_to_string(lab.folder.path().join("providers.toml")).unwrap().parse().unwrap();
         let field = |name: &str| profiles["provider"]["vsphere"][name].as_str().unwrap().to_owned();

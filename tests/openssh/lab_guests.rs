@@ -65,7 +65,7 @@ impl Listening {
             }
         };
         let output = command.arg("127.0.0.1").args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true).output();
-        tokio::time::timeout(std::time::Duration::from_mins(1), output).await.expect("ssh did not end").unwrap()
+        tokio::time::timeout(std::time::Duration::from_mins(1), output).await.unwrap().unwrap()
     }
 }
 
