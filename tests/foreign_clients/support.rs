@@ -51,15 +51,25 @@ pub fn python() -> Option<PathBuf> {
         return Some(python);
     }
     let _ = fs::remove_dir_all(&venv);
-    succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-    succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(scripts().join("requirements.txt")));
+    let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+    let made =
+        made && succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(scripts().join("requirements.txt")));
+    if !made {
+        // Without a network there are no packages; only CI has to have them.
+        missing("packages of tests/clients/requirements.txt");
+        return None;
+    }
     fs::write(stamp, requirements).unwrap();
     Some(python)
 }
 
-fn succeeds(command: &mut Command) {
+/// Whether a command works; what it says if it does not goes to standard output.
+fn succeeds(command: &mut Command) -> bool {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        println!("{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
 }
 
 /// A lab that ends with the test, even when it panics.
