@@ -38,11 +38,7 @@ fn pyvmomi_session() {
     let lab = Lab::start();
     let address = lab.vsphere.trim_start_matches("https://").trim_end_matches("/sdk");
     let (host, port) = address.split_once(':').unwrap();
-    session(
-        "pyvmomi_session.py",
-        90,
-        lab.command(python, "pyvmomi_session.py").args([host, port]).args([&lab.user, &lab.password]),
-    );
+    session("pyvmomi_session.py", 90, lab.command(python, "pyvmomi_session.py").args([host, port]).args([&lab.user, &lab.password]));
 }
 
 #[test]

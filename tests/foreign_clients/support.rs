@@ -94,8 +94,7 @@ impl Lab {
         command.args(["lab", "serve", "--dir"]).arg(folder.path()).env_remove("RUST_LOG");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut lab =
-            Self { child, folder, vsphere: String::new(), user: String::new(), password: String::new(), _stdout: stdout };
+        let mut lab = Self { child, folder, vsphere: String::new(), user: String::new(), password: String::new(), _stdout: stdout };
         let mut line = String::new();
         while !line.contains("lab ready") {
             line.clear();

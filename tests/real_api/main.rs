@@ -5,4 +5,5 @@
 
 mod runs;
 #[path = "../lab/support.rs"]
+#[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod support;
