@@ -109,6 +109,8 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_se
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Run the lab until it is interrupted'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l dir -d 'Folder for kubeconfig, providers.toml and lab.json; made if it is not there' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l port -d 'Port of the Kubernetes API on 127.0.0.1 [default: any free one]' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l apiserver -d 'Kubeconfig of a Kubernetes API server to use in place of the simulated one; it must be empty, and a kube-controller-manager must run beside it' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l roles -d 'Simulators to run, or, with a minus before each name, to leave out [default: all]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l datacenter -d 'Data centre to simulate, as TOML [default: the built-in one]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l time-scale -d 'How much faster than reality time runs' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'

@@ -6,4 +6,5 @@
 mod runs;
 #[allow(dead_code, reason = "shared with the tests of the lab, which need more of it")]
 #[path = "../lab/support.rs"]
+#[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod support;
