@@ -41,6 +41,17 @@ def refused(name, status, reason, call, error=ApiException):
     check(name, False, answer)
 
 
+def goes(listing, delete, name, **where):
+    """Deletes, and follows until it is gone: from before the deletion, so that nothing happens unseen."""
+    start = listing(**where).metadata.resource_version
+    delete()
+    following = watch.Watch()
+    for event in following.stream(listing, **where, resource_version=start, timeout_seconds=PATIENCE):
+        if event["type"] == "DELETED" and event["object"].metadata.name == name:
+            return True
+    return False
+
+
 config.load_kube_config(KUBECONFIG)
 api = client.ApiClient()
 core, batch, storage = client.CoreV1Api(api), client.BatchV1Api(api), client.StorageV1Api(api)
@@ -178,11 +189,8 @@ for event in watcher.stream(batch.list_namespaced_job, NS, timeout_seconds=PATIE
 check("job completes", job.status.succeeded == 1, job.status)
 pods = core.list_namespaced_pod(NS, label_selector="job-name=work").items
 check("job's pod", [p.status.phase for p in pods] == ["Succeeded"] and pods[0].metadata.owner_references[0].uid == job.metadata.uid)
-batch.delete_namespaced_job("work", NS, propagation_policy="Foreground")
-watcher = watch.Watch()
-for event in watcher.stream(batch.list_namespaced_job, NS, timeout_seconds=PATIENCE):
-    if event["type"] == "DELETED":
-        watcher.stop()
+check("job is deleted", goes(batch.list_namespaced_job, lambda: batch.delete_namespaced_job(
+    "work", NS, propagation_policy="Foreground"), "work", namespace=NS))
 check("job goes after its pods", not batch.list_namespaced_job(NS).items and not core.list_namespaced_pod(NS, label_selector="job-name=work").items)
 claim = core.create_namespaced_persistent_volume_claim(NS, client.V1PersistentVolumeClaim(
     metadata=client.V1ObjectMeta(name="disk"), spec=client.V1PersistentVolumeClaimSpec(
@@ -234,7 +242,9 @@ plans = dyn.resources.get(api_version="forklift.konveyor.io/v1beta1", kind="Plan
 refused("dynamic, refused by the schema", 422, "Invalid", lambda: plans.create(
     body={"apiVersion": "forklift.konveyor.io/v1beta1", "kind": "Plan", "metadata": {"name": "p"}, "spec": {"warm": "yes"}}, namespace=NS), UnprocessibleEntityError)
 check("dynamic list", [v.metadata.name for v in vms.get(namespace=NS).items] == ["vm"])
+start = vms.get(namespace=NS).metadata.resourceVersion
 vms.delete(name="vm", namespace=NS)
+check("dynamic delete is seen", any(e["type"] == "DELETED" for e in vms.watch(namespace=NS, resource_version=start, timeout=PATIENCE)))
 refused("dynamic delete", 404, "NotFound", lambda: vms.get(name="vm", namespace=NS), NotFoundError)
 
 # Who is not known.
@@ -245,11 +255,7 @@ stranger.refresh_api_key_hook = None
 refused("unknown token", 401, "Unauthorized", lambda: client.CoreV1Api(client.ApiClient(stranger)).list_namespace())
 
 # The end: a namespace with all that is left in it.
-core.delete_namespace(NS)
-watcher = watch.Watch()
-for event in watcher.stream(core.list_namespace, field_selector=f"metadata.name={NS}", timeout_seconds=PATIENCE):
-    if event["type"] == "DELETED":
-        watcher.stop()
+check("namespace is deleted", goes(core.list_namespace, lambda: core.delete_namespace(NS), NS, field_selector=f"metadata.name={NS}"))
 refused("namespace is gone", 404, "NotFound", lambda: core.read_namespace(NS))
 check("and all in it", not [i for i in core.list_config_map_for_all_namespaces().items if i.metadata.namespace == NS])
 print(f"1..{COUNT}")
