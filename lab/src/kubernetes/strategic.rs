@@ -142,11 +142,9 @@ fn go(value: &Value) -> String {
 
 fn merge_lists(old: &mut Vec<Value>, new: &[Value], field: &str, parent: &str, kind: &str) -> Result<(), String> {
     if is_set(field, parent) {
-        for item in new {
-            if !old.contains(item) {
-                old.push(item.clone());
-            }
-        }
+        // What is new comes first, as the real server orders it.
+        let fresh: Vec<Value> = new.iter().filter(|item| !old.contains(item)).cloned().collect();
+        old.splice(0..0, fresh);
         return Ok(());
     }
     let Some(key) = merge_key(field, parent, kind).filter(|_| new.iter().all(Value::is_object)) else {
