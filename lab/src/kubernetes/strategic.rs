@@ -200,7 +200,7 @@ mod tests {
     fn directives() {
         let object = json!({ "metadata": { "finalizers": ["a", "b"], "labels": { "x": "1", "y": "2" } }, "data": { "k": "v" } });
         let patch = json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"], "labels": { "$patch": "replace", "z": "3" } }, "data": null });
-        assert_eq!(merged(object, &patch, "ConfigMap"), json!({ "metadata": { "finalizers": ["b", "c"], "labels": { "z": "3" } } }));
+        assert_eq!(merged(object, &patch, "ConfigMap"), json!({ "metadata": { "finalizers": ["c", "b"], "labels": { "z": "3" } } }));
         assert!(merge(&mut json!({}), &json!({ "$patch": "what" }), "Pod").is_err());
         assert!(merge(&mut json!({}), &json!({ "spec": { "containers": [{ "image": "x" }] } }), "Pod").is_err());
     }
