@@ -67,7 +67,7 @@ fn reviewed(groups: &[String], user: &str, spec: &Value) -> bool {
 }
 
 fn verdict(allowed: bool) -> Value {
-    if allowed { json!({ "allowed": true, "reason": "RBAC: allowed by group system:masters" }) } else { json!({ "allowed": false }) }
+    if allowed { json!({ "allowed": true }) } else { json!({ "allowed": false }) }
 }
 
 /// `POST` of a review: answered at once, never stored.
@@ -80,6 +80,9 @@ pub fn review(op: &Operation) -> Answer<Response<Body>> {
     review["kind"] = op.resource.kind.as_str().into();
     review["apiVersion"] = op.resource.api_version().into();
     let spec = review["spec"].clone();
+    if !spec.is_null() {
+        super::managed::created(op, &mut review, &super::managed::Writer::Update);
+    }
     review["status"] = match op.resource.kind.as_str() {
         "SelfSubjectAccessReview" => verdict(reviewed(&op.caller.groups, &op.caller.name, &spec)),
         "SubjectAccessReview" | "LocalSubjectAccessReview" => {
@@ -98,7 +101,7 @@ pub fn review(op: &Operation) -> Answer<Response<Body>> {
             verdict(reviewed(&groups, &user, &spec))
         }
         "SelfSubjectRulesReview" => rules(op.caller),
-        "SelfSubjectReview" => json!({ "userInfo": { "username": op.caller.name, "groups": op.caller.groups } }),
+        "SelfSubjectReview" => json!({ "userInfo": { "username": op.caller.name, "uid": op.caller.name, "groups": op.caller.groups } }),
         "TokenReview" => match op.server.users.by_token(spec["token"].as_str().unwrap_or_default()) {
             Some(caller) => {
                 json!({ "authenticated": true, "user": { "username": caller.name, "uid": caller.name, "groups": caller.groups },

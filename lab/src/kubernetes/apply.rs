@@ -38,6 +38,10 @@ fn prune(guide: Guide<'_>, merged: &mut Value, last: &Paths, now: &Paths, others
     let mut gone: Vec<&Path> = last.iter().filter(|path| !kept(path)).collect();
     // The deepest first, so that parents are empty when their turn comes.
     gone.sort_by_key(|path| std::cmp::Reverse(path.len()));
+    // What goes with an element of a list needs no look of its own, and the element is found by its key as long as that stands.
+    let with_parent =
+        |path: &&Path| (1..path.len()).any(|end| path[end - 1].starts_with("k:") && last.contains(&path[..end]) && !kept(&path[..end]));
+    gone.retain(|path| !with_parent(path));
     for path in gone {
         fields::remove(guide, merged, path, &kept, 0);
     }
@@ -89,8 +93,8 @@ pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
     }
     let (kind, version) = (applied["kind"].as_str().unwrap_or_default(), applied["apiVersion"].as_str().unwrap_or_default());
     if kind.is_empty() || version.is_empty() {
-        let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
-        return Err(Failure::bad_request(format!("invalid object type: {missing} is missing in the applied configuration")));
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        return Err(Failure::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
     let mut applied = applied.clone();
     write::addressed(op, &mut applied)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     meta::NameRule,
-    resource::{ALL_VERBS, CREATE_ONLY, Registry, Resource, RoundTrip},
+    resource::{ALL_VERBS, CREATE_ONLY, NAMESPACE_VERBS, Registry, Resource, RoundTrip},
     schemas, table,
 };
 
@@ -127,7 +127,11 @@ impl Line {
             generation: self.generation,
             custom: false,
             name_rule: name_rule(self.group, self.plural),
-            verbs: if review { CREATE_ONLY } else { ALL_VERBS },
+            verbs: match self.plural {
+                _ if review => CREATE_ONLY,
+                "namespaces" => NAMESPACE_VERBS,
+                _ => ALL_VERBS,
+            },
             storage: Arc::from(format!("{storage_group}/{}", self.plural)),
             schema: None,
             typed: Some(self.typed),

@@ -28,6 +28,9 @@ const ANSWERED_WITH_OBJECT: &[&str] = &[
     "volumeattachments",
 ];
 
+/// Jobs alone leave their dependents behind by default, a heritage of their first version.
+const JOBS_WARNING: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /// What a DELETE says in its body and its query.
 #[derive(Default)]
 struct Options {
@@ -36,6 +39,7 @@ struct Options {
     version: Option<String>,
     propagation: Option<String>,
     dry: bool,
+    warnings: Vec<String>,
 }
 
 impl Options {
@@ -69,7 +73,17 @@ impl Options {
             version: text(&body["preconditions"]["resourceVersion"]),
             propagation: text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy")),
             dry: op.dry_run()? || body["dryRun"].as_array().is_some_and(|asked| asked.iter().any(|value| value == "All")),
+            warnings: Vec::new(),
         };
+        let mut options = options;
+        if op.resource.group == "batch"
+            && op.resource.plural == "jobs"
+            && options.propagation.is_none()
+            && !body["orphanDependents"].is_boolean()
+        {
+            options.propagation = Some("Orphan".to_owned());
+            options.warnings.push(JOBS_WARNING.to_owned());
+        }
         let mut causes = Vec::new();
         if let Some(policy) = &options.propagation {
             if !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground") {
@@ -157,7 +171,9 @@ fn delete_one(op: &Operation, state: &mut State, key: &Key, old: &Value, options
             "deletionTimestamp".to_owned(),
             if grace == 0 { now() } else { moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() }.into(),
         );
-        metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        if !op.resource.is_core("namespaces") {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        }
         if let Some(generation) = metadata.get("generation").and_then(Value::as_i64).filter(|_| !again) {
             metadata.insert("generation".to_owned(), (generation + 1).into());
         }
@@ -196,7 +212,7 @@ pub fn delete(op: &Operation) -> Answer<Response<Body>> {
     match outcome {
         Outcome::Held(object) => {
             definition::changed(op, Some(&object));
-            read::answer(op, StatusCode::OK, &object, &[])
+            read::answer(op, StatusCode::OK, &object, &options.warnings)
         }
         Outcome::Gone(object) => {
             if !options.dry {
@@ -238,9 +254,17 @@ pub fn delete_collection(op: &Operation) -> Answer<Response<Body>> {
             definition::removed(op, object);
         }
     }
-    let items: Vec<Value> = objects.iter().map(|object| op.resource.present(object)).collect();
-    let list = json!({ "kind": op.resource.list_kind, "apiVersion": op.resource.api_version(),
-        "metadata": { "resourceVersion": revision.to_string() }, "items": items });
+    let mut items: Vec<Value> = objects.iter().map(|object| op.resource.present(object)).collect();
+    let mut metadata = json!({ "resourceVersion": revision.to_string() });
+    if op.resource.custom {
+        metadata["continue"] = "".into();
+    } else {
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.shift_remove("kind");
+            item.shift_remove("apiVersion");
+        }
+    }
+    let list = json!({ "kind": op.resource.list_kind, "apiVersion": op.resource.api_version(), "metadata": metadata, "items": items });
     response::object(StatusCode::OK, &list, op.format, &[])
 }
 

@@ -18,7 +18,8 @@ pub fn version(git: &str) -> Value {
     let mut parts = git.trim_start_matches('v').split('.');
     let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("34"));
     json!({ "major": major, "minor": minor, "gitVersion": git, "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
-        "goVersion": "", "compiler": "rustc", "platform": "linux/amd64" })
+        "goVersion": "", "compiler": "rustc", "platform": "linux/amd64", "emulationMajor": major, "emulationMinor": minor,
+        "minCompatibilityMajor": major, "minCompatibilityMinor": minor.parse::<u32>().map_or_else(|_| minor.to_owned(), |minor| (minor.max(1) - 1).to_string()) })
 }
 
 /// The groups of the server and of aggregated servers.
@@ -68,14 +69,40 @@ fn subresources(resource: &Resource) -> Vec<(&'static str, &'static str, &'stati
     found
 }
 
+/// Verbs in the order in which the real server lists them.
+fn verbs(resource: &Resource) -> Vec<&'static str> {
+    let mut verbs = resource.verbs.to_vec();
+    if resource.custom {
+        verbs.sort_by_key(|verb| {
+            ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"].iter().position(|v| v == verb)
+        });
+    }
+    verbs
+}
+
+/// What the real server derives from group, version and kind of the stored object: a client can tell a new storage version by it.
+fn storage_version_hash(resource: &Resource) -> String {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    // Events of both groups are stored as those of the core group.
+    let group = if resource.plural == "events" { "" } else { &resource.group };
+    // Definitions alone are stored in another version than they are served in.
+    let version = if group == "apiextensions.k8s.io" { "v1beta1" } else { &resource.version };
+    let hash = sha2::Sha256::digest(format!("{group}/{version}/{}", resource.kind));
+    base64::prelude::BASE64_STANDARD.encode(&hash[..8])
+}
+
 fn listed(resource: &Resource) -> Vec<Value> {
     let mut entry = json!({ "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced, "kind": resource.kind,
-        "verbs": resource.verbs });
+        "verbs": verbs(resource) });
     if !resource.short_names.is_empty() {
         entry["shortNames"] = resource.short_names.clone().into();
     }
     if !resource.categories.is_empty() {
         entry["categories"] = resource.categories.clone().into();
+    }
+    if resource.verbs.contains(&"get") && resource.group != "apiregistration.k8s.io" {
+        entry["storageVersionHash"] = storage_version_hash(resource).into();
     }
     let mut entries = vec![entry];
     for (name, kind, group_version, verbs) in subresources(resource) {
@@ -92,8 +119,10 @@ fn listed(resource: &Resource) -> Vec<Value> {
 
 fn aggregated(resource: &Resource) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
-    let mut entry = json!({ "resource": resource.plural, "responseKind": kind(&resource.group, &resource.version, &resource.kind),
-        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": resource.singular, "verbs": resource.verbs });
+    // A built-in kind of the document's own group and version is named by its kind alone.
+    let (own_group, own_version) = if resource.custom { (resource.group.as_str(), resource.version.as_str()) } else { ("", "") };
+    let mut entry = json!({ "resource": resource.plural, "responseKind": kind(own_group, own_version, &resource.kind),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": resource.singular, "verbs": verbs(resource) });
     if !resource.short_names.is_empty() {
         entry["shortNames"] = resource.short_names.clone().into();
     }
@@ -103,7 +132,7 @@ fn aggregated(resource: &Resource) -> Value {
     let parts: Vec<Value> = subresources(resource)
         .into_iter()
         .map(|(name, other, group_version, verbs)| {
-            let (group, version) = group_version.split_once('/').unwrap_or((&resource.group, &resource.version));
+            let (group, version) = group_version.split_once('/').unwrap_or((own_group, own_version));
             let shown = if other.is_empty() { &resource.kind } else { other };
             json!({ "subresource": name, "responseKind": kind(group, version, shown), "verbs": verbs })
         })
@@ -140,7 +169,7 @@ pub async fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> 
         return Ok(response::json(StatusCode::OK, &json!({ "paths": paths })));
     }
     let core = path == "/api";
-    if let Some(discovery) = aggregated_discovery(&parts.headers) {
+    if let Some(discovery) = aggregated_discovery(&parts.headers)? {
         let mut items: Vec<Value> = server.registry(|registry| {
             if core {
                 return vec![aggregated_group(registry, "", &["v1".to_owned()])];
@@ -151,12 +180,11 @@ pub async fn root(server: &Arc<Inner>, parts: &Parts) -> Answer<Response<Body>> 
             items.extend(aggregate::discovery(server).await);
         }
         let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{discovery}"), "metadata": {}, "items": items });
-        let media = if discovery == "v2" {
-            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-        } else {
-            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-        };
-        return Ok(response::with(StatusCode::OK, media, response::full(list.to_string())));
+        let media = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let mut response = response::with(StatusCode::OK, media, response::full(list.to_string()));
+        // Clients may keep it and ask with its ETag.
+        response.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("public"));
+        return Ok(response);
     }
     let document = if core {
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
@@ -187,7 +215,7 @@ pub fn group(server: &Arc<Inner>, path: &str) -> Answer<Response<Body>> {
             return Ok(response::json(StatusCode::OK, &document));
         };
         if !registry.serves(&group, &version) {
-            return Err(Failure::no_such_path());
+            return Err(if registry.has_built_in_group(&group) { Failure::no_such_resource() } else { Failure::no_such_path() });
         }
         let resources = registry.all().filter(|resource| resource.group == group && resource.version == version);
         let name = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };

@@ -55,6 +55,8 @@ pub struct Guide<'a> {
     field: &'a str,
     parent: &'a str,
     top: bool,
+    /// An element of a list.
+    item: bool,
     structure: Structure<'a>,
 }
 
@@ -86,22 +88,23 @@ impl<'a> Guide<'a> {
             (true, Some(schema)) => Structure::Schema(schema),
             (true, None) => Structure::Unknown,
         };
-        Self { kind: &resource.kind, field: "", parent: "", top: true, structure }
+        Self { kind: &resource.kind, field: "", parent: "", top: true, item: false, structure }
     }
 
     fn child(self, key: &'a str) -> Self {
         let structure = if self.top && key == "metadata" { Structure::Table } else { self.structure.part(|schema| schema.field(key)) };
-        Self { kind: self.kind, field: key, parent: self.field, top: false, structure }
+        Self { kind: self.kind, field: key, parent: self.field, top: false, item: false, structure }
     }
 
     fn item(self) -> Self {
-        Self { top: false, structure: self.structure.part(|schema| schema.items.as_deref()), ..self }
+        Self { top: false, item: true, structure: self.structure.part(|schema| schema.items.as_deref()), ..self }
     }
 
     fn merge(self, value: &Value) -> Merge {
         match (value, self.structure) {
             (Value::Object(_), Structure::Schema(schema)) if schema.atomic => Merge::Whole,
             (Value::Object(_), Structure::Table) if ATOMIC.contains(&self.field) => Merge::Whole,
+            (Value::Object(_), Structure::Table) if self.field == "ownerReferences" => Merge::Whole,
             (Value::Object(_), _) => Merge::Fields,
             (Value::Array(_), Structure::Schema(schema)) => match &schema.list {
                 ListType::Map(keys) => Merge::Keyed(keys.clone()),
@@ -128,7 +131,9 @@ impl<'a> Guide<'a> {
     fn always_there(self) -> bool {
         self.top
             || (matches!(self.structure, Structure::Table)
-                && matches!(self.field, "metadata" | "spec" | "status" | "template" | "strategy" | "containers"))
+                && !self.item
+                && (matches!(self.field, "metadata" | "spec" | "status" | "template" | "strategy" | "containers")
+                    || (self.field == "resources" && self.kind == "PersistentVolumeClaim")))
     }
 }
 
@@ -367,7 +372,7 @@ mod tests {
 
     use super::*;
 
-    const POD: Guide<'static> = Guide { kind: "Pod", field: "", parent: "", top: true, structure: Structure::Table };
+    const POD: Guide<'static> = Guide { kind: "Pod", field: "", parent: "", top: true, item: false, structure: Structure::Table };
 
     fn set(value: &Value) -> Paths {
         let mut paths = Paths::new();

@@ -68,8 +68,12 @@ impl Entry {
     }
 
     fn json(&self) -> Value {
-        let mut value = json!({ "manager": self.manager, "operation": self.operation, "apiVersion": self.api_version, "time": self.time,
-            "fieldsType": "FieldsV1", "fieldsV1": fields::encode(&self.paths) });
+        let mut value = json!({ "manager": self.manager, "operation": self.operation, "apiVersion": self.api_version });
+        if !self.time.is_empty() {
+            value["time"] = self.time.as_str().into();
+        }
+        value["fieldsType"] = "FieldsV1".into();
+        value["fieldsV1"] = fields::encode(&self.paths);
         if !self.subresource.is_empty() {
             value["subresource"] = self.subresource.as_str().into();
         }
@@ -149,7 +153,9 @@ fn record(op: &Operation, entries: &mut Vec<Entry>, changed: &Difference, writer
         }
         Writer::Apply(paths) => entry.paths.clone_from(paths),
     }
-    if entry.paths != before || !changed.written.is_empty() || entry.time.is_empty() {
+    // Who applies what stands there already owns it from no time on.
+    let silent = *writer != Writer::Update && *changed == Difference::default();
+    if !silent && (entry.paths != before || !changed.written.is_empty() || entry.time.is_empty()) {
         entry.time = now();
         entry.api_version = op.resource.api_version();
     }
@@ -165,6 +171,7 @@ pub fn created(op: &Operation, object: &mut Value, writer: &Writer) {
     {
         map.shift_remove("status");
     }
+    super::rules::without_additions(&op.resource, &mut sent);
     let empty = json!({ "metadata": {} });
     let difference = difference(op, &empty, &sent);
     let mut entries = Vec::new();

@@ -203,12 +203,12 @@ pub fn validate(object: &Value, rule: NameRule) -> Vec<Cause> {
             field: "metadata.annotations".into(),
         });
     }
-    for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
+    for owner in metadata["ownerReferences"].as_array().into_iter().flatten() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().is_none_or(str::is_empty) {
                 let detail = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
                 causes.push(Cause::invalid(
-                    format!("metadata.ownerReferences[{index}].{field}"),
+                    format!("metadata.ownerReferences.{field}"),
                     &owner[field].as_str().unwrap_or_default().into(),
                     detail,
                 ));

@@ -35,6 +35,7 @@ mod status;
 mod store;
 mod strategic;
 mod table;
+mod twice;
 mod watch;
 mod write;
 

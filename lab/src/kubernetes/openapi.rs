@@ -19,7 +19,9 @@ pub fn route(server: &Arc<Inner>, path: &str) -> Answer<Response<Body>> {
     }
     let rest = path.strip_prefix("/openapi/v3").ok_or_else(Failure::no_such_path)?.trim_matches('/');
     if rest.is_empty() {
-        return Ok(response::json(StatusCode::OK, &server.registry(index)));
+        // The real server leaves the type of its index to be guessed.
+        let index = server.registry(index).to_string();
+        return Ok(response::with(StatusCode::OK, "text/plain; charset=utf-8", response::full(index)));
     }
     let (group, version) = match rest.split('/').collect::<Vec<_>>().as_slice() {
         ["api", version] => (String::new(), (*version).to_owned()),

@@ -140,7 +140,14 @@ impl Operation<'_> {
         let kind = &self.resource.kind;
         let value = parse(self.body, self.media() == "application/yaml").map_err(|error| {
             let start: String = String::from_utf8_lossy(self.body).chars().take(30).collect();
-            Failure::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({start} ...)"))
+            let start = match (start.len(), self.body.len()) {
+                (0, _) => "<empty>".to_owned(),
+                (shown, all) if shown < all => format!("{start} ..."),
+                _ => start,
+            };
+            Failure::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error} ({start})"
+            ))
         })?;
         if !value.is_object() {
             return Err(Failure::bad_request(format!(
@@ -157,5 +164,5 @@ pub fn parse(body: &[u8], yaml: bool) -> Result<Value, String> {
         let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         return serde_saphyr::from_str(text).map_err(|error| error.to_string());
     }
-    serde_json::from_slice(body).map_err(|error| error.to_string())
+    serde_json::from_slice(body).map_err(|error| if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() })
 }

@@ -33,7 +33,8 @@ impl Patch {
         let refuse = || {
             let all = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH];
             let accepted: Vec<&str> = all.into_iter().filter(|media| !custom || *media != STRATEGIC_MERGE_PATCH).collect();
-            Failure::unsupported_media_type(&accepted)
+            // A path of a built-in kind is refused by the router before anybody looks at the types.
+            if custom { Failure::unsupported_media_type(&accepted) } else { Failure::unsupported_patch() }
         };
         let media = op.media();
         if custom && media == STRATEGIC_MERGE_PATCH {
@@ -48,7 +49,13 @@ impl Patch {
             if value.is_object() {
                 Ok(value)
             } else {
-                let text = String::from_utf8_lossy(op.body).into_owned();
+                let text = if value.is_array() {
+                    "array"
+                } else if value.is_string() {
+                    "string"
+                } else {
+                    "number"
+                };
                 Err(Failure::bad_request(format!(
                     "error decoding patch: json: cannot unmarshal {text} into Go value of type map[string]interface {{}}"
                 )))
@@ -56,9 +63,13 @@ impl Patch {
         };
         match media {
             JSON_PATCH => {
-                let patch =
-                    serde_json::from_slice(op.body).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-                Ok(Self::Json(patch))
+                let patch: Value =
+                    operation::parse(op.body, false).map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+                if !patch.is_array() {
+                    let message = "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp";
+                    return Err(Failure::bad_request(message));
+                }
+                serde_json::from_value(patch).map(Self::Json).map_err(|_| Failure::rejected_patch())
             }
             MERGE_PATCH => object(false).map(Self::Merge),
             STRATEGIC_MERGE_PATCH => object(false).map(Self::Strategic),

@@ -25,7 +25,9 @@ pub fn version(text: &str) -> Answer<Option<u64>> {
         "" | "0" => Ok(None),
         text => match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Failure::bad_request(format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))),
+            Err(_) => Err(Failure::bad_request(format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))),
         },
     }
 }
@@ -84,7 +86,7 @@ impl Continue {
     }
 
     fn decode(token: &str) -> Answer<Self> {
-        let refuse = || Failure::bad_request("continue key is not valid: illegal base64 data or unknown shape");
+        let refuse = || Failure::bad_request("invalid continue token: continue key is not valid: illegal base64 data or unknown shape");
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| refuse())?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| refuse())?;
         let after = value["start"].as_str().ok_or_else(refuse)?.trim_end_matches('\0').to_owned();
@@ -123,7 +125,10 @@ fn check_parameters(op: &Operation) -> Answer<()> {
 /// The snapshot that a list shows, with its revision.
 fn snapshot(op: &Operation, token: Option<&Continue>) -> Answer<(Items, u64)> {
     let (resource, namespace) = (&op.resource.storage, &op.target.namespace);
-    let wanted = version(op.query.get("resourceVersion"))?;
+    let wanted = version(op.query.get("resourceVersion")).map_err(|mut failure| {
+        failure.message = format!("invalid resource version: {}", failure.message);
+        failure
+    })?;
     let exact = op.query.get("resourceVersionMatch") == "Exact"
         // Without a match rule a limited list from a version is exact, as it was before the rule existed.
         || (op.query.get("resourceVersionMatch").is_empty() && wanted.is_some() && op.query.number("limit")?.unwrap_or(0) > 0);
@@ -163,13 +168,16 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
     if let Some(token) = &token {
         items.retain(|(key, _)| key.path > token.after);
     }
+    let last = items.last().map(|(key, _)| key.path.clone());
     items.retain(|(_, object)| selector.matches(object));
     let limit = op.query.number("limit")?.unwrap_or(0);
     // A list from 0 comes from the cache, which knows no pages.
     let limit =
         if limit == 0 || op.query.get("resourceVersion") == "0" { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
-    if items.len() > limit {
+    // With a selector the server stops at the limit without looking whether what follows matches.
+    let full = !selector.is_empty() && items.len() == limit && items.last().map(|(key, _)| &key.path) != last.as_ref();
+    if items.len() > limit || full {
         let remaining = items.len() - limit;
         items.truncate(limit);
         let after = items.last().map(|(key, _)| key.path.clone()).unwrap_or_default();
@@ -180,7 +188,7 @@ pub fn list(op: &Operation) -> Answer<Response<Body>> {
         }
     }
     // Lists of custom resources write the token even if it is empty.
-    if op.resource.custom && metadata["continue"].is_null() {
+    if op.resource.custom && op.format.shape == Shape::Whole && metadata["continue"].is_null() {
         metadata["continue"] = "".into();
     }
     let objects: Vec<Value> = items.iter().map(|(_, object)| op.resource.present(object)).collect();

@@ -124,8 +124,9 @@ impl Query {
     pub fn number(&self, key: &str) -> Answer<Option<u64>> {
         match self.get(key) {
             "" => Ok(None),
-            text => match text.parse() {
-                Ok(number) => Ok(Some(number)),
+            text => match text.parse::<i64>() {
+                // A negative number counts as none.
+                Ok(number) => Ok(u64::try_from(number).ok()),
                 Err(_) => Err(Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
             },
         }
@@ -150,6 +151,8 @@ pub struct Format {
     pub shape: Shape,
     /// YAML instead of JSON.
     pub yaml: bool,
+    /// The client names the shape of a list.
+    pub list: bool,
 }
 
 /// The types that this server can write.
@@ -170,6 +173,14 @@ fn json(media: &str) -> bool {
 }
 
 impl Format {
+    /// Whether the client understands any type that answers come in, whatever their shape.
+    pub fn spoken(headers: &HeaderMap) -> bool {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+        entries(accept)
+            .into_iter()
+            .any(|(media, _)| json(media) || matches!(media, "application/yaml" | "application/vnd.kubernetes.protobuf"))
+    }
+
     /// Chooses the first entry that can be served. Protobuf cannot; the next entry is taken then.
     pub fn negotiate(headers: &HeaderMap) -> Answer<Self> {
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
@@ -186,25 +197,25 @@ impl Format {
                 // An older version of the table, say: the next entry of the header may do.
                 _ => continue,
             };
-            return Ok(Self { shape, yaml });
+            return Ok(Self { shape, yaml, list: get("as") == Some("PartialObjectMetadataList") });
         }
         Err(Failure::not_acceptable(WRITTEN))
     }
 }
 
 /// Whether aggregated discovery is wanted, and in which version of apidiscovery.k8s.io.
-pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok())?;
+pub fn aggregated_discovery(headers: &HeaderMap) -> Answer<Option<&'static str>> {
+    let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else { return Ok(None) };
     for (media, parameters) in entries(accept) {
         let get = |key: &str| parameters.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
         match (json(media), get("as"), get("g"), get("v")) {
-            (true, Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => return Some("v2"),
-            (true, Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => return Some("v2beta1"),
-            (true, None, ..) => return None,
+            (true, Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => return Ok(Some("v2")),
+            (true, None, ..) => return Ok(None),
+            // v2beta1 went with Kubernetes 1.35.
             _ => {}
         }
     }
-    None
+    Err(Failure::not_acceptable(WRITTEN))
 }
 
 #[cfg(test)]

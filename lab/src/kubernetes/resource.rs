@@ -11,6 +11,8 @@ pub type RoundTrip = fn(&Value) -> Result<Value, String>;
 
 /// All verbs of an ordinary resource.
 pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Namespaces go one by one.
+pub const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 /// A resource that is only asked, such as a review.
 pub const CREATE_ONLY: &[&str] = &["create"];
 
@@ -129,6 +131,11 @@ impl Registry {
     /// Whether the server itself serves something in this group and version.
     pub fn serves(&self, group: &str, version: &str) -> bool {
         self.resources.keys().any(|(g, v, _)| g == group && v == version)
+    }
+
+    /// Whether a version of the group is built in.
+    pub fn has_built_in_group(&self, group: &str) -> bool {
+        self.all().any(|resource| !resource.custom && resource.group == group)
     }
 
     /// Whether the group version belongs to the built-in groups, whose router answers differently.

@@ -13,17 +13,26 @@ use super::{
     binding, delete, discovery, oauth, openapi,
     operation::Operation,
     read,
-    request::{Format, Query, Target},
+    request::{Format, Query, Shape, Target},
     resource::Resource,
     response::{self, Body},
     status::{Answer, Failure},
     watch, write,
 };
 
+/// What every answer about Endpoints says since Kubernetes 1.33.
+const ENDPOINTS_WARNING: &str = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+
 /// Answers a request.
 pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Option<OnUpgrade>) -> Answer<Response<Body>> {
-    let path = parts.uri.path();
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    // The old way to say that a path is watched.
+    let old = path.split_once("/watch/").filter(|(before, _)| matches!(before.split('/').count(), 3 | 4));
+    let (path, query) = match old {
+        Some((before, after)) => (format!("{before}/{after}"), Query::parse(&format!("watch=true&{query}"))),
+        None => (path.to_owned(), Query::parse(query)),
+    };
+    let path = path.as_str();
     if let Some(answer) = oauth::route(server, parts, &query, &body) {
         return answer;
     }
@@ -45,7 +54,22 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
     server.counts.add(&caller.name, verb, &counted(&target));
     access::authorize(&caller, verb, &target)?;
     let resource = find(server, &target)?;
+    if !resource.custom && !Format::spoken(&parts.headers) {
+        return Err(Failure::no_representation(target.name.is_empty() && parts.method == Method::GET));
+    }
     let format = Format::negotiate(&parts.headers)?;
+    if format.list && !target.name.is_empty() && parts.method == Method::GET && !query.flag("watch") {
+        let package = if resource.group.is_empty() { "core" } else { resource.group.split('.').next().unwrap_or_default() };
+        let kind = &resource.kind;
+        let message = format!("you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.{kind})");
+        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message));
+    }
+    let include = query.get("includeObject");
+    if format.shape == Shape::Table && !matches!(include, "" | "None" | "Metadata" | "Object") {
+        return Err(Failure::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {include:?}: must be 'Metadata', 'Object', 'None', or empty"
+        )));
+    }
     let op = Operation {
         server,
         resource,
@@ -57,7 +81,11 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
         format,
         deletes: parts.method == Method::DELETE,
     };
-    dispatch(&op, &parts.method)
+    let mut answer = dispatch(&op, &parts.method)?;
+    if op.resource.is_core("endpoints") {
+        answer.headers_mut().append(http::header::WARNING, http::HeaderValue::from_static(ENDPOINTS_WARNING));
+    }
+    Ok(answer)
 }
 
 /// How a target stands in the counts.
@@ -83,7 +111,7 @@ fn find(server: &Arc<Inner>, target: &Target) -> Answer<Arc<Resource>> {
     });
     match found {
         Some(resource) => Ok(resource),
-        None if built_in => Err(Failure::no_such_resource()),
+        None if built_in || server.registry(|registry| registry.has_built_in_group(&target.group)) => Err(Failure::no_such_resource()),
         None => Err(Failure::no_such_path()),
     }
 }
@@ -109,15 +137,15 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         });
     }
     match (method.as_str(), named, target.subresource.as_str()) {
-        ("GET" | "HEAD", _, "") if op.query.flag("watch") => watch::watch(op),
-        ("GET" | "HEAD", false, "") => read::list(op),
+        ("GET", _, "") if op.query.flag("watch") => watch::watch(op),
+        ("GET", false, "") => read::list(op),
         ("POST", false, "") => write::create(op),
-        ("DELETE", false, "") => delete::delete_collection(op),
-        ("GET" | "HEAD", true, "") => read::get(op),
+        ("DELETE", false, "") if resource.verbs.contains(&"deletecollection") => delete::delete_collection(op),
+        ("GET", true, "") => read::get(op),
         ("PUT", true, "") => write::update(op),
         ("PATCH", true, "") => write::patch(op),
         ("DELETE", true, "") => delete::delete(op),
-        ("GET" | "HEAD", true, "status") if resource.status => read::get(op),
+        ("GET", true, "status") if resource.status => read::get(op),
         ("PUT", true, "status") if resource.status => write::update(op),
         ("PATCH", true, "status") if resource.status => write::patch(op),
         ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
@@ -126,6 +154,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         (_, true, subresource) if !(subresource.is_empty() || subresource == "status" && resource.status) => {
             Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })
         }
+        ("PUT" | "PATCH", false, _) if resource.custom => Err(Failure::bad_request("name must be provided")),
         (_, _, _) if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),
         _ => Err(Failure::method_not_allowed()),
     }

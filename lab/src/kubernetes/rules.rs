@@ -91,6 +91,15 @@ fn container_defaults(pod: &mut Value) {
             for port in list_mut(container, "ports") {
                 default(port, "/protocol", "TCP".into());
             }
+            for variable in list_mut(container, "env") {
+                default(variable, "/valueFrom/fieldRef/apiVersion", "v1".into());
+            }
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                default(container, &format!("/{probe}/httpGet/scheme"), "HTTP".into());
+                for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+                    default(container, &format!("/{probe}/{field}"), value.into());
+                }
+            }
         }
     }
 }
@@ -114,6 +123,43 @@ fn pod_defaults(object: &mut Value, restart: &str) {
             // 0644, octal, as Go's types write it.
             default(volume, &format!("/{source}/defaultMode"), 420.into());
         }
+    }
+}
+
+fn without(object: &mut Value, pointer: &str, field: &str) {
+    if let Some(Value::Object(map)) = object.pointer_mut(pointer) {
+        map.shift_remove(field);
+    }
+}
+
+/// Takes out what the server adds to a new object after it has written down who owns what: such fields are nobody's.
+pub fn without_additions(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => without(object, "", "spec"),
+        ("", "Pod") => {
+            for field in ["priority", "preemptionPolicy", "tolerations"] {
+                without(object, "/spec", field);
+            }
+        }
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => without(object, "/metadata", "finalizers"),
+        ("", "Event") => {
+            for field in ["eventTime", "firstTimestamp", "lastTimestamp", "reportingComponent", "reportingInstance", "source"] {
+                if object[field].is_null() || object[field] == "" || object[field] == json!({}) {
+                    without(object, "", field);
+                }
+            }
+        }
+        ("batch", "Job") if object["spec"]["manualSelector"] != true => {
+            without(object, "/spec", "selector");
+            without(object, "/metadata", "labels");
+            without(object, "/spec/template/metadata", "labels");
+            if object.pointer("/spec/template/metadata").is_some_and(|metadata| metadata == &json!({}))
+                && let Some(Value::Object(template)) = object.pointer_mut("/spec/template")
+            {
+                template.shift_remove("metadata");
+            }
+        }
+        _ => {}
     }
 }
 
@@ -181,6 +227,10 @@ pub fn identify(resource: &Resource, object: &mut Value) {
             labels.insert(format!("{prefix}controller-uid"), uid.clone());
             labels.insert(format!("{prefix}job-name"), name.clone());
         }
+    }
+    // A Job without labels of its own carries those of its pods.
+    if let Some(labels) = object.pointer("/spec/template/metadata/labels").cloned() {
+        default(object, "/metadata/labels", labels);
     }
 }
 
@@ -267,6 +317,14 @@ pub fn fill(resource: &Resource, object: &mut Value) {
                 pod_defaults(spec, "Never");
             }
             default(object, "/status", json!({}));
+        }
+        ("", "Event") => {
+            for field in ["firstTimestamp", "lastTimestamp", "eventTime"] {
+                default(object, &format!("/{field}"), Value::Null);
+            }
+            default(object, "/source", json!({}));
+            default(object, "/reportingComponent", "".into());
+            default(object, "/reportingInstance", "".into());
         }
         ("apps", "Deployment") => {
             default(object, "/spec/replicas", 1.into());
@@ -368,15 +426,41 @@ pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes
         return;
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "ConfigMap") => config(old, object, causes),
+        ("", "ConfigMap") => {
+            for (index, finalizer) in object["metadata"]["finalizers"].as_array().into_iter().flatten().enumerate() {
+                let name = finalizer.as_str().unwrap_or_default();
+                let standard = matches!(name, "orphan" | "foregroundDeletion" | "kubernetes");
+                if !name.contains('/') && !standard {
+                    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+                    causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), finalizer, detail));
+                }
+            }
+            config(old, object, causes);
+        }
         ("", "Secret") => {
             config(old, object, causes);
             if let Some(old) = old {
                 immutable("type", &old["type"], &object["type"], causes);
             }
         }
+        ("", "Pod")
+            if old.is_none() && !matches!(object["spec"]["restartPolicy"].as_str(), None | Some("Always" | "OnFailure" | "Never")) =>
+        {
+            let supported = ["Always", "OnFailure", "Never"].map(str::to_owned);
+            causes.push(Cause::not_supported("spec.restartPolicy", &object["spec"]["restartPolicy"], &supported));
+        }
         ("", "Pod") if old.is_none() => pod_template(&object["spec"], "spec", causes),
         ("", "PersistentVolumeClaim") => claim(old, object, causes),
+        ("apiextensions.k8s.io", _) => {
+            let (spec, name) = (&object["spec"], object["metadata"]["name"].as_str().unwrap_or_default());
+            let wanted = format!("{}.{}", spec["names"]["plural"].as_str().unwrap_or_default(), spec["group"].as_str().unwrap_or_default());
+            if name != wanted {
+                causes.push(Cause::invalid("metadata.name", &name.into(), "must be spec.names.plural+\".\"+spec.group"));
+            }
+            if spec["versions"].as_array().is_none_or(Vec::is_empty) {
+                causes.push(Cause::required("spec.versions", "must have exactly one version marked as storage version"));
+            }
+        }
         ("batch", "Job") => {
             if let Some(old) = old {
                 immutable("spec.template", &old["spec"]["template"], &object["spec"]["template"], causes);
@@ -392,9 +476,7 @@ pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes
                 if old["parameters"] != object["parameters"] {
                     causes.push(Cause::forbidden("parameters", "updates to parameters are forbidden."));
                 }
-                if old["provisioner"] != object["provisioner"] {
-                    causes.push(Cause::forbidden("provisioner", "updates to provisioner are forbidden."));
-                }
+                immutable("provisioner", &old["provisioner"], &object["provisioner"], causes);
                 if old["reclaimPolicy"] != object["reclaimPolicy"] {
                     causes.push(Cause::forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."));
                 }
@@ -424,6 +506,10 @@ fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
         let mut spec = claim["spec"].as_object().cloned().unwrap_or_default();
         spec.shift_remove("resources");
         spec.shift_remove("volumeAttributesClassName");
+        // A default class may be found later.
+        if old["spec"]["storageClassName"].is_null() {
+            spec.shift_remove("storageClassName");
+        }
         // The binder may set the volume of a claim that has none yet.
         if old["spec"]["volumeName"].as_str().is_none_or(str::is_empty) {
             spec.shift_remove("volumeName");

@@ -252,15 +252,20 @@ impl Schema {
             return;
         }
         if !self.typed(value, path, causes) {
+            self.enumerated(value, path, causes);
             return;
         }
+        let before = causes.len();
         self.limits(value, path, causes);
-        if let Some(allowed) = &self.enumeration
-            && !allowed.contains(value)
-        {
-            let allowed: Vec<String> = allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
-            causes.push(Cause::not_supported(path, value, &allowed));
+        // A text that is too long is not held against its pattern any more.
+        if causes[before..].iter().any(|cause| cause.reason == "FieldValueTooLong") {
+            let mut at = 0;
+            causes.retain(|cause| {
+                at += 1;
+                at <= before || cause.reason == "FieldValueTooLong"
+            });
         }
+        self.enumerated(value, path, causes);
         match value {
             Value::Object(map) => {
                 for name in &self.required {
@@ -285,6 +290,15 @@ impl Schema {
             _ => {}
         }
         self.combined(value, path, causes);
+    }
+
+    fn enumerated(&self, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+        if let Some(allowed) = &self.enumeration
+            && !allowed.contains(value)
+        {
+            let allowed: Vec<String> = allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+            causes.push(Cause::not_supported(path, value, &allowed));
+        }
     }
 
     fn typed(&self, value: &Value, path: &str, causes: &mut Vec<Cause>) -> bool {

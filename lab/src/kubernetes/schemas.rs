@@ -247,10 +247,11 @@ pub fn of(kind: &Kind) -> Shape {
         ("cdi.kubevirt.io", "DataVolume") => (&["dv", "dvs"], &["all"]),
         ("k8s.cni.cncf.io", _) => (&["net-attach-def"], &[]),
         ("operators.coreos.com", "ClusterServiceVersion") => (&["csv", "csvs"], &["olm"]),
+        ("operators.coreos.com", "OperatorGroup") => (&["og"], &["olm"]),
         ("operators.coreos.com", "Subscription") => (&["sub", "subs"], &["olm"]),
         _ => (&[], &[]),
     };
-    let status = !matches!(kind.group, "k8s.cni.cncf.io" | "console.openshift.io");
+    let status = !matches!(kind.group, "k8s.cni.cncf.io");
     Shape { schema: Schema::parse(&schema), status, columns: columns(kind), short_names, categories }
 }
 

@@ -24,7 +24,10 @@ pub struct Labels(Vec<Term>);
 impl Labels {
     /// Reads what stands in `labelSelector`.
     pub fn parse(text: &str) -> Answer<Self> {
-        let refuse = |why: String| Failure::bad_request(format!("unable to parse requirement: {why}"));
+        let refuse = |why: String| match why.strip_prefix(NO_KEY) {
+            Some(why) => Failure::bad_request(why),
+            None => Failure::bad_request(format!("unable to parse requirement: {why}")),
+        };
         let mut terms = Vec::new();
         for part in split(text) {
             let part = part.trim();
@@ -52,6 +55,9 @@ impl Labels {
     }
 }
 
+/// Marks a refusal that comes before there is a requirement.
+const NO_KEY: &str = "\0";
+
 /// Splits at commas that stand outside of parentheses.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0usize, 0);
@@ -71,6 +77,19 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn term(part: &str) -> Result<Term, String> {
+    if let Some(operator) = ["==", "=", "("].into_iter().find(|operator| part.starts_with(operator)) {
+        return Err(format!("{NO_KEY}found '{operator}', expected: !, identifier, or 'end of string'"));
+    }
+    let key = part.split(['=', ' ', '!', '(']).next().unwrap_or_default();
+    if !key.is_empty() && part[key.len()..].starts_with('!') && !part[key.len()..].starts_with("!=") {
+        return Err("found '!', expected: in, notin, =, ==, !=, gt, lt".to_owned());
+    }
+    let mut words = part.split_whitespace().skip(1);
+    if let (Some("in" | "notin"), Some(found)) = (words.next(), words.next())
+        && !found.starts_with('(')
+    {
+        return Err(format!("found '{found}' expected: '('"));
+    }
     if let Some(key) = part.strip_prefix('!') {
         return Ok(Term::Missing(checked_key(key)?));
     }

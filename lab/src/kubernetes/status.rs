@@ -244,6 +244,26 @@ impl Failure {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
+    /// 415 for a patch of a built-in kind.
+    pub fn unsupported_patch() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", "415: Unsupported Media Type").detailed(json!({}))
+    }
+
+    /// 406 of the router, for a type that no answer of a built-in kind has.
+    pub fn no_representation(list: bool) -> Self {
+        let watch = if list { ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch" } else { "" };
+        let message = format!(
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf{watch}"
+        );
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message).detailed(json!({}))
+    }
+
+    /// 422: a patch whose outcome cannot be decoded.
+    pub fn undecodable_patch(patched: &Value, why: &str) -> Self {
+        let cause = Cause::invalid("patch", &patched.to_string().into(), why);
+        Self::invalid("", "", "", &[cause])
+    }
+
     /// 406 with the accepted types.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
         let message = format!("only the following media types are accepted: {}", accepted.join(", "));

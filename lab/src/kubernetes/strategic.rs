@@ -142,11 +142,9 @@ fn go(value: &Value) -> String {
 
 fn merge_lists(old: &mut Vec<Value>, new: &[Value], field: &str, parent: &str, kind: &str) -> Result<(), String> {
     if is_set(field, parent) {
-        for item in new {
-            if !old.contains(item) {
-                old.push(item.clone());
-            }
-        }
+        // What is new comes first, as the real server orders it.
+        let fresh: Vec<Value> = new.iter().filter(|item| !old.contains(item)).cloned().collect();
+        old.splice(0..0, fresh);
         return Ok(());
     }
     let Some(key) = merge_key(field, parent, kind).filter(|_| new.iter().all(Value::is_object)) else {
@@ -202,7 +200,7 @@ mod tests {
     fn directives() {
         let object = json!({ "metadata": { "finalizers": ["a", "b"], "labels": { "x": "1", "y": "2" } }, "data": { "k": "v" } });
         let patch = json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"], "labels": { "$patch": "replace", "z": "3" } }, "data": null });
-        assert_eq!(merged(object, &patch, "ConfigMap"), json!({ "metadata": { "finalizers": ["b", "c"], "labels": { "z": "3" } } }));
+        assert_eq!(merged(object, &patch, "ConfigMap"), json!({ "metadata": { "finalizers": ["c", "b"], "labels": { "z": "3" } } }));
         assert!(merge(&mut json!({}), &json!({ "$patch": "what" }), "Pod").is_err());
         assert!(merge(&mut json!({}), &json!({ "spec": { "containers": [{ "image": "x" }] } }), "Pod").is_err());
     }

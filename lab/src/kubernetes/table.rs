@@ -306,14 +306,18 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
                 Column::path("Message", ".message"),
             ];
         }
-        ("", "PersistentVolumeClaim") => vec![
-            Column::path("Status", ".status.phase"),
-            Column::computed("Volume", |o| text(&o["spec"]["volumeName"]).into()),
-            Column::computed("Capacity", |o| text(&o["status"]["capacity"]["storage"]).into()),
-            Column::computed("Access Modes", |o| access_modes(&o["status"]["accessModes"]).into()),
-            Column::computed("StorageClass", |o| text(&o["spec"]["storageClassName"]).into()),
-            Column::computed("VolumeAttributesClass", |_| "<unset>".into()),
-        ],
+        ("", "PersistentVolumeClaim") => {
+            return vec![
+                Column::path("Status", ".status.phase"),
+                Column::computed("Volume", |o| text(&o["spec"]["volumeName"]).into()),
+                Column::computed("Capacity", |o| text(&o["status"]["capacity"]["storage"]).into()),
+                Column::computed("Access Modes", |o| access_modes(&o["status"]["accessModes"]).into()),
+                Column::computed("StorageClass", |o| text(&o["spec"]["storageClassName"]).into()),
+                Column::computed("VolumeAttributesClass", |_| "<unset>".into()),
+                Column::age(),
+                wide("VolumeMode", |o| o["spec"]["volumeMode"].as_str().unwrap_or("<unset>").into()),
+            ];
+        }
         ("", "PersistentVolume") => vec![
             Column::computed("Capacity", |o| text(&o["spec"]["capacity"]["storage"]).into()),
             Column::computed("Access Modes", |o| access_modes(&o["spec"]["accessModes"]).into()),
@@ -334,19 +338,28 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
             Column::computed("Up-to-date", |o| o["status"]["updatedReplicas"].as_u64().unwrap_or(0).into()),
             Column::computed("Available", |o| o["status"]["availableReplicas"].as_u64().unwrap_or(0).into()),
         ],
-        ("batch", "Job") => vec![
-            Column::computed("Status", job_status),
-            Column::computed("Completions", |o| {
-                format!("{}/{}", o["status"]["succeeded"].as_u64().unwrap_or(0), o["spec"]["completions"].as_u64().unwrap_or(1)).into()
-            }),
-            Column::computed("Duration", |o| {
-                let at = |key: &str| o["status"][key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-                match at("startTime") {
-                    Some(start) => duration(at("completionTime").unwrap_or_else(Timestamp::now).duration_since(start).as_secs()).into(),
-                    None => "".into(),
-                }
-            }),
-        ],
+        ("batch", "Job") => {
+            return vec![
+                Column::computed("Status", job_status),
+                Column::computed("Completions", |o| {
+                    format!("{}/{}", o["status"]["succeeded"].as_u64().unwrap_or(0), o["spec"]["completions"].as_u64().unwrap_or(1)).into()
+                }),
+                Column::computed("Duration", |o| {
+                    let at = |key: &str| o["status"][key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+                    match at("startTime") {
+                        Some(start) => duration(at("completionTime").unwrap_or_else(Timestamp::now).duration_since(start).as_secs()).into(),
+                        None => "".into(),
+                    }
+                }),
+                Column::age(),
+                wide("Containers", |o| named(o, "name")),
+                wide("Images", |o| named(o, "image")),
+                wide("Selector", |o| {
+                    let labels = o["spec"]["selector"]["matchLabels"].as_object().cloned().unwrap_or_default();
+                    labels.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(",").into()
+                }),
+            ];
+        }
         ("storage.k8s.io", "StorageClass") => vec![
             Column::path("Provisioner", ".provisioner"),
             Column::computed("ReclaimPolicy", |o| o["reclaimPolicy"].as_str().unwrap_or("Delete").into()),
@@ -377,6 +390,17 @@ pub fn built_in(group: &str, kind: &str) -> Vec<Column> {
     columns
 }
 
+/// A column that clients show on demand.
+fn wide(name: &str, cell: fn(&Value) -> Value) -> Column {
+    Column { priority: 1, ..Column::computed(name, cell) }
+}
+
+/// A field of each container of a pod template.
+fn named(object: &Value, field: &str) -> Value {
+    let containers = object["spec"]["template"]["spec"]["containers"].as_array();
+    containers.into_iter().flatten().map(|container| text(&container[field]).to_owned()).collect::<Vec<_>>().join(",").into()
+}
+
 /// The metadata of an object, as `PartialObjectMetadata`.
 pub fn metadata_only(object: &Value) -> Value {
     json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"] })
@@ -400,7 +424,7 @@ pub fn table(resource: &Resource, objects: &[Value], list_metadata: &Value, incl
         cells.extend(columns.iter().map(|column| column.cell(object, now)));
         let mut row = json!({ "cells": cells });
         match include {
-            "None" => {}
+            "None" => row["object"] = Value::Null,
             "Object" => row["object"] = object.clone(),
             _ => row["object"] = metadata_only(object),
         }

@@ -187,12 +187,15 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
     let mut selector = read::selector(op)?;
     check(op)?;
     if !op.target.name.is_empty() {
+        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
+            return Err(op.not_found(&op.target.name));
+        }
         // The old way to watch one object.
         let field = format!("metadata.name={}", op.target.name);
         selector.fields = super::selector::Fields::parse(&field, &op.resource)?;
     }
     let asked = op.query.get("resourceVersion");
-    let from = read::version(asked)?;
+    let from = read::version(asked).map_err(|failure| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", failure.message.clone()))?;
     let initial_list = op.query.flag("sendInitialEvents");
     let timeout = op.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let server = op.server;

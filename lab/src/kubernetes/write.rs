@@ -96,6 +96,14 @@ pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
     if !given_kind.is_empty() && given_kind != *kind {
         return Err(wrong_kind(op, object, &given_kind, if given_version.is_empty() { &api_version } else { &given_version }));
     }
+    if given_version != api_version && !op.resource.custom && !given_version.is_empty() && given_kind == *kind {
+        let (group, short) = given_version.split_once('/').unwrap_or(("", given_version.as_str()));
+        if !op.server.registry(|registry| registry.serves(group, short)) {
+            return Err(Failure::bad_request(format!(
+                "{kind} in version {short:?} cannot be handled as a {kind}: no kind {kind:?} is registered for version {given_version:?} in scheme \"pkg/runtime/scheme.go:111\""
+            )));
+        }
+    }
     if given_version != api_version && (op.resource.custom || !given_version.is_empty()) {
         return Err(Failure::bad_request(format!(
             "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
@@ -126,6 +134,9 @@ pub fn addressed(op: &Operation, object: &mut Value) -> Answer<()> {
 /// The refusal of an object of another kind.
 fn wrong_kind(op: &Operation, object: &Value, given: &str, version: &str) -> Failure {
     let kind = &op.resource.kind;
+    if patches(op) {
+        return Failure::undecodable_patch(object, &format!("{given} is no {kind}"));
+    }
     if op.resource.custom {
         let cause = Cause::invalid("kind", &given.into(), &format!("must be {kind}"));
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -143,30 +154,46 @@ fn wrong_kind(op: &Operation, object: &Value, given: &str, version: &str) -> Fai
     Failure::bad_request(format!("{given} in version {short:?} cannot be handled as a {kind}: {why}"))
 }
 
+/// Whether what is decoded came out of a patch of a built-in kind.
+fn patches(op: &Operation) -> bool {
+    !op.resource.custom && op.media().contains("patch") && !op.media().contains("apply")
+}
+
 /// Drops what the kind does not know. Strict requests are refused, others warned.
 pub fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
     let mut unknown = Vec::new();
     if let Some(schema) = &op.resource.schema {
         schema.prune(object, "", true, &mut unknown);
+        unknown.sort();
     }
     let typed = op.resource.typed.or(op.resource.custom.then_some(rules::metadata_round_trip as _));
     if let Some(round_trip) = typed {
         rules::normalize(object);
         let known = round_trip(object).map_err(|error| {
+            if patches(op) {
+                return Failure::undecodable_patch(object, &error);
+            }
             let Resource { kind, version, .. } = &*op.resource;
             Failure::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
         })?;
         if op.resource.custom {
-            rules::drop_unknown(&mut object["metadata"], &known, "metadata", &mut unknown);
+            let mut first = Vec::new();
+            rules::drop_unknown(&mut object["metadata"], &known, "metadata", &mut first);
+            unknown.splice(0..0, first);
         } else {
             rules::drop_unknown(object, &known, "", &mut unknown);
         }
     }
-    let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    let twice = if op.media() == "application/json" { super::twice::find(op.body) } else { Vec::new() };
+    let twice = twice.iter().map(|path| format!("duplicate field \"{path}\""));
+    let unknown: Vec<String> = twice.chain(unknown.iter().map(|path| format!("unknown field \"{path}\""))).collect();
     match op.validation()? {
         Validation::Strict if !unknown.is_empty() => {
             let Resource { kind, version, .. } = &*op.resource;
             let unknown = unknown.join(", ");
+            if patches(op) {
+                return Err(Failure::undecodable_patch(object, &format!("strict decoding error: {unknown}")));
+            }
             Err(Failure::bad_request(format!(
                 "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {unknown}"
             )))
@@ -234,9 +261,11 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
             {
                 map.shift_remove("status");
             }
+            let (uid, now) = (uid()?, now());
+            // The defaults of a Job name its uid.
+            metadata(&mut new).insert("uid".to_owned(), uid.as_str().into());
             rules::fill(resource, &mut new);
             rules::protect(resource, &mut new);
-            let (uid, now) = (uid()?, now());
             let metadata = metadata(&mut new);
             for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation", "resourceVersion"] {
                 metadata.shift_remove(field);
@@ -371,8 +400,12 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
     definition::prepare(op, None, &mut object);
     let stored = op.server.store.write(|state| {
         namespace_open(op, state, &name)?;
-        if state.get(&key).is_some() {
-            return Err(Failure::already_exists(&op.resource.group, &op.resource.plural, &name));
+        if let Some(there) = state.get(&key) {
+            let mut failure = Failure::already_exists(&op.resource.group, &op.resource.plural, &name);
+            if !there["metadata"]["deletionTimestamp"].is_null() {
+                failure.message = format!("object is being deleted: {}", failure.message);
+            }
+            return Err(failure);
         }
         if dry { Ok(Arc::new(object)) } else { Ok(state.put(key, object)) }
     })?;
@@ -479,6 +512,10 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
                  Precondition failed: UID in precondition: {given_uid}, UID in object meta: {uid}"
             );
             return Err(Failure::conflict(group, plural, name, &why));
+        }
+        if !given.is_empty() && given.parse::<u64>().is_err() {
+            let message = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
         }
         if !matches!(given, "" | "0") && version != given {
             return Err(Failure::modified(group, plural, name));

@@ -1,0 +1,44 @@
+//! The lab's Kubernetes API against a real kube-apiserver: one list of interactions, two servers, no difference but the
+//! listed ones.
+//!
+//! Interactions are data (`interactions/*.yaml`, one namespace per file), differences with their reasons stand in
+//! `differences.toml`. Uids, times and versions are removed before answers are compared.
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
+
+mod compare;
+mod servers;
+mod steps;
+
+use servers::{Lab, Side};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn differential() {
+    let Some(cluster) = mtv_testkit::RealCluster::start(mtv_testkit::Options::cleaning()).await.unwrap() else { return };
+    let (real, lab) = (Side::real(&cluster), Lab::start().await);
+    let definitions = mtv_testkit::crds::folder().map(|folder| mtv_testkit::crds::read(&folder).unwrap());
+    if let Some(definitions) = &definitions {
+        mtv_testkit::crds::install(&cluster.client().await.unwrap(), definitions).await.unwrap();
+    }
+    let files = steps::read(definitions.is_some());
+    let (expected, found) = tokio::join!(steps::run(&real, &files), steps::run(&lab.side, &files));
+    let total = expected.len();
+    let differences = compare::Differences::read();
+    let mut unlisted = Vec::new();
+    let mut used = std::collections::BTreeSet::new();
+    for (expected, found) in expected.iter().zip(&found) {
+        for difference in compare::differences(expected, found) {
+            match differences.listed(&difference.place) {
+                Some(entry) => {
+                    used.insert(entry);
+                }
+                None => unlisted.push(difference.to_string()),
+            }
+        }
+    }
+    println!("{total} interactions, {} listed differences, {} other", differences.len(), unlisted.len());
+    assert!(unlisted.is_empty(), "the lab differs from kube-apiserver:\n{}", unlisted.join("\n"));
+    let idle = differences.names_without(&used);
+    // Without the real CRDs some interactions do not run, and their differences do not show.
+    assert!(idle.is_empty() || definitions.is_none(), "listed, but no difference any longer: {idle:?}");
+    assert!(total >= 150, "only {total} interactions");
+}

@@ -1,0 +1,203 @@
+//! Interactions: what they are, and how they run against a server.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{compare::Answer, servers::Side};
+
+/// Longest wait for the events of a watch: far more than they take, so that only a defect reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long until it is looked again for a path that is not served yet.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// How much of an answer is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compare {
+    /// Everything.
+    #[default]
+    All,
+    /// The code and the headers.
+    Head,
+    /// What both have: items of lists are found by their names, and the lab may have fewer than the real server.
+    Common,
+    /// Which fields there are and of which type, not their values.
+    Fields,
+    /// Nothing: it prepares what comes.
+    Nothing,
+}
+
+/// One request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// `METHOD /path?query`.
+    #[serde(rename = "do")]
+    pub request: String,
+    /// Whose token is sent; `none` sends none.
+    #[serde(rename = "as", default)]
+    user: Option<String>,
+    /// Content type of the body.
+    #[serde(rename = "type", default)]
+    media: Option<String>,
+    #[serde(default)]
+    accept: Option<String>,
+    /// The body as YAML, sent as JSON.
+    #[serde(default)]
+    body: Option<Value>,
+    /// The body as it is.
+    #[serde(default)]
+    text: Option<String>,
+    /// Parts of the answer that later steps name as `$NAME`, by JSON pointer.
+    #[serde(default)]
+    keep: BTreeMap<String, String>,
+    /// A watch: it is read up to so many events.
+    #[serde(default)]
+    events: Option<usize>,
+    /// A watch: it is read up to an event that holds this type, and not compared.
+    #[serde(rename = "await", default)]
+    awaited: Option<String>,
+    /// Asked again until it is served: nothing can be watched for a new definition's path to be there.
+    #[serde(default)]
+    served: bool,
+    #[serde(default)]
+    compare: Compare,
+}
+
+/// A file of steps that share a namespace, `$ns`.
+pub struct File {
+    name: String,
+    steps: Vec<Step>,
+}
+
+/// All files; those called `real-*` need the CRDs of other projects.
+pub fn read(with_real_definitions: bool) -> Vec<File> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/interactions");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let only = std::env::var("DIFFERENTIAL").unwrap_or_default();
+    let named = |path: PathBuf| (path.file_stem().unwrap().to_string_lossy().into_owned(), path);
+    let wanted = paths.into_iter().map(named).filter(|(name, _)| with_real_definitions || !name.starts_with("real-"));
+    wanted
+        .filter(|(name, _)| name.contains(&only))
+        .map(|(name, path)| {
+            let steps = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            File { name, steps }
+        })
+        .collect()
+}
+
+/// Puts kept values in; longer names first, so that `$uid2` is not taken for `$uid`.
+fn filled(text: &str, kept: &BTreeMap<String, String>) -> String {
+    kept.iter().rev().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value))
+}
+
+/// Runs everything, one request after the other.
+pub async fn run(side: &Side, files: &[File]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for file in files {
+        let mut kept = BTreeMap::from([("ns".to_owned(), format!("d-{}", file.name))]);
+        let created = json!({ "metadata": { "name": kept["ns"] } });
+        let code = send(side, "POST", "/api/v1/namespaces", &kept, &Step::creating(created)).await.code;
+        assert_eq!(code, 201, "{}: the namespace of {}", side.name, file.name);
+        for (at, step) in file.steps.iter().enumerate() {
+            let (method, path) = step.request.split_once(' ').unwrap();
+            let mut answer = send(side, method, path, &kept, step).await;
+            let start = Instant::now();
+            while step.served && answer.code != 200 && start.elapsed() < PATIENCE {
+                tokio::time::sleep(AGAIN).await;
+                answer = send(side, method, path, &kept, step).await;
+            }
+            answer.place = format!("{} {at}: {}", file.name, step.request);
+            answer.compare = if step.awaited.is_some() { Compare::Nothing } else { step.compare };
+            for (name, pointer) in &step.keep {
+                // What is missing shows as a difference of this answer.
+                let value = answer.body.pointer(pointer).and_then(Value::as_str).unwrap_or("missing");
+                kept.insert(name.clone(), value.to_owned());
+            }
+            answer.kept.clone_from(&kept);
+            answers.push(answer);
+        }
+    }
+    answers
+}
+
+impl Step {
+    fn creating(body: Value) -> Self {
+        Self {
+            request: String::new(),
+            user: None,
+            media: None,
+            accept: None,
+            body: Some(body),
+            text: None,
+            keep: BTreeMap::new(),
+            events: None,
+            awaited: None,
+            served: false,
+            compare: Compare::Nothing,
+        }
+    }
+
+    fn enough(&self, events: &[Value]) -> bool {
+        match (&self.awaited, self.events) {
+            (Some(awaited), _) => events.iter().any(|event| event["type"] == awaited.as_str()),
+            (None, Some(wanted)) => events.len() >= wanted,
+            (None, None) => false,
+        }
+    }
+}
+
+async fn send(side: &Side, method: &str, path: &str, kept: &BTreeMap<String, String>, step: &Step) -> Answer {
+    let url = format!("{}{}", side.url, filled(path, kept));
+    let mut request = side.http.request(method.parse().unwrap(), url);
+    let user = step.user.as_deref().unwrap_or(mtv_testkit::cluster::ADMIN);
+    if user != "none" {
+        request = request.bearer_auth(mtv_testkit::cluster::token(user));
+    }
+    if let Some(accept) = &step.accept {
+        request = request.header("accept", accept);
+    }
+    let body = step.text.clone().or_else(|| step.body.as_ref().map(Value::to_string));
+    if let Some(body) = body {
+        request = request.body(filled(&body, kept)).header("content-type", step.media.as_deref().unwrap_or("application/json"));
+    } else if let Some(media) = &step.media {
+        request = request.header("content-type", media);
+    }
+    let mut response = request.send().await.unwrap_or_else(|error| panic!("{}: {method} {path}: {error}", side.name));
+    let mut answer = Answer::of(&response);
+    if step.events.is_none() && step.awaited.is_none() || answer.code != 200 {
+        answer.body = parsed(&response.bytes().await.unwrap());
+        return answer;
+    }
+    let (mut text, mut events) = (Vec::new(), Vec::new());
+    let reading = async {
+        while !step.enough(&events) {
+            match response.chunk().await {
+                Ok(Some(chunk)) => text.extend_from_slice(&chunk),
+                Ok(None) | Err(_) => return,
+            }
+            let whole: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).collect();
+            events = whole.into_iter().map(parsed).collect();
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, reading).await.is_ok();
+    assert!(in_time || step.awaited.is_none(), "{}: {path}: no {:?} but {events:?}", side.name, step.awaited);
+    if let Some(wanted) = step.events {
+        events.truncate(wanted);
+    }
+    answer.body = json!({ "events": events });
+    answer
+}
+
+fn parsed(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+}
