@@ -73,10 +73,9 @@ async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
     let namespace = write::text(&item.object, "/metadata/namespace").to_owned();
     let api = write::api(&cx.client, item.kind, &namespace);
     match write::create(&cx.client, MANAGER, item.kind, item.object.clone()).await {
-        Ok(Some(_)) => {}
         // Left by an earlier lab on the same API server: addresses and certificates are others now.
         Ok(None) if FOLLOWING.contains(&item.kind) => write::merge(&api, MANAGER, &name, item.object).await.map(drop)?,
-        Ok(None) => {}
+        Ok(_) => {}
         // A server that somebody else furnishes serves what it has.
         Err(error) if write::is_gone(&error) => {
             tracing::debug!(kind = item.kind.kind, name, "not served here: {error:#}");
