@@ -13,7 +13,7 @@ mod workload;
 pub use clean::clean;
 pub use execute::{execute, runtime};
 pub use owned::Owner;
-pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure};
+pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure, source_secret};
 pub use state::{ClonesUnderWay, Migrating, ScenarioState};
 pub use teardown::{Done, Sources, Teardown};
 pub use workload::{MigrationRun, Planned};

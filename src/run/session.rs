@@ -239,7 +239,7 @@ pub async fn open(
 }
 
 /// The source's credentials as Forklift wants them.
-fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<&str>) -> Value {
+pub fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<&str>) -> Value {
     let insecure = if profile.insecure_skip_verify { "true" } else { "false" };
     let mut fields = vec![
         ("url", profile.api_url.as_str()),

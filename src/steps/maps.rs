@@ -52,7 +52,7 @@ pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) 
 }
 
 /// A bridge network; the first one is the cluster's `cnv-bridge`, each further one has a bridge of its own name.
-fn nad_body(namespace: &str, name: &str, index: usize) -> serde_json::Value {
+pub fn nad_body(namespace: &str, name: &str, index: usize) -> serde_json::Value {
     let config = if index == 1 {
         json!({"cniVersion": "0.3.1", "type": "cnv-bridge", "bridge": "cnv-bridge"})
     } else {

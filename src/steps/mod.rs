@@ -7,6 +7,8 @@ mod plan;
 mod prepare;
 mod verify;
 
+pub use maps::nad_body;
+
 use std::time::Duration;
 
 use mtv_api::kinds;

@@ -49,7 +49,7 @@ impl Vcsim {
         BufReader::new(out).read_line(&mut line).context("failed to read what vcsim prints")?;
         let printed: Option<serde_json::Value> = serde_json::from_str(&line).ok();
         let url = printed.as_ref().and_then(|printed| printed["url"].as_str());
-        vcsim.url = url.with_context(|| format!("vcsim printed no URL but `{line}`"))?.to_owned();
+        url.with_context(|| format!("vcsim printed no URL but `{line}`"))?.clone_into(&mut vcsim.url);
         Ok(Some(vcsim))
     }
 

@@ -398,7 +398,7 @@ fn wide(name: &str, cell: fn(&Value) -> Value) -> Column {
 /// A field of each container of a pod template.
 fn named(object: &Value, field: &str) -> Value {
     let containers = object["spec"]["template"]["spec"]["containers"].as_array();
-    containers.into_iter().flatten().map(|container| text(&container[field]).to_owned()).collect::<Vec<_>>().join(",").into()
+    containers.into_iter().flatten().map(|container| text(&container[field])).collect::<Vec<_>>().join(",").into()
 }
 
 /// The metadata of an object, as `PartialObjectMetadata`.

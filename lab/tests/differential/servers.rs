@@ -79,8 +79,8 @@ async fn warm_up(client: &kube::Client) {
     let api: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client.clone(), "default");
     let object = serde_json::from_value(json!({ "metadata": { "name": "warm-up" } })).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
-    for n in 0..WARM_UP {
-        api.patch("warm-up", &PatchParams::default(), &Patch::Merge(json!({ "data": { "n": n.to_string() } }))).await.unwrap();
+    for round in 0..WARM_UP {
+        api.patch("warm-up", &PatchParams::default(), &Patch::Merge(json!({ "data": { "n": round.to_string() } }))).await.unwrap();
     }
     api.delete("warm-up", &DeleteParams::default()).await.unwrap();
 }

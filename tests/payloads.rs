@@ -1,0 +1,190 @@
+//! Every object that a scenario creates or patches, sent to a real kube-apiserver with the real CRDs: no unknown field,
+//! no missing one.
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::{
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams, ValidationDirective},
+    core::{ApiResource, GroupVersionKind},
+};
+use mtv_api::{
+    forklift::{MapSpec, ObjectRef, ProviderPair, ProviderSpec},
+    kinds::{self, Kind},
+};
+use mtv_test::{
+    config::{
+        catalogue::Catalogue,
+        profile::{Profile, ProviderKind},
+        scenario::Scenario,
+    },
+    forklift::{self, Cutover, NetworkTarget, PlanInput, manifest},
+    providers::{Disk, Nic, Power, VmDescription},
+    run::{names, namespace_body, source_secret},
+    secrets::Secret,
+    steps::nad_body,
+};
+use mtv_testkit::{Options, RealCluster, crds};
+use serde_json::{Value, json};
+
+const RUN: &str = "abcdefghij";
+
+struct Judge {
+    client: Client,
+    sent: usize,
+    refused: Vec<String>,
+}
+
+impl Judge {
+    fn api(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural);
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        }
+    }
+
+    /// Sends a create as the run does: with its labels.
+    async fn create(&mut self, kind: &Kind, mut body: Value) {
+        body["metadata"]["labels"][names::RUN_LABEL] = json!(RUN);
+        body["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("mtv-test");
+        let namespace = body["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let url = format!("{}?fieldValidation=Strict", self.api(kind, &namespace).resource_url());
+        // As JSON, not through a typed object: nothing may be lost on the way.
+        let request = http::Request::post(url).header("content-type", "application/json").body(body.to_string().into_bytes()).unwrap();
+        let answer: Result<Value, kube::Error> = self.client.request(request).await;
+        self.note(kind, &body, answer.err());
+    }
+
+    async fn patch(&mut self, kind: &Kind, namespace: &str, name: &str, patch: Value) {
+        let params = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
+        let answer = self.api(kind, namespace).patch(name, &params, &Patch::Merge(&patch)).await;
+        self.note(kind, &patch, answer.err());
+    }
+
+    fn note(&mut self, kind: &Kind, body: &Value, error: Option<kube::Error>) {
+        self.sent += 1;
+        if let Some(error) = error {
+            self.refused.push(format!("{}: {error}\n{body}", kind.kind));
+        }
+    }
+}
+
+fn vm(name: &str) -> VmDescription {
+    let nic = |n: usize| Nic {
+        name: format!("Network adapter {n}"),
+        mac: format!("00:50:56:00:00:0{n}"),
+        network: format!("net-{n}"),
+        network_id: format!("network-{n}"),
+        addresses: Vec::new(),
+    };
+    let disk = |n: i64| Disk { name: format!("Hard disk {n}"), bytes: 1 << 30, storage: format!("store-{n}"), key: 2000 + n };
+    VmDescription {
+        id: format!("vm-{name}"),
+        name: name.to_owned(),
+        uuid: "4203cdd8-0000-0000-0000-000000000000".into(),
+        power: Power::Off,
+        sockets: 1,
+        cores_per_socket: 1,
+        memory_mib: 1024,
+        nics: vec![nic(1), nic(2), nic(3)],
+        disks: vec![disk(1), disk(2)],
+        snapshots: Vec::new(),
+        tools_running: true,
+        windows: false,
+    }
+}
+
+fn profile() -> Profile {
+    Profile {
+        name: "source".into(),
+        file: "providers.toml".into(),
+        kind: ProviderKind::Vsphere,
+        version: "8.0".into(),
+        fqdn: "vcenter.example.com".into(),
+        api_url: "https://vcenter.example.com/sdk".into(),
+        username: "admin".into(),
+        password: Secret::new("secret"),
+        insecure_skip_verify: false,
+        ca_file: None,
+        vddk_init_image: Some("registry.example.com/vddk:8".into()),
+        guest_linux: None,
+        guest_windows: None,
+        ca_pem: None,
+        extra: BTreeMap::default(),
+        extra_secrets: BTreeMap::default(),
+    }
+}
+
+async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, providers: &ProviderPair) {
+    let name = names::object(&scenario.name);
+    let vms: Vec<VmDescription> = scenario.virtual_machines.iter().map(|wish| vm(&wish.name)).collect();
+    let sources: Vec<&VmDescription> = vms.iter().collect();
+    let storage = MapSpec { provider: providers.clone(), map: forklift::storage_entries(&sources, "standard") };
+    judge.create(&kinds::STORAGE_MAP, manifest(&kinds::STORAGE_MAP, Some(namespace), &name, &storage)).await;
+    let (map, targets) = forklift::network_entries(&sources, namespace, &names::nad_base(RUN, &scenario.name));
+    for (index, target) in targets.iter().enumerate() {
+        if let NetworkTarget::Multus { namespace, name } = &target.1 {
+            judge.create(&kinds::NAD, nad_body(namespace, name, index)).await;
+        }
+    }
+    let network = MapSpec { provider: providers.clone(), map };
+    judge.create(&kinds::NETWORK_MAP, manifest(&kinds::NETWORK_MAP, Some(namespace), &name, &network)).await;
+    let plan = forklift::plan_spec(PlanInput {
+        scenario,
+        provider: providers.clone(),
+        map: PlanInput::maps(namespace, &name, &name),
+        target_namespace: namespace,
+        vms: vms.iter().map(|vm| (vm.id.clone(), vm.name.clone())).collect(),
+        run: RUN,
+    });
+    judge.create(&kinds::PLAN, manifest(&kinds::PLAN, Some(namespace), &name, &plan)).await;
+    for (suffix, cutover) in [("cold", Cutover::None), ("warm", Cutover::After(Duration::from_mins(5)))] {
+        let spec = forklift::migration_spec(ObjectRef::new(namespace, &name), cutover, jiff::Timestamp::now());
+        let migration = format!("{name}-{suffix}");
+        judge.create(&kinds::MIGRATION, manifest(&kinds::MIGRATION, Some(namespace), &migration, &spec)).await;
+        let cancel: Vec<Value> = plan.vms.iter().map(|vm| json!({ "id": vm.id, "name": vm.name })).collect();
+        judge.patch(&kinds::MIGRATION, namespace, &migration, json!({ "spec": { "cancel": cancel } })).await;
+    }
+    judge.patch(&kinds::PLAN, namespace, &name, json!({ "spec": { "archived": true } })).await;
+}
+
+#[tokio::test]
+async fn every_object_of_every_scenario_is_valid() {
+    let Some(folder) = crds::folder() else { return };
+    let Some(cluster) = RealCluster::start(Options::default()).await.unwrap() else { return };
+    let client = cluster.client().await.unwrap();
+    crds::install(&client, &crds::read(&folder).unwrap()).await.unwrap();
+    let mut judge = Judge { client, sent: 0, refused: Vec::new() };
+    let namespace = names::namespace("mtv-test", RUN);
+    judge.create(&kinds::NAMESPACE, namespace_body(&namespace)).await;
+    let profile = profile();
+    judge.create(&kinds::SECRET, source_secret(&profile, &namespace, "vsphere-credentials", Some("PEM"))).await;
+    let providers = ProviderPair { source: ObjectRef::new(&namespace, "source"), destination: ObjectRef::new(&namespace, "host") };
+    let source = ProviderSpec {
+        kind: profile.kind.to_string(),
+        url: profile.api_url.clone(),
+        secret: ObjectRef::new(&namespace, "vsphere-credentials"),
+        settings: BTreeMap::from([("vddkInitImage".to_owned(), "registry.example.com/vddk:8".to_owned())]),
+    };
+    let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
+    for (name, spec) in [("source", &source), ("host", &host)] {
+        judge.create(&kinds::PROVIDER, manifest(&kinds::PROVIDER, Some(&namespace), name, spec)).await;
+    }
+    // The operator's own object, whose interval a warm scenario sets for the time of the run.
+    judge
+        .create(&kinds::FORKLIFT_CONTROLLER, manifest(&kinds::FORKLIFT_CONTROLLER, Some(&namespace), "forklift-controller", &json!({})))
+        .await;
+    let interval = json!({ "spec": { "controller_precopy_interval": 1 } });
+    judge.patch(&kinds::FORKLIFT_CONTROLLER, &namespace, "forklift-controller", interval).await;
+    let catalogue = Catalogue::load(None).unwrap();
+    assert!(!catalogue.scenarios().is_empty());
+    for one in catalogue.scenarios() {
+        scenario(&mut judge, one, &namespace, &providers).await;
+    }
+    println!("{} payloads of {} scenarios", judge.sent, catalogue.scenarios().len());
+    assert!(judge.refused.is_empty(), "kube-apiserver refuses:\n{}", judge.refused.join("\n"));
+}
