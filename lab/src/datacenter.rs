@@ -202,6 +202,9 @@ pub struct GuestModel {
     /// Whether open-vm-tools tell the guest's addresses; some never do, and static addresses cannot be kept then.
     #[serde(default = "yes")]
     pub tells_addresses: bool,
+    /// Whether its tools run as soon as the power is on, as in simulators that know no booting.
+    #[serde(default)]
+    pub boots_at_once: bool,
 }
 
 fn yes() -> bool {

@@ -72,13 +72,18 @@ impl Bench {
 
     /// Starts what stands beside Forklift.
     pub async fn start_roles(&self) {
+        self.start_roles_without_cdi().await;
+        roles::cdi::start(&self.cx).await.unwrap();
+    }
+
+    /// Starts it for a test that writes the states of volumes itself.
+    pub async fn start_roles_without_cdi(&self) {
         roles::pv::start(&self.cx).await.unwrap();
         roles::provisioner::start(&self.cx).await.unwrap();
         roles::namespace::start(&self.cx).await.unwrap();
         roles::gc::start(&self.cx).await.unwrap();
         roles::kubelet::start(&self.cx).await.unwrap();
         roles::jobs::start(&self.cx).await.unwrap();
-        roles::cdi::start(&self.cx).await.unwrap();
         roles::kubevirt::start(&self.cx, &self.authority).await.unwrap();
     }
 

@@ -5,29 +5,55 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answers;
 #[path = "../bench/mod.rs"]
 mod bench;
+mod outside;
 mod replay;
 mod state;
 mod time;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use libtest_mimic::{Arguments, Trial};
 
-/// Files that are compared otherwise: answers to requests.
-const ANSWERS: &[&str] = &["api-rejections", "inventory-responses"];
+/// Where the lab differs from a recording, with the reason.
+#[derive(serde::Deserialize)]
+struct Differences {
+    state: Vec<Difference>,
+    #[serde(default)]
+    answer: Vec<Answer>,
+}
 
-/// Files that differ, with the reason.
-const DIFFERENCES: &[(&str, &str)] = &[
-    ("warm-success", "looks that fall between a volume's creation and its first phase are a matter of milliseconds"),
-    ("cancel-warm-during-disk-transfer", "as warm-success; and its provider was caught while it read the inventory"),
-    ("cold-success-plan-options", "the recorded VM was off before the recording began"),
-    ("delete-migration-while-running", "the lab's source VM boots after it was powered on again: its tools are not up at once"),
-];
+#[derive(serde::Deserialize)]
+struct Answer {
+    file: String,
+    answer: String,
+    reason: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Difference {
+    file: String,
+    object: String,
+    states: Vec<usize>,
+    reason: String,
+}
+
+impl Differences {
+    fn read() -> Self {
+        toml::from_str(include_str!("differences.toml")).unwrap()
+    }
+
+    /// What need not come of a file, by object.
+    fn of(&self, file: &str) -> BTreeMap<String, Vec<usize>> {
+        self.state.iter().filter(|d| d.file == file).map(|d| (d.object.clone(), d.states.clone())).collect()
+    }
+}
 
 fn folder() -> PathBuf {
     std::env::var_os("MTV_TEST_GOLDEN").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden"), PathBuf::from)
@@ -43,14 +69,21 @@ fn main() -> ExitCode {
     let mut files: Vec<PathBuf> =
         entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
+    let differences = Differences::read();
+    for Difference { file, object, reason, .. } in &differences.state {
+        println!("{file}, {object}: differs, because {reason}");
+    }
+    for Answer { file, answer, reason } in &differences.answer {
+        println!("{file}, {answer}: differs, because {reason}");
+    }
     let trials = files.into_iter().filter_map(|file| {
         let name = file.file_stem()?.to_str()?.to_owned();
-        let difference = DIFFERENCES.iter().find(|(file, _)| *file == name);
-        if let Some((file, reason)) = difference {
-            println!("{file} differs: {reason}");
-        }
-        let ignored = ANSWERS.contains(&name.as_str()) || difference.is_some();
-        Some(Trial::test(format!("golden::{name}"), move || replay::run(&file).map_err(Into::into)).with_ignored_flag(ignored))
+        let left_out = differences.of(&name);
+        let answers: Vec<String> = differences.answer.iter().filter(|d| d.file == name).map(|d| d.answer.clone()).collect();
+        let has_answers = answers::FILES.contains(&name.as_str());
+        Some(Trial::test(format!("golden::{name}"), move || {
+            if has_answers { answers::run(&file, &answers) } else { replay::run(&file, &left_out) }.map_err(Into::into)
+        }))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

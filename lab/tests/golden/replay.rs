@@ -17,12 +17,13 @@ use mtv_lab::{
     forklift::vcenter::{Access, MoRef, Vcenter},
     inventory::vsphere::model,
     roles::write,
+    vsphere::model::power::PowerOp,
 };
 use serde_json::{Value, json};
 
 use crate::{
     bench::{Bench, HOME, holds, pair},
-    state, time,
+    outside, state, time,
 };
 
 /// How much faster than recorded.
@@ -45,13 +46,13 @@ const WATCHED: &[&Kind] = &[
 type Wanted = BTreeMap<String, Vec<(f64, Value)>>;
 
 /// States by object, in order.
-type Seen = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
+pub type Seen = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 
 /// Repeats a file.
-pub fn run(file: &Path) -> Result<(), String> {
+pub fn run(file: &Path, left_out: &BTreeMap<String, Vec<usize>>) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let recording: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    time::run(replay(&recording))?
+    time::run(replay(&recording, left_out))?
 }
 
 /// Recorded states by object, with the second at which each came.
@@ -96,20 +97,27 @@ impl Numbers {
     }
 }
 
-async fn replay(recording: &Value) -> Result<(), String> {
-    let wanted = wanted(recording);
+async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>) -> Result<(), String> {
+    let mut wanted = wanted(recording);
+    for (object, states) in left_out {
+        let list = wanted.get_mut(object).ok_or_else(|| format!("{object} is among the differences, but not in the recording"))?;
+        let mut index = 0;
+        list.retain(|_| (!states.contains(&index), index += 1).0);
+    }
+    let wanted = wanted;
     let bench = Bench::start(include_str!("../golden.toml"), SCALE).await;
-    bench.start_roles().await;
+    bench.start_roles_without_cdi().await;
     let settings = json!({ "metadata": { "name": "forklift-controller", "namespace": "openshift-mtv" }, "spec": { "controller_precopy_interval": 1 } });
     let _ = write::create(bench.client(), "test", &kinds::FORKLIFT_CONTROLLER, settings).await;
     let seen = Seen::default();
     watch(&bench, &seen);
     bench.start_forklift();
+    power_off(&bench, &wanted);
     prepare(&bench, recording, &wanted).await;
     let mut inputs: Vec<Value> = recording["input"].as_array().cloned().unwrap_or_default();
     let vcenter =
         if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
-    fail_conversion(&bench, recording);
+    outside::start(&bench, recording, &seen);
     let failing = recording["collapsed"].to_string().contains("BackoffLimitExceeded");
     let sequence: Vec<&Value> = recording["sequence"].as_array().into_iter().flatten().collect();
     let actions: Vec<&Value> = sequence.iter().copied().filter(|s| s["kind"] == "Action").collect();
@@ -201,39 +209,31 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &Wanted) {
     }
 }
 
-/// Lets the first virt-v2v pod fail where the recorded one failed.
-fn fail_conversion(bench: &Bench, recording: &Value) {
-    let failed = recording["collapsed"].as_object().into_iter().flatten().any(|(name, states)| {
-        name.starts_with("Pod target/cold-vm-") && states.as_array().into_iter().flatten().any(|s| s["phase"] == "Failed")
-    });
-    if !failed {
-        return;
-    }
-    let api = bench.api(&kinds::POD, "");
-    tokio::spawn(async move {
-        let config = watcher::Config::default().labels("forklift.app=virt-v2v");
-        let mut stream = std::pin::pin!(watcher(api.clone(), config).default_backoff());
-        while let Some(event) = stream.next().await {
-            let Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) = event else { continue };
-            if pod.data.pointer("/status/phase").is_none_or(|phase| phase != "Running") {
-                continue;
-            }
-            tokio::time::sleep(Duration::from_secs_f64(7.0 / SCALE)).await;
-            let namespaced =
-                kube::Api::<kube::api::DynamicObject>::namespaced_with(api.clone().into_client(), "target", &kinds::POD.resource());
-            let patch = json!({ "status": { "phase": "Failed" } });
-            namespaced.patch_status(pod.metadata.name.as_deref().unwrap(), &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-            return;
-        }
-    });
-}
-
 async fn secret(bench: &Bench, name: &str) {
     let secret = json!({
         "metadata": { "name": name, "namespace": HOME },
         "stringData": { "user": "admin", "password": "hunter2", "insecureSkipVerify": "true", "url": bench.url },
     });
     bench.make(&kinds::SECRET, secret).await;
+}
+
+/// Turns machines off that were off before the recording began: their first migration says so.
+fn power_off(bench: &Bench, wanted: &Wanted) {
+    let mut first = BTreeMap::new();
+    for vm in
+        wanted.iter().filter(|(name, _)| name.starts_with("Plan ")).flat_map(|(_, states)| states).flat_map(|(_, s)| write::list(s, "/vms"))
+    {
+        if !text(vm, "/power").is_empty() {
+            first.entry(text(vm, "/name").to_owned()).or_insert_with(|| text(vm, "/power").to_owned());
+        }
+    }
+    for name in first.iter().filter(|(_, power)| *power == "Off").map(|(name, _)| name) {
+        let off = bench.vcenter.change(|model| {
+            let id = model.entities.values().find(|entity| entity.name == *name).map(|entity| entity.id.clone()).unwrap();
+            model.power(&id, PowerOp::Off, "user")
+        });
+        off.unwrap();
+    }
 }
 
 async fn snapshot(bench: &Bench, name: &str) {
@@ -308,7 +308,7 @@ fn watch(bench: &Bench, seen: &Seen) {
     }
 }
 
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -370,6 +370,7 @@ async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>, vcenter: &s
                 }
                 None => action["body"].clone(),
             };
+            let body = localised(bench, &body, vcenter);
             let (kind, namespace, name) = target(words, &body, bench).await?;
             bench
                 .api(kind, &namespace)

@@ -83,7 +83,7 @@ impl Model {
         match op {
             PowerOp::On => {
                 let boot = vm.start();
-                self.wakeups.push((BOOT, Wakeup::ToolsUp { vm: id.to_owned(), boot }));
+                self.boot(id, boot);
                 self.event("VmPoweredOnEvent", id, user, |name| format!("{name} is powered on"));
             }
             PowerOp::Off => {
@@ -96,7 +96,7 @@ impl Model {
             }
             PowerOp::Reset => {
                 let boot = vm.start();
-                self.wakeups.push((BOOT, Wakeup::ToolsUp { vm: id.to_owned(), boot }));
+                self.boot(id, boot);
                 self.event("VmResettingEvent", id, user, |name| format!("{name} is reset"));
             }
         }
@@ -117,7 +117,7 @@ impl Model {
         }
         if restart {
             let boot = vm.start();
-            self.wakeups.push((BOOT, Wakeup::ToolsUp { vm: id.to_owned(), boot }));
+            self.boot(id, boot);
             self.event("VmGuestRebootEvent", id, user, |name| format!("guest of {name} restarts"));
         } else {
             let boot = vm.boot;
@@ -125,6 +125,17 @@ impl Model {
             self.event("VmGuestShutdownEvent", id, user, |name| format!("guest of {name} shuts down"));
         }
         Ok(())
+    }
+
+    /// Lets the guest's tools come up: later, or together with the power.
+    fn boot(&mut self, id: &str, boot: u64) {
+        let guest = self.vm(id).ok().and_then(Vm::boot_file).and_then(|file| self.world.guest(file));
+        let up = Wakeup::ToolsUp { vm: id.to_owned(), boot };
+        if guest.is_some_and(|guest| guest.boots_at_once) {
+            self.wake(&up);
+        } else {
+            self.wakeups.push((BOOT, up));
+        }
     }
 
     /// What a timer brings.
