@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
 mod runs;
-#[allow(dead_code, reason = "shared with the tests of the lab, which need more of it")]
 #[path = "../lab/support.rs"]
 #[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod support;

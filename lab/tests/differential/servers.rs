@@ -63,8 +63,8 @@ impl Lab {
         let authority = Authority::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let (tls, served, end): (Arc<_>, _, _) = (authority.server(&[]).unwrap(), server.clone(), cancel.clone());
-        tokio::spawn(async move { served.serve(listener, tls, end).await });
+        let (tls, copy, end): (Arc<_>, _, _) = (authority.server(&[]).unwrap(), server.clone(), cancel.clone());
+        tokio::spawn(async move { copy.serve(listener, tls, end).await });
         warm_up(&server.client(cluster::ADMIN)).await;
         let world = World::new(DataCenter::parse(DEFAULT).unwrap(), Clock::new(40.0));
         let cx = roles::Context::new(server.client(cluster::ADMIN), world, cancel.clone());

@@ -32,7 +32,8 @@ struct Differences {
 #[derive(serde::Deserialize)]
 struct Answer {
     file: String,
-    answer: String,
+    /// Name of the answer in its recording.
+    name: String,
     reason: String,
 }
 
@@ -73,13 +74,13 @@ fn main() -> ExitCode {
     for Difference { file, object, reason, .. } in &differences.state {
         println!("{file}, {object}: differs, because {reason}");
     }
-    for Answer { file, answer, reason } in &differences.answer {
+    for Answer { file, name: answer, reason } in &differences.answer {
         println!("{file}, {answer}: differs, because {reason}");
     }
     let trials = files.into_iter().filter_map(|file| {
         let name = file.file_stem()?.to_str()?.to_owned();
         let left_out = differences.of(&name);
-        let answers: Vec<String> = differences.answer.iter().filter(|d| d.file == name).map(|d| d.answer.clone()).collect();
+        let answers: Vec<String> = differences.answer.iter().filter(|d| d.file == name).map(|d| d.name.clone()).collect();
         let has_answers = answers::FILES.contains(&name.as_str());
         Some(Trial::test(format!("golden::{name}"), move || {
             if has_answers { answers::run(&file, &answers) } else { replay::run(&file, &left_out) }.map_err(Into::into)

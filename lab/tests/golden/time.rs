@@ -15,14 +15,14 @@ pub fn run<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         // A paused clock goes on by itself while the runtime waits for its sockets, but not while a blocking task runs.
-        let (end, hold) = std::sync::mpsc::channel::<()>();
-        let held = tokio::task::spawn_blocking(move || hold.recv());
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let blocked = tokio::task::spawn_blocking(move || wait.recv());
         let done = tokio::select! {
             done = future => done,
             () = pass() => unreachable!("time has no end"),
         };
         drop(end);
-        let _ = held.await;
+        let _ = blocked.await;
         Ok(done)
     })
 }
