@@ -6,3 +6,4 @@ mod crash;
 mod environment;
 mod support;
 mod tier0;
+mod vcsim;
