@@ -67,8 +67,10 @@ impl Owner {
                     }
                 }
                 Err(error) => {
-                    // The server refused: nothing was created.
-                    self.journal.gone(entry).await?;
+                    // Only a refusal proves that nothing was created; after an answer that cannot be read the entry stays, for the teardown.
+                    if matches!(error, kube::Error::Api(_)) {
+                        self.journal.gone(entry).await?;
+                    }
                     return Err(describe(&error, "create", &object_name).into());
                 }
             }
