@@ -1,5 +1,7 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
+mod http;
+mod tls;
 pub mod vsphere;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -14,7 +14,6 @@ mod operate;
 mod props;
 mod session;
 mod task;
-mod tls;
 mod wire;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,10 +1,6 @@
 //! One session, shared by all scenarios of a run: log in, call, log in again when the session ended, retry what may be retried.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use mtv_api::xml::Node;
@@ -14,33 +10,26 @@ use tokio::sync::{Mutex as AsyncMutex, RwLock};
 use super::{
     collector::Pool,
     fault::explain,
-    tls::{self, Trust},
     wire::{Answer, Fault, MoRef, answer, envelope, request},
 };
+pub use crate::providers::http::Safety;
 use crate::{
     config::profile::Profile,
-    providers::{ProviderError, ProviderResult},
+    providers::{
+        ProviderError, ProviderResult,
+        http::{self, CONNECT, Counts, Lost, address, host_port},
+        tls::Trust,
+    },
 };
 
 /// Longest wait for an ordinary answer. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
 pub const CALL: Duration = Duration::from_mins(1);
-/// Longest wait for a TCP and TLS connection.
-const CONNECT: Duration = Duration::from_secs(10);
 /// First pause before a retry; it doubles, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Retries after the first try: together about 1.5 s, enough for a proxy in front of vCenter to swap its backend.
 const RETRIES: usize = 3;
 /// The version that every vCenter knows; used until the server has said its own.
 const FIRST_ACTION: &str = "urn:vim25";
-
-/// Whether a call may be sent a second time when it is not known whether the first one arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
-    /// Reading, or an operation that does the same twice as once.
-    Repeatable,
-    /// Would do it twice.
-    Once,
-}
 
 /// Why a call gave no response.
 #[derive(Debug)]
@@ -96,28 +85,13 @@ pub struct Session {
     counts: Counts,
 }
 
-/// Requests by method.
-#[derive(Debug, Default)]
-struct Counts(Mutex<BTreeMap<String, u64>>);
-
-impl Counts {
-    fn add(&self, method: &str) {
-        // A poisoned counter is still a counter.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(method.to_owned()).or_default() += 1;
-    }
-}
-
 /// Why one try gave no response.
 enum TryError {
     Fault(Fault),
-    /// Not sent at all.
-    NotSent(String),
-    /// The TLS handshake failed.
-    Tls(rustls::Error),
     /// 502, 503, 504: somebody in front of vCenter answered.
     Busy(StatusCode),
-    /// Lost on the way.
-    Unclear(String),
+    /// No answer.
+    Lost(Lost),
     /// Not a vSphere answer.
     Foreign(String),
 }
@@ -125,10 +99,7 @@ enum TryError {
 impl Session {
     /// Logs in.
     pub async fn open(profile: &Profile) -> ProviderResult<Self> {
-        let url = Url::parse(&profile.api_url)
-            .ok()
-            .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
-            .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is no URL; expected https://HOST/sdk", profile.api_url)))?;
+        let url = http::endpoint(&profile.api_url, "https://HOST/sdk")?;
         let trust = Trust::of(profile)?;
         let counts = Counts::default();
         let live = login(&url, profile, &trust, &counts, 1).await?;
@@ -156,7 +127,7 @@ impl Session {
 
     /// Requests so far, by method.
     pub fn requests(&self) -> BTreeMap<String, u64> {
-        self.counts.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counts.all()
     }
 
     /// Logs in again, unless somebody else has done so since `old` was current.
@@ -207,35 +178,9 @@ fn session_ended(fault: &Fault, live: &Live) -> bool {
         || (fault.kind == "ManagedObjectNotFound" && fault.detail.get("obj").is_some_and(|obj| obj.trim() == live.view.value))
 }
 
-fn host_port(url: &Url) -> (String, u16) {
-    (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default().unwrap_or(443))
-}
-
-fn address(url: &Url) -> String {
-    let (host, port) = host_port(url);
-    format!("{host}:{port}")
-}
-
-/// A client of its own per login: no cookie of an ended session gets into the new one.
-fn client(url: &Url, trust: &Trust) -> ProviderResult<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(trust.client_config()?)
-        .cookie_store(true)
-        .connect_timeout(CONNECT)
-        .tcp_keepalive(Duration::from_secs(30))
-        .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")))
-        .http1_only();
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if loopback {
-        // A proxy of the environment is for other hosts.
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| ProviderError::Unreachable(format!("failed to prepare the connection to {}: {error}", address(url))))
-}
-
 async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, generation: u64) -> ProviderResult<Live> {
-    let client = client(url, trust)?;
+    // A client of its own per login: no cookie of an ended session gets into the new one.
+    let client = http::client(url, trust, true)?;
     let ask = async |action: &str, body: Node| match call(&client, url, action, counts, Safety::Repeatable, CALL, &body).await {
         Ok(node) => Ok(node),
         Err(error) => Err(refine(url, error).await),
@@ -306,24 +251,16 @@ async fn call(
     };
     once.retry(ExponentialBuilder::default().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES))
         .when(|error| match error {
-            TryError::NotSent(_) => true,
-            TryError::Busy(_) | TryError::Unclear(_) => safety == Safety::Repeatable,
-            TryError::Fault(_) | TryError::Tls(_) | TryError::Foreign(_) => false,
+            TryError::Lost(Lost::NotSent(_)) => true,
+            TryError::Busy(_) | TryError::Lost(Lost::Unclear(_)) => safety == Safety::Repeatable,
+            TryError::Fault(_) | TryError::Lost(Lost::Tls(_)) | TryError::Foreign(_) => false,
         })
         .notify(|_, pause| tracing::debug!(method = %body.name, ?pause, "vSphere did not answer; trying again"))
         .await
 }
 
 async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Duration, text: &str) -> Result<Node, TryError> {
-    let lost = |error: reqwest::Error| {
-        if let Some(tls) = tls::tls_error(&error) {
-            return TryError::Tls(tls);
-        }
-        let connecting = error.is_connect() || error.is_builder();
-        // The URL is left out: it may carry user information, and every text names the address already.
-        let why = root_cause(&error.without_url());
-        if connecting { TryError::NotSent(why) } else { TryError::Unclear(why) }
-    };
+    let lost = |error: reqwest::Error| TryError::Lost(error.into());
     let response = client
         .post(url.clone())
         .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
@@ -346,35 +283,16 @@ async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Durat
     }
 }
 
-/// The innermost error's text: "connection refused" says more than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 /// From a failed try to what callers see, with the address and a hint.
 async fn refine(url: &Url, error: TryError) -> CallError {
     let address = address(url);
-    CallError::Other(match error {
-        TryError::Fault(fault) => return CallError::Fault(fault),
-        TryError::Unclear(why) => return CallError::Unclear(format!("{address}: {why}")),
-        TryError::Busy(status) => return CallError::Unclear(format!("{address} answered HTTP {status}")),
-        TryError::NotSent(why) => {
-            ProviderError::Unreachable(format!("{address} cannot be reached: {why}; hint: check `api_url` of the profile, and the network"))
-        }
-        TryError::Tls(tls @ rustls::Error::InvalidCertificate(_)) => {
-            let (host, port) = host_port(url);
-            let leaf = tls::leaf(&host, port).await;
-            ProviderError::Certificate(tls::untrusted(&address, &tls, leaf.as_ref()))
-        }
-        TryError::Tls(tls) => {
-            ProviderError::Unreachable(format!("{address} does not speak TLS as expected: {tls}; hint: check `api_url` of the profile"))
-        }
-        TryError::Foreign(why) => ProviderError::Unreachable(format!(
+    match error {
+        TryError::Fault(fault) => CallError::Fault(fault),
+        TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}")),
+        TryError::Busy(status) => CallError::Unclear(format!("{address} answered HTTP {status}")),
+        TryError::Lost(lost) => CallError::Other(lost.explained(url).await),
+        TryError::Foreign(why) => CallError::Other(ProviderError::Unreachable(format!(
             "{address} does not answer like a vCenter: {why}; hint: `api_url` should read https://HOST/sdk"
-        )),
-    })
+        ))),
+    }
 }
