@@ -62,9 +62,9 @@ impl Lost {
                 let leaf = tls::leaf(&host, port).await;
                 ProviderError::Certificate(tls::untrusted(&address, &tls, leaf.as_ref()))
             }
-            Self::Tls(tls) => ProviderError::Unreachable(format!(
-                "{address} does not speak TLS as expected: {tls}; hint: check `api_url` of the profile"
-            )),
+            Self::Tls(tls) => {
+                ProviderError::Unreachable(format!("{address} does not speak TLS as expected: {tls}; hint: check `api_url` of the profile"))
+            }
         }
     }
 }
