@@ -67,6 +67,8 @@ pub(super) struct RawProfile {
     guest_vm_win_password_env: Option<At<String>>,
     /// File that holds the password of Windows guests.
     guest_vm_win_password_file: Option<At<String>>,
+    /// Data center that clones are made in (ovirt). Default: that of the template.
+    data_center: Option<At<String>>,
     /// Domain of the user (openstack).
     user_domain_name: Option<At<String>>,
     /// Region (openstack).
@@ -125,6 +127,7 @@ const NEEDS: &[Need] = {
 /// Keys that only some kinds know.
 const ONLY: &[(&str, &[ProviderKind])] = &[
     ("vddk_init_image", &[ProviderKind::Vsphere]),
+    ("data_center", &[ProviderKind::Ovirt]),
     ("user_domain_name", &[ProviderKind::Openstack]),
     ("region_name", &[ProviderKind::Openstack]),
     ("project_name", &[ProviderKind::Openstack]),
@@ -145,6 +148,7 @@ impl RawProfile {
             "username" => self.username.as_ref(),
             "password" => self.password.as_ref().or(self.password_env.as_ref()).or(self.password_file.as_ref()),
             "vddk_init_image" => self.vddk_init_image.as_ref(),
+            "data_center" => self.data_center.as_ref(),
             "user_domain_name" => self.user_domain_name.as_ref(),
             "region_name" => self.region_name.as_ref(),
             "project_name" => self.project_name.as_ref(),
@@ -281,7 +285,16 @@ impl ProfileFile {
         let guest_windows = secrets.login("win", &raw.guest_vm_win_user, windows);
         let text = |found: &Option<At<String>>| found.as_ref().map(|found| found.value.clone());
         let api_url = text(&raw.api_url).unwrap_or_default();
-        let extra = ["user_domain_name", "region_name", "project_name", "user_domain_id", "project_domain_id", "smb_url", "smb_user"];
+        let extra = [
+            "data_center",
+            "user_domain_name",
+            "region_name",
+            "project_name",
+            "user_domain_id",
+            "project_domain_id",
+            "smb_url",
+            "smb_user",
+        ];
         let profile = Profile {
             name: name.to_owned(),
             file: self.path.clone(),

@@ -1,6 +1,9 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
 mod http;
+mod ovirt;
+mod poll;
+mod rest;
 mod tls;
 pub mod vsphere;
 
@@ -195,8 +198,9 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider
     match profile.kind {
         // One line per kind joins here as its client lands.
         ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),
+        ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
         other => Err(ProviderError::Unsupported(format!(
-            "profile `{}` is of type {other}; this release can migrate from vsphere only",
+            "profile `{}` is of type {other}; this release cannot migrate from there",
             profile.name
         ))),
     }

@@ -1,0 +1,151 @@
+//! Cloning: a VM with disks of its own from a template, marked with the run in its comment.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    lookup, operate,
+    session::Session,
+    wire::{fault, members, search, term, text},
+};
+use crate::providers::{CloneRequest, ProviderError, ProviderResult, http::Safety, poll::Wait};
+
+/// Longest wait for the copies of all disks: mtv-api-tests' 1 200 s.
+const COPY: Duration = Duration::from_mins(20);
+/// Key of the profile that names the data center.
+const DATA_CENTER: &str = "data_center";
+
+/// Makes the clone and waits until its disks are copied; it is down then. Returns its id.
+pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
+    let doing = format!("clone template `{}` to `{}`", request.source, request.name);
+    let template = lookup::template(session, &request.source).await?;
+    let cluster = text(&template, "/cluster/id");
+    check_data_center(session, cluster, &request.source).await?;
+    let mut body = json!({
+        "name": request.name,
+        "comment": lookup::mark(&request.run),
+        "template": {"id": text(&template, "/id")},
+        // Guaranteed memory of a template may be more than a host has free; the clone needs none reserved.
+        "memory_policy": {"guaranteed": 0},
+    });
+    if !cluster.is_empty() {
+        body["cluster"] = json!({"id": cluster});
+    }
+    let correlation = correlation(&request.name);
+    let path = format!("/vms?clone=true&correlation_id={correlation}");
+    let id = match session.call("POST vms", Method::POST, &path, Some(&body), Safety::Once).await {
+        Ok(reply) if reply.status.is_success() => text(&reply.body, "/id").to_owned(),
+        Ok(reply) if reply.status == StatusCode::CONFLICT => {
+            let why = fault(&reply.body).unwrap_or_default();
+            return Err(ProviderError::Operation(format!("failed to {doing}: {why}")));
+        }
+        Ok(reply) => return Err(session.refused(&reply, &doing)),
+        // It is not known whether the engine began: the mark tells whether a VM of that name is this one.
+        Err(lost @ ProviderError::Unreachable(_)) => {
+            let found = lookup::by_names(session, std::slice::from_ref(&request.name)).await?;
+            match found.into_iter().find(|vm| vm.run.as_deref() == Some(request.run.as_str())) {
+                Some(vm) => vm.id,
+                None => return Err(lost),
+            }
+        }
+        Err(other) => return Err(other),
+    };
+    match wait_for_copy(session, &id, &doing, &correlation).await {
+        Ok(()) => Ok(id),
+        Err(error) => {
+            // Nothing half-made stays; what cannot be removed now is in the journal.
+            if let Err(left) = operate::delete(session, &id).await {
+                tracing::warn!(vm = id, "a clone that failed is still there: {left}");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What the engine writes beside each event of the operation; it takes letters, digits, `-` and `_`, 50 at most.
+fn correlation(name: &str) -> String {
+    let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    clean.chars().rev().take(50).collect::<Vec<_>>().into_iter().rev().collect()
+}
+
+async fn wait_for_copy(session: &Session, id: &str, doing: &str, correlation: &str) -> ProviderResult<()> {
+    let mut wait = Wait::new(format!("to {doing}"), COPY);
+    let state = loop {
+        let vm = session.get_if_there("GET vms/ID", &format!("/vms/{id}"), doing).await?;
+        match vm.as_ref().map(|vm| text(vm, "/status")) {
+            Some("down") => return Ok(()),
+            // The engine removes a VM whose disks could not be copied.
+            None => break "the engine removed the VM",
+            Some("unassigned" | "not_responding") => break "the VM is in no usable state",
+            Some(status) => wait.pause(status).await?,
+        }
+    };
+    let why = why(session, correlation).await.unwrap_or_else(|| state.to_owned());
+    Err(ProviderError::Operation(format!("failed to {doing}: {why}")))
+}
+
+/// What the engine says of a failed operation: its events of severity error, else the job that failed.
+async fn why(session: &Session, correlation: &str) -> Option<String> {
+    let query = search(&term("correlation_id", correlation));
+    let events = session.get("GET events", &format!("/events?{query}&max=20"), "read events").await.ok()?;
+    let bad = |event: &&Value| matches!(text(event, "/severity"), "error" | "alert");
+    if let Some(event) = members(&events, "event").iter().find(bad) {
+        return Some(text(event, "/description").to_owned());
+    }
+    let jobs = session.get("GET jobs", &format!("/jobs?{query}"), "read jobs").await.ok()?;
+    members(&jobs, "job")
+        .iter()
+        .find(|job| text(job, "/status") == "failed")
+        .map(|job| format!("job failed: {}", text(job, "/description")))
+}
+
+/// The data center of the clone: the one that the profile names, else whichever the template's cluster is in. It must be up.
+async fn check_data_center(session: &Session, cluster: &str, template: &str) -> ProviderResult<()> {
+    if cluster.is_empty() {
+        return Ok(());
+    }
+    let doing = format!("read the data center of template `{template}`");
+    let body = session.get("GET clusters/ID", &format!("/clusters/{cluster}?follow=data_center"), &doing).await?;
+    let (name, status) = (text(&body, "/data_center/name"), text(&body, "/data_center/status"));
+    let wanted = session.profile().extra.get(DATA_CENTER);
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
+        return Err(ProviderError::NotFound(format!(
+            "template `{template}` is in data center `{name}`, not in `{wanted}` that the profile names with `{DATA_CENTER}`"
+        )));
+    }
+    if status.is_empty() || status == "up" {
+        return Ok(());
+    }
+    Err(ProviderError::Operation(format!(
+        "data center `{name}` is {status}, so nothing can be cloned there; hint: activate its storage domains"
+    )))
+}
+
+/// At connection time: a data center that the profile names must exist.
+pub async fn find_data_center(session: &Session) -> ProviderResult<()> {
+    let Some(wanted) = session.profile().extra.get(DATA_CENTER) else { return Ok(()) };
+    let body = session.get("GET datacenters", "/datacenters", "list data centers").await?;
+    let all = members(&body, "data_center");
+    if all.iter().any(|center| text(center, "/name") == wanted) {
+        return Ok(());
+    }
+    let names: Vec<&str> = all.iter().map(|center| text(center, "/name")).collect();
+    Err(ProviderError::NotFound(format!(
+        "no data center is called `{wanted}` (profile `{}`, `{DATA_CENTER}`); the engine has: {}",
+        session.profile().name,
+        names.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_ids_are_what_the_engine_takes() {
+        assert_eq!(correlation("mtv-test rhel8.a"), "mtv-test_rhel8_a");
+        assert_eq!(correlation(&"x".repeat(80)).len(), 50);
+    }
+}

@@ -1,0 +1,217 @@
+//! One session with an engine: a token of its SSO, renewed when it has expired.
+
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
+use tokio::sync::{Mutex, RwLock};
+
+use super::wire::fault;
+use crate::{
+    config::profile::Profile,
+    providers::{
+        ProviderError, ProviderResult,
+        http::Safety,
+        rest::{Body, Call, Reply, Rest},
+    },
+    secrets::Secret,
+};
+
+/// What `api_url` looks like.
+const SHAPE: &str = "https://HOST/ovirt-engine/api";
+/// What a token is asked for: the API.
+const SCOPE: &str = "ovirt-app-api";
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    rest: Rest,
+    profile: Profile,
+    token: RwLock<Secret>,
+    login: Mutex<()>,
+}
+
+impl Session {
+    /// Logs in.
+    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+        let rest = Rest::new(profile, SHAPE)?;
+        let token = login(&rest, profile).await?;
+        Ok(Self { rest, profile: profile.clone(), token: RwLock::new(token), login: Mutex::default() })
+    }
+
+    /// The endpoint.
+    pub const fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Profile that the session was opened with.
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Reads something. `path` begins after `/api`, with its query; `doing` says why, for errors.
+    pub async fn get(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
+        let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
+        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    }
+
+    /// Reads something that may not be there.
+    pub async fn get_if_there(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
+        let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
+        match reply.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(reply.body)),
+            _ => Err(self.refused(&reply, doing)),
+        }
+    }
+
+    /// Sends something; a status that is no success is an error.
+    pub async fn post(&self, name: &str, path: &str, body: &Value, doing: &str) -> ProviderResult<Value> {
+        let reply = self.call(name, Method::POST, path, Some(body), Safety::Once).await?;
+        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    }
+
+    /// One request with a token; an expired one is renewed once.
+    pub async fn call(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Reply> {
+        let used = self.token.read().await.clone();
+        let reply = self.once(name, method.clone(), path, body, safety, &used).await?;
+        if reply.status != StatusCode::UNAUTHORIZED {
+            return Ok(reply);
+        }
+        // Refused before anything was done, so even what may not be repeated can be sent again.
+        let fresh = self.renew(&used).await?;
+        self.once(name, method, path, body, safety, &fresh).await
+    }
+
+    async fn once(
+        &self,
+        name: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        safety: Safety,
+        token: &Secret,
+    ) -> ProviderResult<Reply> {
+        let base = self.rest.url.as_str().trim_end_matches('/');
+        let url =
+            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::Operation(format!("`{path}` is no path: {error}")))?;
+        let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
+        let body = body.map_or(Body::None, Body::Json);
+        self.rest.send(&Call { name, method, url, headers, body, safety }).await
+    }
+
+    async fn renew(&self, old: &Secret) -> ProviderResult<Secret> {
+        let _one_at_a_time = self.login.lock().await;
+        let current = self.token.read().await.clone();
+        if current.expose() != old.expose() {
+            return Ok(current);
+        }
+        tracing::debug!("the oVirt token expired; logging in again");
+        let fresh = login(&self.rest, &self.profile).await?;
+        *self.token.write().await = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// The certificates by which Forklift can verify the engine. Its image transfers need them even where the user switched
+    /// verification off: then the engine itself is asked for its CA.
+    pub async fn ca_chain(&self) -> ProviderResult<Option<String>> {
+        if let Some(chain) = self.rest.ca_chain().await? {
+            return Ok(Some(chain));
+        }
+        let mut url = sso(&self.rest.url, "services/pki-resource")?;
+        url.set_query(Some("resource=ca-certificate&format=X509-PEM-CA"));
+        let call =
+            Call { name: "GET pki-resource", method: Method::GET, url, headers: Vec::new(), body: Body::None, safety: Safety::Repeatable };
+        let reply = self.rest.send(&call).await?;
+        Ok(Some(reply.text()).filter(|text| text.contains("BEGIN CERTIFICATE")))
+    }
+
+    /// A refusal in the tool's words.
+    pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
+        let why = fault(&reply.body).unwrap_or_else(|| format!("HTTP {}", reply.status));
+        let text = format!("failed to {doing}: {} answered: {why}", self.rest.address());
+        match reply.status {
+            StatusCode::NOT_FOUND => ProviderError::NotFound(text),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ProviderError::Login(format!("{text}; hint: check the permissions of user `{}`", self.profile.username))
+            }
+            _ => ProviderError::Operation(text),
+        }
+    }
+
+    /// Ends the session. What fails is not worth a word: the engine ends idle sessions by itself.
+    pub async fn close(&self) {
+        let token = self.token.read().await.clone();
+        let Ok(url) = sso(&self.rest.url, "services/sso-logout") else { return };
+        let fields = [("scope", SCOPE), ("token", token.expose())];
+        let call = Call {
+            name: "POST sso-logout",
+            method: Method::POST,
+            url,
+            headers: Vec::new(),
+            body: Body::Form(&fields),
+            safety: Safety::Once,
+        };
+        let _ = self.rest.send(&call).await;
+    }
+}
+
+/// A place beside the API: `/ovirt-engine/api` → `/ovirt-engine/PLACE`.
+fn sso(api: &Url, place: &str) -> ProviderResult<Url> {
+    let path = api.path().trim_end_matches('/');
+    let engine = path
+        .strip_suffix("/v4")
+        .unwrap_or(path)
+        .strip_suffix("/api")
+        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{api}` does not end in /api; expected {SHAPE}")))?;
+    let mut url = api.clone();
+    url.set_path(&format!("{engine}/{place}"));
+    Ok(url)
+}
+
+async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
+    let doing = format!("log in to {} with profile `{}`", rest.address(), profile.name);
+    let fields =
+        [("grant_type", "password"), ("scope", SCOPE), ("username", profile.username.as_str()), ("password", profile.password.expose())];
+    let call = Call {
+        name: "POST sso/oauth/token",
+        method: Method::POST,
+        url: sso(&rest.url, "sso/oauth/token")?,
+        headers: Vec::new(),
+        body: Body::Form(&fields),
+        safety: Safety::Repeatable,
+    };
+    let reply = rest.send(&call).await?;
+    if let Some(token) = reply.body["access_token"].as_str() {
+        return Ok(Secret::new(token));
+    }
+    let error = reply.body["error"].as_str().unwrap_or_default();
+    let why = reply.body["error_description"].as_str().unwrap_or(error);
+    // The engine says 400 or 401 for a wrong password, depending on its release; the word is the same.
+    if reply.status == StatusCode::UNAUTHORIZED || error == "access_denied" || error == "invalid_grant" {
+        return Err(ProviderError::Login(format!(
+            "{doing}: the user name or password was refused for user `{}`{}; hint: check `username` (with its domain, as in \
+             admin@internal) and `password` of the profile",
+            profile.username,
+            if why.is_empty() { String::new() } else { format!(" ({why})") }
+        )));
+    }
+    Err(ProviderError::Unreachable(format!(
+        "{doing}: the answer is no token (HTTP {}{}); hint: `api_url` should read {SHAPE}",
+        reply.status,
+        if why.is_empty() { String::new() } else { format!(", {why}") }
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sso_stands_beside_the_api() {
+        for api in ["https://e/ovirt-engine/api", "https://e/ovirt-engine/api/", "https://e/ovirt-engine/api/v4"] {
+            let url = sso(&Url::parse(api).unwrap(), "sso/oauth/token").unwrap();
+            assert_eq!(url.as_str(), "https://e/ovirt-engine/sso/oauth/token", "{api}");
+        }
+        let error = sso(&Url::parse("https://e/").unwrap(), "x").unwrap_err();
+        assert!(error.to_string().contains("ovirt-engine/api"), "{error}");
+    }
+}

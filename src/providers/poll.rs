@@ -1,0 +1,66 @@
+//! Waiting on sources that cannot be watched: they are asked with growing pauses until a deadline.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ProviderError, ProviderResult};
+
+/// First pause; short, because a lab answers at once.
+const FIRST: Duration = Duration::from_millis(250);
+/// Longest pause: what the old suite's clients used all the time is between one and five seconds.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// A wait: look, and pause when it is not over.
+#[derive(Debug)]
+pub struct Wait {
+    what: String,
+    patience: Duration,
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Wait {
+    /// Begins now. `what` is awaited, as in "to delete vm-1".
+    pub fn new(what: impl Into<String>, patience: Duration) -> Self {
+        Self { what: what.into(), patience, deadline: Instant::now() + patience, pause: FIRST }
+    }
+
+    /// Pauses before the next look; the last one is at the deadline. `state` is what was seen.
+    ///
+    /// # Errors
+    /// Time is up: what was awaited, how long, and the last state.
+    pub async fn pause(&mut self, state: &str) -> ProviderResult<()> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            let state = if state.is_empty() { String::new() } else { format!("; last state: {state}") };
+            let text = format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what);
+            return Err(ProviderError::Deadline(text));
+        }
+        tokio::time::sleep_until((now + self.pause).min(self.deadline)).await;
+        self.pause = (self.pause * 2).min(LONGEST);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_look_is_at_the_deadline() {
+        let begin = Instant::now();
+        let mut wait = Wait::new("to clone a to b", Duration::from_secs(20));
+        let mut looks = 0;
+        let error = loop {
+            looks += 1;
+            if let Err(error) = wait.pause("image_locked").await {
+                break error;
+            }
+        };
+        assert_eq!(error.to_string(), "waited 20 s in vain to clone a to b; last state: image_locked");
+        assert_eq!(begin.elapsed(), Duration::from_secs(20));
+        // At 0, 0.25, 0.75, 1.75, 3.75, 7.75, 12.75, 17.75 and 20 s.
+        assert_eq!(looks, 9);
+    }
+}

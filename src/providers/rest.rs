@@ -1,0 +1,188 @@
+//! JSON over HTTPS for the sources that speak it (oVirt, OpenStack): one request with its retries, whatever its status.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::{Method, StatusCode, Url, header::HeaderMap};
+use serde_json::Value;
+
+use super::{
+    ProviderError, ProviderResult,
+    http::{self, Counts, Lost, Safety},
+    tls::Trust,
+};
+use crate::config::profile::Profile;
+
+/// Longest wait for an ordinary answer; lists of thousands of objects take seconds on a loaded engine.
+pub const CALL: Duration = Duration::from_mins(1);
+/// First pause before a retry; it doubles, with jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// All pauses together: a service behind a proxy that restarts is back within a minute.
+const ALL_PAUSES: Duration = Duration::from_mins(1);
+
+/// A request before it is sent.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What it is counted as: verb and resource.
+    pub name: &'a str,
+    /// Verb.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Header and value pairs; values may be secret.
+    pub headers: Vec<(&'static str, String)>,
+    /// What is sent.
+    pub body: Body<'a>,
+    /// Whether it may be sent twice.
+    pub safety: Safety,
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// Nothing.
+    None,
+    /// JSON.
+    Json(&'a Value),
+    /// Fields of a form.
+    Form(&'a [(&'a str, &'a str)]),
+}
+
+/// An answer of whatever status.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The JSON body; null if there is none or if it is no JSON.
+    pub body: Value,
+    raw: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as text, whatever it is.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.raw).into_owned()
+    }
+}
+
+/// The endpoint of a source.
+#[derive(Debug)]
+pub struct Rest {
+    /// `api_url` of the profile.
+    pub url: Url,
+    /// Trust in its certificate.
+    pub trust: Trust,
+    client: reqwest::Client,
+    counts: Counts,
+}
+
+/// Why one try gave no answer that can be used.
+enum TryError {
+    Lost(Lost),
+    /// 502, 503, 504: somebody in front of the service answered.
+    Busy(StatusCode),
+    /// 429, with the pause that the service asks for.
+    Throttled(Option<Duration>),
+}
+
+impl Rest {
+    /// Prepares the connection. `shape` is what `api_url` should look like.
+    pub fn new(profile: &Profile, shape: &str) -> ProviderResult<Self> {
+        let url = http::endpoint(&profile.api_url, shape)?;
+        let trust = Trust::of(profile)?;
+        let client = http::client(&url, &trust, false)?;
+        Ok(Self { url, trust, client, counts: Counts::default() })
+    }
+
+    /// Host and port, for people.
+    pub fn address(&self) -> String {
+        http::address(&self.url)
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> std::collections::BTreeMap<String, u64> {
+        self.counts.all()
+    }
+
+    /// The certificates by which Forklift can verify the endpoint.
+    pub async fn ca_chain(&self) -> ProviderResult<Option<String>> {
+        if self.url.scheme() == "http" {
+            return Ok(None);
+        }
+        let (host, port) = http::host_port(&self.url);
+        self.trust.ca_chain(&host, port).await
+    }
+
+    /// Sends a request until it has an answer or may not be repeated. Answers of 4xx and 500 come back as they are.
+    pub async fn send(&self, call: &Call<'_>) -> ProviderResult<Reply> {
+        let once = || async {
+            self.counts.add(call.name);
+            self.once(call).await
+        };
+        let policy = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .with_total_delay(Some(ALL_PAUSES));
+        let result = once
+            .retry(policy)
+            .when(|error| match error {
+                TryError::Lost(Lost::NotSent(_)) | TryError::Throttled(_) => true,
+                TryError::Busy(_) | TryError::Lost(Lost::Unclear(_)) => call.safety == Safety::Repeatable,
+                TryError::Lost(Lost::Tls(_)) => false,
+            })
+            .adjust(|error, pause| match error {
+                TryError::Throttled(Some(asked)) => pause.map(|own| own.max(*asked)),
+                _ => pause,
+            })
+            .notify(|_, pause| tracing::debug!(call = call.name, ?pause, "the source did not answer; trying again"))
+            .await;
+        match result {
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(explained(error, &call.url).await),
+        }
+    }
+
+    async fn once(&self, call: &Call<'_>) -> Result<Reply, TryError> {
+        let mut request = self.client.request(call.method.clone(), call.url.clone()).timeout(CALL).header("Accept", "application/json");
+        for (name, value) in &call.headers {
+            let mut value = reqwest::header::HeaderValue::from_str(value).unwrap_or(reqwest::header::HeaderValue::from_static(""));
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        request = match call.body {
+            Body::None => request,
+            Body::Json(value) => request.json(value),
+            Body::Form(fields) => request.form(fields),
+        };
+        let response = request.send().await.map_err(|error| TryError::Lost(error.into()))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        match status {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => return Err(TryError::Busy(status)),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let asked = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+                return Err(TryError::Throttled(asked.map(Duration::from_secs)));
+            }
+            _ => {}
+        }
+        let raw = response.bytes().await.map_err(|error| TryError::Lost(error.into()))?.to_vec();
+        Ok(Reply { status, headers, body: serde_json::from_slice(&raw).unwrap_or(Value::Null), raw })
+    }
+}
+
+/// The last error of a request in the tool's words.
+async fn explained(error: TryError, url: &Url) -> ProviderError {
+    let (address, tried) = (http::address(url), ALL_PAUSES.as_secs());
+    match error {
+        TryError::Lost(lost) => lost.explained(url).await,
+        TryError::Busy(status) => {
+            ProviderError::Unreachable(format!("{address} answered HTTP {status}; tries go on for {tried} s where repeating is safe"))
+        }
+        TryError::Throttled(_) => ProviderError::Unreachable(format!("{address} asked for fewer requests (HTTP 429) for {tried} s")),
+    }
+}
