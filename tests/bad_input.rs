@@ -112,7 +112,104 @@ const SCENARIOS: &[Case] = &[
     ),
     (
         "key of a later release",
-        "[scenario.x]\ncopyoffload = true\npre_hook = { expected_result = \"succeed\" }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = []\nclone = true\n",
+        "[scenario.x]\nper_nic_network_map = true\npre_hook = { aap_job_template_id = 5 }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nluks = true\n",
+    ),
+    (
+        "option that stands elsewhere",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nsnapshots_interval = \"2m\"\njira = \"MTV-1\"\nmins_before_cutover = 5\nrequires = { remote = true }\n",
+    ),
+    (
+        "issue that is none",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nrequires = { jira = \"https://issues.example.com/MTV-1\" }\n",
+    ),
+    (
+        "template of PVC names that is empty or no text",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = \"\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = 5\n",
+    ),
+    (
+        "template of PVC names by kind",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = { vshpere = \"a\", ovirt = 3, default = \" \" }\n",
+    ),
+    (
+        "template of PVC names that leaves kinds out",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nrequires = { providers = [\"vsphere\", \"ovirt\"] }\npvc_name_template = { vsphere = \"a\" }\n",
+    ),
+    (
+        "two labels for a node",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\ntarget_node_selector = { a = \"b\", c = \"d\" }\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\ntarget_node_selector = {}\n",
+    ),
+    (
+        "affinity that is none",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\ntarget_affinity = { podAfinity = {}, nodeAffinity = 3 }\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\ntarget_affinity = {}\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\ntarget_affinity = { podAffinity = { a = 1.5, b = 99999999999999999999 } }\n",
+    ),
+    (
+        "namespace of each run",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nvm_target_namespace = { prefix = \"My\" }\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nvm_target_namespace = { prefix = 3 }\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\nvm_target_namespace = { name = \"a\" }\n",
+    ),
+    ("hook without a playbook", "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = {}\npost_hook = \"fail\"\n"),
+    (
+        "hook with two playbooks",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { expected_result = \"succeed\", playbook_base64 = \"\" }\n",
+    ),
+    (
+        "hook with a result that is none",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { expected_result = \"success\" }\n",
+    ),
+    (
+        "playbook that is no base64",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_base64 = \"*\" }\npost_hook = { playbook_base64 = \"/w==\" }\n",
+    ),
+    (
+        "playbook that cannot be run",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_base64 = \"YTogMQ==\" }\npost_hook = { playbook_base64 = \"W10=\" }\n",
+    ),
+    ("playbook that is no YAML", "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_base64 = \"LSBb\" }\n"),
+    (
+        "file of a playbook that is not there",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_file = \"no-such-file.yml\" }\npost_hook = { playbook_file = \"\" }\n",
+    ),
+    ("hook that fails unexpectedly", "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npost_hook = { expected_result = \"fail\" }\n"),
+    (
+        "hook that fails before the expected step",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { expected_result = \"fail\" }\nexpect_failure = { step = \"PostHook\" }\n",
+    ),
+    (
+        "failure in an unknown step",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = { step = \"PostHok\", text = \"\" }\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = { step = \"Verify\" }\n",
+    ),
+    (
+        "failure in two ways",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = {}\nexpected_migration_result = \"fail\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"failed\"\n",
+    ),
+    (
+        "plans and VMs that do not fit",
+        "[scenario.x]\nplans = [{ name = \"one\" }, { name = \"two\" }, { name = \"two\" }, { copyoffload = true }, { name = \"Three\" }]\nvirtual_machines = [{ name = \"a\", plan = \"oen\" }, { name = \"b\" }]\n",
+    ),
+    (
+        "plan without VMs",
+        "[scenario.x]\nplans = [{ name = \"one\" }, { name = \"two\" }]\nvirtual_machines = [{ name = \"a\", plan = \"one\" }]\n",
+    ),
+    ("plan of a scenario without plans", "[scenario.x]\nvirtual_machines = [{ name = \"a\", plan = \"one\" }]\n"),
+    (
+        "VMs below a plan",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\n[[scenario.x.plans]]\nname = \"one\"\n[[scenario.x.plans.virtual_machines]]\nname = \"b\"\n",
+    ),
+    (
+        "added disks that cannot be",
+        "[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = [{}, { size_gb = 0 }, { size_gb = \"30\" }, { size_gb = 99999999 }, { size_gb = 1, provision_type = \"thik-lazy\", disk_mode = \"shared\", controller = \"ide\", datastore_id = \"\", datastore_path = \"/a\" }, { size = 3 }]\n",
+    ),
+    (
+        "added disk that leaves its datastore",
+        "[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = [{ size_gb = 1, datastore_path = \"../b\" }, { size_gb = 1, datastore_path = \"[ds] a\" }]\n",
+    ),
+    (
+        "mapping of a LUN with a size",
+        "[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = [{ rdm_type = \"virtual\", size_gb = 3 }, { rdm_type = \"logical\" }]\n",
+    ),
+    ("number for the added disks", "[[scenario.x.virtual_machines]]\nname = \"a\"\nadd_disks = 3\n"),
+    (
+        "clone that cannot be",
+        "[[scenario.x.virtual_machines]]\nname = \"a\"\ndisk_type = \"thick\"\nclone_name = \" \"\ntarget_name = \"My_VM\"\ntarget_esxi_host = \"\"\nsnapshots = 33\n",
     ),
     ("carriage returns and a byte order mark", "\u{feff}[scenario.x]\r\nmarkerz = []\r\nvirtual_machines = [{ name = \"ä\" }]\r\n"),
 ];

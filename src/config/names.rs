@@ -31,6 +31,15 @@ pub fn is_label_value(value: &str) -> bool {
     value.len() <= 63 && value.bytes().all(inner) && ends(value.bytes().next()) && ends(value.bytes().last())
 }
 
+/// Key of a Jira issue: the project in capitals and a number.
+pub fn is_issue(key: &str) -> bool {
+    let Some((project, number)) = key.split_once('-') else { return false };
+    project.starts_with(|c: char| c.is_ascii_uppercase())
+        && project.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        && !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn is_dns_label(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !name.is_empty() && name.bytes().all(good) && !name.starts_with('-') && !name.ends_with('-')
@@ -43,7 +52,8 @@ mod tests {
     #[test]
     fn good_and_bad_names() {
         type Rule = fn(&str) -> bool;
-        let rules: [(Rule, &[&str], &[&str]); 4] = [
+        let rules: [(Rule, &[&str], &[&str]); 5] = [
+            (is_issue, &["MTV-2846", "A1_B-1"], &["", "MTV", "mtv-1", "MTV-", "MTV-1a", "1M-1"]),
             (is_scenario_name, &["sanity-cold", "x", "2disks"], &["", "Sanity", "a_b", "-a", "a-", "a b", "ä"]),
             (is_word, &["tier0", "copyoffload_sanity", "2-nics"], &["", "and", "or", "not", "Tier0", "a b", "(a)"]),
             (is_label_key, &["a", "example.com/a", "A.b_c"], &["", "/a", "a/", "-a", "a/b/c", "ex ample/a"]),

@@ -8,12 +8,16 @@ use std::{
 };
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
     diagnostics::Problems,
     profile::ProviderKind,
     profile_file::ProfileFile,
-    scenario::{DEFAULT_GUEST_AGENT_TIMEOUT, PowerWish, ScenarioVm},
+    scenario::{
+        AddedDisk, Datastore, DiskController, DiskMode, DiskType, ExpectedFailure, Hook, Label, PowerWish, PvcNameTemplate, RdmType,
+        Requirements, Scenario, ScenarioPlan, ScenarioVm, TargetNamespace, VirtualDisk,
+    },
     scenario_file,
     settings::Settings,
     settings_keys::{KEYS, Value},
@@ -25,58 +29,196 @@ const FULL_SCENARIO: &str = r#"
 description = "Everything at once"
 aliases = ["test_full", "MTV-1"]
 markers = ["tier0", "warm"]
-requires = { providers = ["vsphere", "ovirt"], min_mtv_version = "2.6.0", min_ocp_version = "4.18" }
+requires = { providers = ["vsphere", "ovirt"], min_mtv_version = "2.6.0", min_ocp_version = "4.18", jira = "MTV-2846" }
 warm_migration = true
+copyoffload = true
+remote = true
 target_power_state = "off"
 preserve_static_ips = true
 vm_target_namespace = "vms"
 multus_namespace = "default"
+pvc_name_template = { vsphere = "v-{{.DiskIndex}}", default = "d" }
+pvc_name_template_use_generate_name = false
+rdm_as_lun = true
+run_preflight_inspection = false
+pre_hook = { expected_result = "succeed" }
+post_hook = { playbook_base64 = "LSBob3N0czogbG9jYWxob3N0" }
+expect_failure = { step = "PostHook", text = "why" }
 guest_agent_timeout = "10m"
+plan_wait_timeout = "2h"
+inventory_timeout = "20m"
+cutover_delay = "1m"
 target_labels = { purpose = "test", "example.com/run" = { unique = true } }
+target_node_selector = { node = { unique = true } }
+
+[scenario.full.target_affinity.podAffinity]
+preferredDuringSchedulingIgnoredDuringExecution = [
+    { weight = 50, podAffinityTerm = { topologyKey = "kubernetes.io/hostname", labelSelector.matchLabels = { app = { unique = true } } } },
+]
+
+[[scenario.full.plans]]
+name = "xcopy"
+[[scenario.full.plans]]
+name = "vddk"
+copyoffload = false
 
 [[scenario.full.virtual_machines]]
 name = "a"
+plan = "vddk"
 source_vm_power = "on"
 guest_agent = true
+clone = true
+clone_name = "A_B"
+preserve_name_format = true
+disk_type = "thick-eager"
+target_datastore_id = "non_xcopy_datastore_id"
+target_esxi_host = "esxi-1.lab"
+target_name = "mine"
+add_disks = [
+    { size_gb = 30, provision_type = "thick-lazy", disk_mode = "independent_persistent", controller = "sata", datastore_id = "secondary_datastore_id", datastore_path = "a/b" },
+    { size_gb = 1 },
+    { rdm_type = "physical" },
+]
 
 [[scenario.full.virtual_machines]]
 name = "b"
+plan = "xcopy"
 source_vm_power = "on"
 "#;
 
+fn scenario(text: &str) -> Scenario {
+    let mut problems = Problems::default();
+    let found = scenario_file::parse(Path::new("x.toml"), text, &mut problems);
+    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(found.len(), 1);
+    Scenario::clone(&found[0].scenario)
+}
+
 #[test]
 fn every_key_of_a_scenario_arrives() {
-    let mut problems = Problems::default();
-    let found = scenario_file::parse(Path::new("x.toml"), FULL_SCENARIO, &mut problems);
-    assert!(problems.is_empty(), "{problems}");
-    let scenario = &found[0].scenario;
-    assert_eq!((scenario.name.as_str(), scenario.line), ("full", 2));
-    assert_eq!(scenario.aliases, ["test_full", "MTV-1"]);
-    assert_eq!(scenario.markers, ["tier0", "warm"]);
-    assert_eq!(scenario.requires.providers, [ProviderKind::Vsphere, ProviderKind::Ovirt]);
-    assert_eq!(scenario.requires.min_mtv_version.as_deref(), Some("2.6.0"));
-    assert_eq!(scenario.requires.min_ocp_version.as_deref(), Some("4.18"));
-    assert!(scenario.warm_migration && scenario.preserve_static_ips);
-    assert_eq!(scenario.target_power_state, Some(PowerWish::Off));
-    assert_eq!(scenario.vm_target_namespace.as_deref(), Some("vms"));
-    assert_eq!(scenario.multus_namespace.as_deref(), Some("default"));
-    assert_eq!(scenario.guest_agent_timeout, Duration::from_mins(10));
-    let labels = [("example.com/run".to_owned(), None), ("purpose".to_owned(), Some("test".to_owned()))];
-    assert_eq!(scenario.target_labels, BTreeMap::from(labels));
-    let vm =
-        |name: &str, guest_agent| ScenarioVm { name: name.to_owned(), source_vm_power: Some(PowerWish::On), guest_agent, snapshots: 0 };
-    assert_eq!(scenario.virtual_machines, [vm("a", true), vm("b", false)]);
+    let found = scenario(FULL_SCENARIO);
+    let text = str::to_owned;
+    let disks = vec![
+        AddedDisk::Virtual(VirtualDisk {
+            size_gb: 30,
+            provision_type: DiskType::ThickLazy,
+            disk_mode: DiskMode::IndependentPersistent,
+            controller: DiskController::Sata,
+            datastore_id: Some(Datastore::Secondary),
+            datastore_path: Some(text("a/b")),
+        }),
+        AddedDisk::Virtual(VirtualDisk {
+            size_gb: 1,
+            provision_type: DiskType::Thin,
+            disk_mode: DiskMode::Persistent,
+            controller: DiskController::Scsi,
+            datastore_id: None,
+            datastore_path: None,
+        }),
+        AddedDisk::Rdm(RdmType::Physical),
+    ];
+    let vm = |name: &str, plan| ScenarioVm { name: text(name), plan, source_vm_power: Some(PowerWish::On), ..ScenarioVm::default() };
+    let wanted = Scenario {
+        name: text("full"),
+        file: PathBuf::from("x.toml"),
+        line: 2,
+        description: text("Everything at once"),
+        aliases: vec![text("test_full"), text("MTV-1")],
+        markers: vec![text("tier0"), text("warm")],
+        requires: Requirements {
+            providers: vec![ProviderKind::Vsphere, ProviderKind::Ovirt],
+            min_mtv_version: Some(text("2.6.0")),
+            min_ocp_version: Some(text("4.18")),
+            jira: Some(text("MTV-2846")),
+        },
+        virtual_machines: vec![
+            ScenarioVm {
+                guest_agent: true,
+                clone: true,
+                clone_name: Some(text("A_B")),
+                preserve_name_format: true,
+                disk_type: Some(DiskType::ThickEager),
+                add_disks: disks,
+                target_datastore_id: Some(Datastore::NonXcopy),
+                target_esxi_host: Some(text("esxi-1.lab")),
+                target_name: Some(text("mine")),
+                ..vm("a", 1)
+            },
+            vm("b", 0),
+        ],
+        plans: vec![
+            ScenarioPlan { name: Some(text("xcopy")), copyoffload: true },
+            ScenarioPlan { name: Some(text("vddk")), copyoffload: false },
+        ],
+        warm_migration: true,
+        remote: true,
+        target_power_state: Some(PowerWish::Off),
+        preserve_static_ips: true,
+        vm_target_namespace: Some(TargetNamespace::Named(text("vms"))),
+        multus_namespace: Some(text("default")),
+        pvc_name_template: Some(PvcNameTemplate::ByKind {
+            kinds: BTreeMap::from([(ProviderKind::Vsphere, text("v-{{.DiskIndex}}"))]),
+            default: Some(text("d")),
+        }),
+        pvc_name_template_use_generate_name: Some(false),
+        target_node_selector: Some((text("node"), Label::Unique)),
+        target_labels: BTreeMap::from([(text("example.com/run"), Label::Unique), (text("purpose"), Label::Text(text("test")))]),
+        target_affinity: found.target_affinity.clone(),
+        rdm_as_lun: Some(true),
+        run_preflight_inspection: Some(false),
+        pre_hook: Some(Hook::Succeed),
+        post_hook: Some(Hook::Playbook(text("- hosts: localhost"))),
+        expect_failure: Some(ExpectedFailure { step: Some(text("PostHook")), text: Some(text("why")) }),
+        guest_agent_timeout: Duration::from_mins(10),
+        plan_wait_timeout: Some(Duration::from_hours(2)),
+        inventory_timeout: Some(Duration::from_mins(20)),
+        cutover_delay: Some(Duration::from_mins(1)),
+    };
+    assert_eq!(found, wanted);
+    let fields: Vec<_> = found.profile_fields().into_iter().collect();
+    assert_eq!(fields, ["datastore_id", "non_xcopy_datastore_id", "rdm_lun_uuid", "secondary_datastore_id", "storage_vendor_product"]);
+    assert_eq!(found.vms_of(1).map(|(index, vm)| (index, vm.name.as_str())).collect::<Vec<_>>(), [(0, "a")]);
+    assert_eq!(found.node_label("run1"), Some((text("node-run1"), text("run1"))));
+    assert_eq!(found.labels("run1")["example.com/run"], "run1");
+    assert_eq!(found.pvc_template(0, ProviderKind::Vsphere), Some("v-{{.DiskIndex}}"));
+    let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "run1"}}});
+    let affinity = json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 50, "podAffinityTerm": term}]}});
+    assert_eq!(found.affinity("run1"), Some(affinity));
 }
 
 #[test]
 fn a_scenario_needs_little() {
+    let found = scenario("[[scenario.x.virtual_machines]]\nname = \"a\"\nsnapshots = 2\n");
+    let vm = ScenarioVm { name: "a".to_owned(), snapshots: 2, ..ScenarioVm::default() };
+    assert_eq!(found, Scenario { file: PathBuf::from("x.toml"), ..Scenario::new("x", vec![vm]) });
+    assert!(found.profile_fields().is_empty());
+    assert_eq!(found.pvc_template(0, ProviderKind::Vsphere), None);
+}
+
+/// The old way to expect a failure means the step of the hook that is made to fail.
+#[test]
+fn an_expected_failure_in_the_old_form() {
+    for (hooks, step) in [
+        ("post_hook = { expected_result = \"fail\" }", Some("PostHook")),
+        ("pre_hook = { expected_result = \"fail\" }", Some("PreHook")),
+        ("pre_hook = { expected_result = \"fail\" }\npost_hook = { expected_result = \"fail\" }", Some("PreHook")),
+        ("", None),
+    ] {
+        let text = format!("[scenario.x]\nvirtual_machines = [{{ name = \"a\" }}]\nexpected_migration_result = \"fail\"\n{hooks}\n");
+        let wanted = ExpectedFailure { step: step.map(str::to_owned), text: None };
+        assert_eq!(scenario(&text).expect_failure, Some(wanted), "{hooks}");
+    }
+}
+
+#[test]
+fn a_playbook_comes_from_a_file_beside_the_scenario() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("play.yml"), "- hosts: localhost\n").unwrap();
+    let text = "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_file = \"play.yml\" }\n";
     let mut problems = Problems::default();
-    let found = scenario_file::parse(Path::new("x.toml"), "[[scenario.x.virtual_machines]]\nname = \"a\"\nsnapshots = 2\n", &mut problems);
+    let found = scenario_file::parse(&folder.path().join("x.toml"), text, &mut problems);
     assert!(problems.is_empty(), "{problems}");
-    let scenario = &found[0].scenario;
-    assert_eq!(scenario.virtual_machines, [ScenarioVm { name: "a".to_owned(), source_vm_power: None, guest_agent: false, snapshots: 2 }]);
-    assert_eq!(scenario.guest_agent_timeout, DEFAULT_GUEST_AGENT_TIMEOUT);
-    assert!(!scenario.warm_migration && scenario.target_power_state.is_none() && scenario.markers.is_empty());
+    assert_eq!(found[0].scenario.pre_hook, Some(Hook::Playbook("- hosts: localhost\n".to_owned())));
 }
 
 #[test]

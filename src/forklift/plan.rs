@@ -1,7 +1,5 @@
 //! Spec of a Plan from a scenario: what the CRD knows and nothing else.
 
-use std::collections::BTreeMap;
-
 use mtv_api::forklift::{ObjectRef, PlanMap, PlanSpec, PlanVm, ProviderPair};
 
 use crate::config::scenario::{PowerWish, Scenario};
@@ -34,14 +32,9 @@ pub fn plan_spec(input: PlanInput<'_>) -> PlanSpec {
         vms: input.vms.into_iter().map(|(id, name)| PlanVm { id: Some(id), name: Some(name), ..PlanVm::default() }).collect(),
         preserve_static_ips: Some(scenario.preserve_static_ips),
         target_power_state: scenario.target_power_state.map(|p| if p == PowerWish::On { "on" } else { "off" }.to_owned()),
-        target_labels: target_labels(scenario, input.run),
+        target_labels: scenario.labels(input.run),
         ..PlanSpec::default()
     }
-}
-
-/// Labels of the scenario; a value that is not given is the run id.
-fn target_labels(scenario: &Scenario, run: &str) -> BTreeMap<String, String> {
-    scenario.target_labels.iter().map(|(key, value)| (key.clone(), value.clone().unwrap_or_else(|| run.to_owned()))).collect()
 }
 
 impl PlanInput<'_> {

@@ -19,7 +19,8 @@ const GUEST_PATIENCE: Duration = Duration::from_mins(2);
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
-    let target = scene.scenario.vm_target_namespace.clone().unwrap_or_else(|| session.namespace.clone());
+    let target =
+        scene.scenario.vm_target_namespace.as_ref().map_or_else(|| session.namespace.clone(), |namespace| namespace.of(session.run()));
     scene.ensure_namespace(&target).await?;
     state.target_namespace = target;
     let vms = scene.scenario.virtual_machines.iter().enumerate();

@@ -1,13 +1,11 @@
 //! Each check against a subject that is right, and against one that is wrong in exactly one way: that check, and only that
 //! check, must report it.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::scenario::{PowerWish, Requirements},
+    config::scenario::PowerWish,
     providers::{Disk, Nic, Power},
     select::Version,
 };
@@ -56,23 +54,7 @@ fn source() -> VmDescription {
 }
 
 fn scenario() -> Scenario {
-    Scenario {
-        name: "s".into(),
-        file: PathBuf::from("x.toml"),
-        line: 1,
-        description: String::new(),
-        aliases: vec![],
-        markers: vec![],
-        requires: Requirements::default(),
-        virtual_machines: vec![],
-        warm_migration: false,
-        target_power_state: None,
-        preserve_static_ips: false,
-        vm_target_namespace: None,
-        multus_namespace: None,
-        target_labels: BTreeMap::new(),
-        guest_agent_timeout: Duration::from_secs(1),
-    }
+    Scenario::new("s", vec![])
 }
 
 /// What one test changes.
@@ -105,7 +87,7 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
     ];
     check(&Subject {
         scenario: &world.scenario,
-        wish: &ScenarioVm { name: "a".into(), source_vm_power: None, guest_agent: true, snapshots: 1 },
+        wish: &ScenarioVm { name: "a".into(), guest_agent: true, snapshots: 1, ..ScenarioVm::default() },
         source: &source,
         snapshots_after: Some(&world.after),
         target: &target,

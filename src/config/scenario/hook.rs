@@ -1,0 +1,113 @@
+//! Hooks of a scenario, and the failures that it asks for.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+/// Names of the pipeline's steps in a Plan's status, which a failure can be expected in.
+pub const PIPELINE: &[&str] = &[
+    "Initialize",
+    "PreflightInspection",
+    "PreHook",
+    "DiskAllocation",
+    "DiskTransfer",
+    "Cutover",
+    "DiskTransferV2v",
+    "ImageConversion",
+    "VirtualMachineCreation",
+    "PostHook",
+];
+
+/// A playbook that Forklift runs before or after the migration of each VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// The built-in one that says a word and succeeds.
+    Succeed,
+    /// The built-in one that fails.
+    Fail,
+    /// The scenario's own, as text.
+    Playbook(String),
+}
+
+/// Succeeds on any host-less runner.
+const SUCCEEDS: &str = "\
+- name: mtv-test hook that succeeds
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Say that the hook ran
+      ansible.builtin.debug:
+        msg: mtv-test hook ran
+";
+
+/// Fails in its only task.
+const FAILS: &str = "\
+- name: mtv-test hook that fails
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Fail, because the scenario asks for it
+      ansible.builtin.fail:
+        msg: mtv-test hook fails as the scenario asks
+";
+
+impl Hook {
+    /// The playbook's text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Succeed => SUCCEEDS,
+            Self::Fail => FAILS,
+            Self::Playbook(text) => text,
+        }
+    }
+
+    /// The playbook as `Hook.spec.playbook` has it.
+    pub fn base64(&self) -> String {
+        STANDARD.encode(self.text())
+    }
+
+    /// Checks a playbook: YAML whose top level is a list with at least one play. The error is a fragment.
+    pub fn check(text: &str) -> Result<(), String> {
+        let plays: serde_json::Value = serde_saphyr::from_str(text).map_err(|e| {
+            let message = e.to_string();
+            format!("it is no YAML: {}", message.lines().next().unwrap_or_default().trim_start_matches("error: "))
+        })?;
+        match plays {
+            serde_json::Value::Array(plays) if !plays.is_empty() => Ok(()),
+            serde_json::Value::Array(_) => Err("it has no play".to_owned()),
+            _ => Err("its top level is no list of plays".to_owned()),
+        }
+    }
+}
+
+/// A migration that must fail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ExpectedFailure {
+    /// The step of the pipeline that every VM must fail in; any if unset.
+    pub step: Option<String>,
+    /// What the reasons must contain; anything if unset.
+    pub text: Option<String>,
+}
+
+impl ExpectedFailure {
+    /// Whether the migrated VMs are there to be checked: Forklift runs the hook after it has made them.
+    pub fn leaves_vms(step: &str) -> bool {
+        step == "PostHook"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn playbooks_are_judged() {
+        for hook in [Hook::Succeed, Hook::Fail] {
+            Hook::check(hook.text()).unwrap();
+            assert_eq!(STANDARD.decode(hook.base64()).unwrap(), hook.text().as_bytes());
+        }
+        for (text, wrong) in [("a: 1", "list of plays"), ("[]", "no play"), ("", "list of plays"), ("- [", "no YAML")] {
+            assert!(Hook::check(text).unwrap_err().contains(wrong), "{text}: {:?}", Hook::check(text));
+        }
+    }
+}
