@@ -40,8 +40,20 @@ _mtv__test() {
             mtv__test,validate)
                 cmd="mtv__test__subcmd__validate"
                 ;;
+            mtv__test__subcmd__lab,fault)
+                cmd="mtv__test__subcmd__lab__subcmd__fault"
+                ;;
             mtv__test__subcmd__lab,serve)
                 cmd="mtv__test__subcmd__lab__subcmd__serve"
+                ;;
+            mtv__test__subcmd__lab__subcmd__fault,add)
+                cmd="mtv__test__subcmd__lab__subcmd__fault__subcmd__add"
+                ;;
+            mtv__test__subcmd__lab__subcmd__fault,clear)
+                cmd="mtv__test__subcmd__lab__subcmd__fault__subcmd__clear"
+                ;;
+            mtv__test__subcmd__lab__subcmd__fault,list)
+                cmd="mtv__test__subcmd__lab__subcmd__fault__subcmd__list"
                 ;;
             *)
                 ;;
@@ -250,8 +262,87 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__lab)
-            opts="-v -h --verbose --color --help serve"
+            opts="-v -h --verbose --color --help serve fault"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab__subcmd__fault)
+            opts="-v -h --dir --verbose --color --help list add clear"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__add)
+            opts="-v -h --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__clear)
+            opts="-v -h --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__list)
+            opts="-v -h --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -101,12 +101,13 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Run the lab until it is interrupted'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -f -a "serve" -d 'Run the lab until it is interrupted'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -f -a "fault" -d 'Let things go wrong in a lab that runs'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l dir -d 'Folder for kubeconfig, providers.toml and lab.json; made if it is not there' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l port -d 'Port of the Kubernetes API on 127.0.0.1 [default: any free one]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l apiserver -d 'Kubeconfig of a Kubernetes API server to use in place of the simulated one; it must be empty, and a kube-controller-manager must run beside it' -r -F
@@ -118,6 +119,15 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -l dir -d 'Folder of the lab, as given to `lab serve`' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "list" -d 'Show all rules, how many requests each saw and how many it happened to'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "add" -d 'Add a rule, such as \'server = "kubernetes", verb = "create", effect = "status", status = 503, times = 2\''
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "clear" -d 'Take away one rule, or all'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

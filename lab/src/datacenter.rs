@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+use crate::faults::FaultsModel;
 
 /// The whole data centre.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +19,8 @@ pub struct DataCenter {
     pub vsphere: VsphereModel,
     /// Guest operating systems by name; disks of VMs refer to them.
     pub guests: BTreeMap<String, GuestModel>,
+    /// What is to go wrong.
+    pub faults: FaultsModel,
 }
 
 /// The OpenShift cluster.
@@ -282,6 +287,9 @@ impl DataCenter {
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
         anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
         anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");
+        for (number, rule) in (1..).zip(&model.faults.requests) {
+            rule.check().with_context(|| format!("[[faults.requests]] number {number}"))?;
+        }
         Ok(model)
     }
 }

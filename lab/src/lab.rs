@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     clock::Clock,
     datacenter::DataCenter,
+    faults::{self, Faults},
     forklift,
     inventory::{self, Inventories},
     kubernetes::{self, ApiServer, User},
@@ -71,6 +72,8 @@ pub struct LabInfo {
     pub vsphere: Option<String>,
     /// Certificate authority of the lab's servers, PEM.
     pub ca_pem: String,
+    /// URL of the endpoint that makes things go wrong; it wants the admin token.
+    pub faults: Option<String>,
     /// How much faster than reality time runs.
     pub time_scale: f64,
     /// Namespace of MTV.
@@ -86,6 +89,7 @@ pub struct Lab {
     info: LabInfo,
     kubeconfig: String,
     providers: String,
+    admin_token: String,
     client: Client,
     world: World,
     vcenter: Option<Vcenter>,
@@ -106,8 +110,10 @@ impl Lab {
         let end = cancel.clone().drop_guard();
         let world = World::new(datacenter, Clock::new(time_scale));
         let authority = Authority::new()?;
+        let admin_token = files::token()?;
+        world.faults.set_token(&admin_token);
         let (client, api, kubeconfig) = if roles.has(Role::Kubernetes) {
-            serve_api(&world, &authority, port, &cancel).await?
+            serve_api(&world, &authority, port, &admin_token, &cancel).await?
         } else {
             let cluster = cluster.context("without the role `kubernetes` the lab needs an API server to work on")?;
             if roles.has(Role::Openshift) || roles.has(Role::Kubelet) {
@@ -133,7 +139,8 @@ impl Lab {
         let inventories = Arc::new(Inventories::default());
         if roles.has(Role::Inventory) {
             let (tls, cancel) = (authority.server(&[])?, cancel.clone());
-            let serving = inventory::serve(Arc::clone(&inventories), client.clone(), inventory, tls, cancel);
+            let faults = world.faults.clone();
+            let serving = inventory::serve(Arc::clone(&inventories), client.clone(), inventory, tls, faults, cancel);
             cx.tasks.spawn(ended("inventory", serving));
         }
         if roles.has(Role::Forklift) {
@@ -148,9 +155,13 @@ impl Lab {
             host_ready(&client, &world.datacenter.cluster.mtv_namespace).await?;
         }
         let model = &world.datacenter;
+        let inventory = roles.has(Role::Inventory).then(|| format!("https://{address}"));
+        let host = roles.has(Role::Kubernetes).then_some(api.as_str());
+        let host = host.or_else(|| vsphere.as_deref().map(|url| url.trim_end_matches("/sdk"))).or(inventory.as_deref());
         let info = LabInfo {
+            faults: host.map(|host| format!("{host}{}", faults::admin::PATH)),
             api,
-            inventory: roles.has(Role::Inventory).then(|| format!("https://{address}")),
+            inventory,
             vsphere,
             ca_pem: authority.pem().to_owned(),
             time_scale,
@@ -159,7 +170,7 @@ impl Lab {
             roles: Role::ALL.iter().filter(|r| roles.has(**r)).map(|r| r.name()).collect(),
         };
         let providers = files::providers(model, &info);
-        Ok(Self { info, kubeconfig, providers, client, world, vcenter, contexts: vec![cx], end })
+        Ok(Self { info, kubeconfig, providers, admin_token, client, world, vcenter, contexts: vec![cx], end })
     }
 
     /// Kubeconfig of the cluster's administrator, with the authority's certificate and a bearer token in it.
@@ -170,6 +181,16 @@ impl Lab {
     /// Provider profiles for every simulated source. Holds passwords.
     pub fn providers_toml(&self) -> &str {
         &self.providers
+    }
+
+    /// Bearer token of the lab's administrator: that of the kubeconfig where the lab serves the Kubernetes API.
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.world.faults
     }
 
     /// Where everything is. Holds no secrets.
@@ -192,7 +213,7 @@ impl Lab {
         &self.world
     }
 
-    /// The vCenter, if it runs: its faults and request counts.
+    /// The vCenter, if it runs: its request counts.
     pub fn vcenter(&self) -> Option<&Vcenter> {
         self.vcenter.as_ref()
     }
@@ -218,24 +239,25 @@ async fn serve_api(
     world: &World,
     authority: &Authority,
     port: Option<u16>,
+    token: &str,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(Client, String, String)> {
     let listener = listen(port, "the Kubernetes API").await?;
     let url = format!("https://{}", listener.local_addr()?);
     let admin = &world.datacenter.cluster.admin;
     let masters = vec!["system:masters".to_owned()];
-    let token = files::token()?;
     let users = vec![
-        User { name: admin.user.clone(), token: token.clone(), groups: masters.clone(), password: Some(admin.password.clone()) },
+        User { name: admin.user.clone(), token: token.to_owned(), groups: masters.clone(), password: Some(admin.password.clone()) },
         User { name: CONTROLLERS.to_owned(), token: files::token()?, groups: masters, password: None },
     ];
-    let options = kubernetes::Options { address: Some(url.clone()), ..kubernetes::Options::default() };
+    let faults = world.faults.clone();
+    let options = kubernetes::Options { address: Some(url.clone()), faults, ..kubernetes::Options::default() };
     let server = ApiServer::new(users, options);
     let client = server.client(CONTROLLERS);
     let tls = authority.server(&[])?;
     let cancel = cancel.clone();
     tokio::spawn(async move { server.serve(listener, tls, cancel).await });
-    let kubeconfig = files::kubeconfig(&url, authority.pem(), &admin.user, &token);
+    let kubeconfig = files::kubeconfig(&url, authority.pem(), &admin.user, token);
     Ok((client, url, kubeconfig))
 }
 

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     clock::Clock,
     datacenter::{DataCenter, GuestModel},
+    faults::Faults,
 };
 
 /// What is on a disk. Two disks with the same image have the same content.
@@ -90,12 +91,15 @@ pub struct World {
     pub clock: Clock,
     /// Contents of disks.
     pub disks: Arc<Disks>,
+    /// What is to go wrong between clients and servers.
+    pub faults: Faults,
 }
 
 impl World {
     /// A world at its start.
     pub fn new(datacenter: DataCenter, clock: Clock) -> Self {
-        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default() }
+        let faults = Faults::new(&datacenter.faults);
+        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults }
     }
 
     /// The operating system that stands on a disk.

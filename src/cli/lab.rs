@@ -1,6 +1,8 @@
 //! The lab: `mtv-test lab serve`, and the lab behind `run --lab`. The only place where the tool reaches the simulated data
 //! centre; from here on it talks to it over the network as to a real one.
 
+mod fault;
+
 use std::{
     fs,
     io::Write as _,
@@ -24,6 +26,9 @@ use crate::{
     report::{log, screen::Screen},
 };
 
+/// In the folder of a lab: the token that `lab fault` shows.
+const ADMIN_TOKEN: &str = "admin-token";
+
 /// Run the simulated data centre
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -35,12 +40,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(ServeArgs),
+    Fault(fault::Args),
 }
 
 /// Run the lab until it is interrupted
 ///
 /// Prints "lab ready" on stdout when everything answers. DIR gets `kubeconfig`, `providers.toml` (a profile for every
-/// simulated source) and `lab.json` (addresses); the first two hold secrets and are readable by their owner only.
+/// simulated source), `admin-token` (for `lab fault`) and `lab.json` (addresses, CA); the first three hold secrets and are
+/// readable by their owner only.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
     /// Folder for kubeconfig, providers.toml and lab.json; made if it is not there
@@ -86,8 +93,10 @@ fn parse_scale(text: &str) -> Result<f64, String> {
 /// # Errors
 /// The data centre or the folder cannot be used, or the lab does not start.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Serve(args) = args.command;
-    serve(args).await
+    match args.command {
+        Command::Serve(args) => serve(args).await,
+        Command::Fault(args) => fault::run(args).await,
+    }
 }
 
 /// As [`run`], with an async runtime of its own.
@@ -128,6 +137,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let path = |name: &str| args.dir.join(name);
     write(&path("kubeconfig"), lab.kubeconfig(), 0o600)?;
     write(&path("providers.toml"), lab.providers_toml(), 0o600)?;
+    write(&path(ADMIN_TOKEN), lab.admin_token(), 0o600)?;
     write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;
     print_data("lab ready\n")?;
     let (kubeconfig, providers) = (path("kubeconfig"), path("providers.toml"));

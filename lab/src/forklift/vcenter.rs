@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 
 use mtv_api::xml::Node;
 
+use crate::faults::OWN_AGENT;
+
 /// Deadline of one request. `WaitForUpdatesEx` asks the server to answer within less.
 const REQUEST: Duration = Duration::from_mins(1);
 /// Deadline of the TCP and TLS handshake: `controller_tls_connection_timeout_sec` of the ForkliftController.
@@ -149,6 +151,7 @@ impl Vcenter {
             .connect_timeout(CONNECT)
             .timeout(REQUEST)
             .no_proxy()
+            .user_agent(OWN_AGENT)
             .build()
             .map_err(|error| Error::Transport(chain(&error)))?;
         let mut session = Self { http, url: url.to_string(), about: Node::default(), content: Node::default(), fingerprint: String::new() };

@@ -1,10 +1,11 @@
 //! The REST server: GET only, over TLS, with the status codes and headers of the real service.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use kube::Client;
 use mtv_api::kinds::PROVIDER;
@@ -18,7 +19,10 @@ use super::{
     openshift,
     vsphere::model,
 };
-use crate::forklift::cluster::{Cluster, Look};
+use crate::{
+    faults::{self, Ask, Body, Cut, Faults, Server, admin},
+    forklift::cluster::{Cluster, Look},
+};
 
 /// Provider types that the service knows, in the order of `GET /providers`.
 const TYPES: &[&str] = &["ec2", "hyperv", "openshift", "openstack", "ova", "ovirt", "vsphere"];
@@ -28,6 +32,7 @@ type Answer = Response<Full<Bytes>>;
 struct Service {
     inventories: Arc<Inventories>,
     cluster: Cluster,
+    faults: Faults,
 }
 
 /// Serves the inventory until cancelled.
@@ -39,9 +44,10 @@ pub async fn serve(
     client: Client,
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
+    faults: Faults,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
-    let service = Arc::new(Service { inventories, cluster: Cluster::new(client) });
+    let service = Arc::new(Service { inventories, cluster: Cluster::new(client), faults });
     let acceptor = tokio_rustls::TlsAcceptor::from(tls);
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -53,10 +59,11 @@ pub async fn serve(
         let (service, acceptor) = (Arc::clone(&service), acceptor.clone());
         connections.spawn(async move {
             // A client that speaks no TLS is no error of ours.
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let handler = hyper::service::service_fn(move |request| {
+            let Some((stream, cutter)) = service.faults.accept(Server::Inventory, &acceptor, stream).await else { return };
+            let handler = hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 let service = Arc::clone(&service);
-                async move { Ok::<_, Infallible>(service.answer(&request).await) }
+                request.extensions_mut().insert(cutter.clone());
+                async move { service.outside(request).await }
             });
             if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), handler).await {
                 tracing::debug!(%error, "inventory connection ended");
@@ -124,6 +131,10 @@ fn empty(status: StatusCode) -> Answer {
     answer
 }
 
+fn whole(answer: Answer) -> Response<Body> {
+    answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+}
+
 fn page_not_found() -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from_static(b"404 page not found")));
     *answer.status_mut() = StatusCode::NOT_FOUND;
@@ -149,6 +160,18 @@ fn broken(error: &kube::Error) -> Answer {
 }
 
 impl Service {
+    /// Answers a request, or what a fault makes of it.
+    async fn outside(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        if admin::is_here(request.uri().path()) {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            return Ok(self.faults.administer(&parts.method, parts.uri.path(), &parts.headers, &body));
+        }
+        let method = request.method().as_str().to_lowercase();
+        let refuse = |refusal: &faults::Refusal| whole(empty(refusal.code));
+        self.faults.around(&Ask::rest(Server::Inventory, &request, &method), refuse, async { whole(self.answer(&request).await) }).await
+    }
+
     async fn answer<B>(&self, request: &Request<B>) -> Answer {
         if request.method() != http::Method::GET {
             return page_not_found();

@@ -13,6 +13,7 @@ mod count;
 mod definition;
 mod delete;
 mod discovery;
+mod faulty;
 mod fields;
 mod managed;
 mod meta;
@@ -53,6 +54,8 @@ use resource::Registry;
 use response::Body;
 use store::Store;
 
+use crate::faults::Faults;
+
 /// How the server behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -63,12 +66,14 @@ pub struct Options {
     /// Address under which clients reach the server, such as `https://127.0.0.1:6443`; OAuth documents name it. Without
     /// it the `Host` header of the request is used.
     pub address: Option<String>,
+    /// What is to go wrong for clients outside of this process.
+    pub faults: Faults,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // 10 000 changes are more than a run of every scenario makes; an etcd keeps five minutes.
-        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None }
+        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None, faults: Faults::default() }
     }
 }
 
@@ -124,6 +129,20 @@ impl ApiServer {
         kube::Client::new(service, "default")
     }
 
+    /// The same for a client that faults happen to, as if it came from outside.
+    pub fn outside_client(&self, user: &str) -> kube::Client {
+        let inner = self.inner.clone();
+        let token = inner.users.token_of(user).and_then(|token| format!("Bearer {token}").parse().ok());
+        let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
+            let inner = inner.clone();
+            if let Some(token) = token.clone() {
+                request.headers_mut().insert(header::AUTHORIZATION, token);
+            }
+            async move { faulty::answer(&inner, request).await }
+        });
+        kube::Client::new(service, "default")
+    }
+
     /// Forgets the history of changes, as etcd's compaction does: watches and lists from earlier versions get 410.
     pub fn compact(&self) {
         self.inner.store.compact();
@@ -133,8 +152,14 @@ impl ApiServer {
 /// Largest body that is read, bytes: what the real server takes.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// Answers one request. What goes wrong becomes a `Status`.
-async fn answer<B>(inner: &Arc<Inner>, mut request: Request<B>) -> Response<Body>
+/// A request that has been read.
+struct Asked {
+    parts: http::request::Parts,
+    body: Bytes,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+async fn read_whole<B>(mut request: Request<B>) -> status::Answer<Asked>
 where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: std::fmt::Display,
@@ -143,14 +168,24 @@ where
     let (parts, body) = request.into_parts();
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) => return response::failure(&status::Failure::bad_request(format!("the body could not be read: {error}"))),
+        Err(error) => return Err(status::Failure::bad_request(format!("the body could not be read: {error}"))),
     };
     if body.len() > BODY_LIMIT {
         let message = format!("Request entity too large: limit is {BODY_LIMIT}");
-        return response::failure(&status::Failure::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
+        return Err(status::Failure::new(http::StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message));
     }
-    match route::route(inner, &parts, body, upgrade).await {
-        Ok(response) => response,
-        Err(failure) => response::failure(&failure),
-    }
+    Ok(Asked { parts, body, upgrade })
+}
+
+/// Answers one request. What goes wrong becomes a `Status`.
+async fn answer<B>(inner: &Arc<Inner>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: std::fmt::Display,
+{
+    let routed = async {
+        let Asked { parts, body, upgrade } = read_whole(request).await?;
+        route::route(inner, &parts, body, upgrade).await
+    };
+    routed.await.unwrap_or_else(|failure: status::Failure| response::failure(&failure))
 }

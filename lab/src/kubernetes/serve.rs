@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use hyper::service::service_fn;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiServer, Inner, answer};
+use super::{ApiServer, Inner, faulty};
+use crate::faults::Server;
 
 impl ApiServer {
     /// Serves until `cancel` is cancelled; open connections and watches end with it.
@@ -39,18 +41,12 @@ impl ApiServer {
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, inner: Arc<Inner>) {
-    // Small answers must not wait for each other.
-    let _ = stream.set_nodelay(true);
-    let stream = match acceptor.accept(stream).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::debug!(%error, "TLS handshake with the Kubernetes API failed");
-            return;
-        }
-    };
-    let service = service_fn(move |request| {
+    let faults = inner.options.faults.clone();
+    let Some((stream, cutter)) = faults.accept(Server::Kubernetes, &acceptor, stream).await else { return };
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let inner = inner.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer(&inner, request).await) }
+        request.extensions_mut().insert(cutter.clone());
+        async move { faulty::answer(&inner, request).await }
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     if let Err(error) = served {

@@ -68,6 +68,7 @@ mod tests {
             api: String::new(),
             inventory: None,
             vsphere: Some("https://127.0.0.1:1/sdk".to_owned()),
+            faults: None,
             ca_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),
             time_scale: 1.0,
             mtv_namespace: String::new(),

@@ -16,6 +16,30 @@ pub struct Fault {
     pub message: String,
 }
 
+/// Types of faults without fields of their own that rules may name: those that a vCenter under load, in a restart or with a
+/// lost host gives.
+pub const KNOWN: [&str; 14] = [
+    "ConcurrentAccess",
+    "FileLocked",
+    "GenericVmConfigFault",
+    "HostCommunication",
+    "InsufficientResourcesFault",
+    "InvalidCollectorVersion",
+    "InvalidState",
+    "NotAuthenticated",
+    "RequestCanceled",
+    "ResourceInUse",
+    "RuntimeFault",
+    "SystemError",
+    "TaskInProgress",
+    "Timedout",
+];
+
+/// The type of a fault that a rule may name; none if it may not.
+pub fn known(kind: &str) -> Option<&'static str> {
+    KNOWN.into_iter().find(|known| *known == kind)
+}
+
 impl Fault {
     /// A fault without fields.
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {

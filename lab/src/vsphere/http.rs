@@ -4,14 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{Vcenter, fault::Fault, faults::Effect, methods, soap, types::service::api_version};
+use super::{
+    Vcenter,
+    fault::{self, Fault},
+    methods, soap,
+    types::service::api_version,
+};
+use crate::faults::{Ask, Body, Cut, Refusal, Server, admin, agent, full};
 
 /// Name of the session cookie.
 pub const COOKIE: &str = "vmware_soap_session";
@@ -45,13 +51,10 @@ pub async fn serve(server: Vcenter, listener: TcpListener, tls: Arc<rustls::Serv
 }
 
 async fn connection(server: Vcenter, acceptor: TlsAcceptor, stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let stream = match acceptor.accept(stream).await {
-        Ok(stream) => stream,
-        Err(error) => return tracing::debug!(%error, "vcenter: tls"),
-    };
-    let service = hyper::service::service_fn(move |request| {
+    let Some((stream, cutter)) = server.faults().accept(Server::Vsphere, &acceptor, stream).await else { return };
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let server = server.clone();
+        request.extensions_mut().insert(cutter.clone());
         async move { answer(&server, request).await }
     });
     let ended = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
@@ -60,41 +63,47 @@ async fn connection(server: Vcenter, acceptor: TlsAcceptor, stream: TcpStream) {
     }
 }
 
-/// Closing a connection without an answer is an error of the service.
-#[derive(Debug)]
-struct Dropped;
+type Answer = Response<Body>;
 
-impl std::fmt::Display for Dropped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("closed on purpose")
-    }
-}
-
-impl std::error::Error for Dropped {}
-
-type Answer = Response<Full<Bytes>>;
-
-async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Dropped> {
+async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Cut> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.trim_end_matches('/')) {
         (&Method::POST, "/sdk" | "/sdk/vimService") => soap_call(server, request).await,
-        (&Method::GET, "/sdk/vimServiceVersions.xml") => Ok(document(&versions(server))),
-        (&Method::GET, "/sdk/vimService.wsdl" | "/sdk/vimService" | "/sdk") => Ok(document(WSDL)),
+        (_, path) if admin::is_here(path) => {
+            let (parts, body) = request.into_parts();
+            let body = Limited::new(body, LIMIT).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            Ok(server.faults().administer(&parts.method, path, &parts.headers, &body))
+        }
         (&Method::GET, "/debug/mtv-lab/requests") => Ok(json(&server.requests().report())),
         (&Method::DELETE, "/debug/mtv-lab/requests") => {
             server.requests().reset();
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
-        (&Method::GET, "") => Ok(plain(StatusCode::OK, "vCenter of the lab: POST SOAP requests to /sdk\n")),
-        (_, "/sdk") => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "")),
-        _ => Ok(plain(StatusCode::NOT_FOUND, "")),
+        (method, path) => {
+            let method = method.as_str().to_lowercase();
+            let refuse = |refusal: &Refusal| typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone());
+            let ask = Ask::rest(Server::Vsphere, &request, &method);
+            server.faults().around(&ask, refuse, async { page(server, request.method(), path) }).await
+        }
     }
 }
 
-async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Dropped> {
+/// What is no call.
+fn page(server: &Vcenter, method: &Method, path: &str) -> Answer {
+    match (method, path) {
+        (&Method::GET, "/sdk/vimServiceVersions.xml") => document(&versions(server)),
+        (&Method::GET, "/sdk/vimService.wsdl" | "/sdk/vimService" | "/sdk") => document(WSDL),
+        (&Method::GET, "") => plain(StatusCode::OK, "vCenter of the lab: POST SOAP requests to /sdk\n"),
+        (_, "/sdk") => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
+        _ => plain(StatusCode::NOT_FOUND, ""),
+    }
+}
+
+async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, Cut> {
     let cookie = cookie(request.headers());
-    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let secure_cookie = |value: &str| format!("{COOKIE}=\"{value}\"; Path=/; HttpOnly; Secure; ");
+    let agent = agent(request.headers()).to_owned();
+    let path = request.uri().path().to_owned();
+    let cutter = request.extensions().get().cloned();
     let body = match Limited::new(request.into_body(), LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "")),
@@ -107,22 +116,32 @@ async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answe
     let user = cookie.as_deref().and_then(|c| server.sessions().get(c).map(|s| s.user.clone())).unwrap_or_default();
     server.requests().count(&user, &call.method);
     tracing::trace!(method = %call.method, this = %call.this, user, "vcenter: request");
-    let effect = server.faults().effect(&call.method, &call.this.id);
-    match &effect {
-        Some(Effect::Delay(time)) => tokio::time::sleep(*time).await,
-        Some(Effect::Fault(fault)) => return Ok(envelope(&call.method, &Err(fault.clone()), None)),
-        Some(Effect::Drop) => return Err(Dropped),
-        Some(Effect::DropAnswer) | None => {}
-    }
+    let ask = Ask {
+        server: Server::Vsphere,
+        verb: &call.method,
+        resource: &call.this.kind,
+        namespace: "",
+        object: &call.this.id,
+        path: &path,
+        client: &agent,
+        cutter,
+    };
+    let refuse = |refusal: &Refusal| match refusal.fault.as_deref().and_then(fault::known) {
+        Some(kind) => envelope(&call.method, &Err(Fault::new(kind, refusal.message.clone())), None),
+        // The server itself answers faults only: any other code is of something in front of it.
+        None => typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone()),
+    };
+    server.faults().around(&ask, refuse, carry_out(server, &call, cookie, agent.clone())).await
+}
+
+async fn carry_out(server: &Vcenter, call: &soap::Request, cookie: Option<String>, agent: String) -> Answer {
+    let secure_cookie = |value: &str| format!("{COOKIE}=\"{value}\"; Path=/; HttpOnly; Secure; ");
     let mut context = methods::Context { server: server.clone(), cookie, agent, set_cookie: None };
-    let reply = methods::call(&mut context, &call).await;
-    if matches!(effect, Some(Effect::DropAnswer)) {
-        return Err(Dropped);
-    }
+    let reply = methods::call(&mut context, call).await;
     if let Err(fault) = &reply {
         tracing::debug!(method = %call.method, this = %call.this, fault = fault.detail.kind, "vcenter: {}", fault.message);
     }
-    Ok(envelope(&call.method, &reply, context.set_cookie.as_deref().map(secure_cookie)))
+    envelope(&call.method, &reply, context.set_cookie.as_deref().map(secure_cookie))
 }
 
 /// The session cookie's value, with or without the quotes that clients keep.
@@ -144,7 +163,7 @@ fn envelope(method: &str, reply: &Result<soap::Reply, Fault>, set_cookie: Option
 }
 
 fn typed(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Answer {
-    let mut response = Response::new(Full::new(text.into()));
+    let mut response = Response::new(full(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));

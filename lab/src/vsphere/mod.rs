@@ -2,11 +2,10 @@
 //!
 //! The way of a request: `http` reads it, `soap` opens the envelope, `methods` finds the object and the method, these
 //! change the `model` or ask the property `collector`, and `types` says how the API shows what is in the model. What takes
-//! time is a task (`tasks`), what a test wants to go wrong is in `faults`.
+//! time is a task (`tasks`), what is to go wrong is in [`crate::faults`].
 
 pub mod collector;
 pub mod fault;
-pub mod faults;
 pub mod http;
 pub mod ids;
 pub mod methods;
@@ -30,12 +29,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    faults::Faults,
     model::{Model, Wakeup},
     requests::Requests,
     sessions::Sessions,
 };
-use crate::world::World;
+use crate::{faults::Faults, world::World};
 
 /// The vCenter. Clones are the same one.
 #[derive(Clone)]
@@ -48,7 +46,6 @@ struct Inner {
     sessions: Mutex<Sessions>,
     model: Mutex<Model>,
     changed: watch::Sender<u64>,
-    faults: Faults,
     requests: Requests,
     world: World,
 }
@@ -60,7 +57,6 @@ impl Vcenter {
             sessions: Mutex::default(),
             model: Mutex::new(Model::new(world)),
             changed: watch::Sender::new(0),
-            faults: Faults::default(),
             requests: Requests::default(),
             world: world.clone(),
         };
@@ -74,7 +70,7 @@ impl Vcenter {
 
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
-        &self.inner.faults
+        &self.inner.world.faults
     }
 
     /// What was asked so far.

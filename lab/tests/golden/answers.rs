@@ -105,7 +105,14 @@ async fn ask_inventory(bench: &Bench, recording: &Value, left_out: &[String]) ->
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let base = format!("https://{}", listener.local_addr().map_err(|error| error.to_string())?);
     let tls = bench.authority.server(&["127.0.0.1"]).map_err(|error| error.to_string())?;
-    tokio::spawn(inventory::serve(bench.inventories.clone(), bench.client().clone(), listener, tls, bench.cancel.clone()));
+    tokio::spawn(inventory::serve(
+        bench.inventories.clone(),
+        bench.client().clone(),
+        listener,
+        tls,
+        mtv_lab::faults::Faults::default(),
+        bench.cancel.clone(),
+    ));
     let (tls, _) = vcenter::insecure_tls()?;
     let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build().map_err(|error| error.to_string())?;
     let machine = bench

@@ -1,10 +1,7 @@
 //! Login, its end, and what is open to those who are not logged in.
 
 use super::{Lab, MoRef};
-use crate::vsphere::{
-    fault::Fault,
-    faults::{Effect, Rule},
-};
+use crate::faults::{Effect, Rule, Server};
 
 fn instance() -> MoRef {
     MoRef::new("ServiceInstance", "ServiceInstance")
@@ -73,10 +70,11 @@ async fn rules_make_requests_fail() {
     let lab = Lab::start().await;
     lab.login().await;
     let vm = lab.vm("mtv-tests-rhel8");
-    let once = |effect| Rule { method: "Fetch".to_owned(), object: None, times: Some(1), effect };
-    lab.vcenter.faults().add(once(Effect::Fault(Fault::new("HostCommunication", "no answer from the host"))));
+    let once = |effect| Rule { verb: Some("Fetch".to_owned()), times: Some(1), ..Rule::new(Server::Vsphere, effect) };
+    let add = |rule| lab.vcenter.faults().add(rule).unwrap();
+    add(Rule { fault: Some("HostCommunication".to_owned()), ..once(Effect::Fault) });
     assert_eq!(lab.fetch(&vm, "name").await.fault(), "HostCommunication");
-    lab.vcenter.faults().add(once(Effect::Drop));
+    add(once(Effect::Close));
     assert!(lab.try_call("Fetch", &vm, "<prop>name</prop>").await.is_err());
     assert_eq!(lab.fetch(&vm, "name").await.value().text, "mtv-tests-rhel8");
 }
