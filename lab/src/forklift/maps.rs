@@ -15,8 +15,8 @@ use super::{
     conditions::{Staged, about, condition},
     provider,
     reference::Reference,
+    source::Collection,
 };
-use crate::inventory::vsphere::model;
 
 /// Looks at a StorageMap.
 pub async fn reconcile_storage(context: &Context, key: &Key) -> anyhow::Result<Option<Duration>> {
@@ -101,20 +101,9 @@ async fn sources(
 }
 
 async fn find(context: &Context, source: &Value, storage: bool, reference: &Reference) -> anyhow::Result<Vec<(String, String)>> {
-    if source.text("/spec/type") == "openshift" {
-        let kind = if storage { &STORAGE_CLASS } else { &NAD };
-        let (namespace, name) = match reference.name.split_once('/') {
-            Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-            None => (reference.namespace.clone(), reference.name.clone()),
-        };
-        let all = context.cluster.list(kind, &namespace, "").await?;
-        let same = |o: &&Value| if reference.id.is_empty() { o.text("/metadata/name") == name } else { o.uid() == reference.id };
-        return Ok(all.iter().filter(same).map(|o| (o.uid().to_owned(), o.text("/metadata/name").to_owned())).collect());
-    }
-    let collector = context.inventories.get(source.uid()).filter(|c| c.has_parity()).context("the source's inventory is not read yet")?;
-    let kinds = model::collection(if storage { "datastores" } else { "networks" }).unwrap_or_default();
-    let found = collector.model().find(kinds, &reference.id, &reference.name);
-    Ok(found)
+    let source = context.inventories.get(source.uid()).filter(|s| s.has_parity()).context("the source's inventory is not read yet")?;
+    let what = if storage { Collection::Storage } else { Collection::Networks };
+    Ok(source.find(what, reference).await?.into_iter().map(|found| (found.id, found.name)).collect())
 }
 
 async fn storage_destinations(context: &Context, map: &Value, staged: &mut Staged, now: &str) -> anyhow::Result<()> {

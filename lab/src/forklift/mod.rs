@@ -20,6 +20,7 @@ mod provider;
 mod queue;
 mod reference;
 mod settings;
+pub mod source;
 mod template;
 pub mod vcenter;
 mod watch;
@@ -100,6 +101,11 @@ pub struct Context {
 impl Context {
     fn now(&self) -> String {
         self.world.clock.now()
+    }
+
+    /// What kinds of sources work with.
+    fn site(&self) -> source::Site {
+        source::Site { cluster: self.cluster.clone(), world: self.world.clone() }
     }
 
     /// A wait of the real controller, in the lab's time.

@@ -1,13 +1,14 @@
 //! The inventory service: what providers hold, over REST, for users that may see them.
 //!
-//! Collectors are shared with the controllers, which start one per vSphere Provider and look VMs up in it.
+//! What it shows are the [`Source`]s that the controllers opened, one per Provider; they look VMs up there as well.
 
 mod auth;
-mod openshift;
+pub mod openshift;
 mod server;
 pub mod vsphere;
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -16,41 +17,45 @@ pub use server::serve;
 use tokio::sync::broadcast;
 use vsphere::Collector;
 
-use crate::forklift::vcenter::Access;
+use crate::forklift::source::{Kind, Login, Site, Source, vsphere::Connected};
 
-/// Collectors by the UID of their Provider.
+/// Sources by the UID of their Provider.
 pub struct Inventories {
-    collectors: RwLock<HashMap<String, Arc<Collector>>>,
+    sources: RwLock<HashMap<String, Arc<dyn Source>>>,
     changed: broadcast::Sender<String>,
 }
 
 impl Default for Inventories {
     fn default() -> Self {
         // Sixteen unseen changes: a listener that lags behind looks at everything anyway.
-        Self { collectors: RwLock::default(), changed: broadcast::channel(16).0 }
+        Self { sources: RwLock::default(), changed: broadcast::channel(16).0 }
     }
 }
 
 impl Inventories {
-    /// The collector of a Provider.
-    pub fn get(&self, provider: &str) -> Option<Arc<Collector>> {
-        self.collectors.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
+    /// The source of a Provider.
+    pub fn get(&self, provider: &str) -> Option<Arc<dyn Source>> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
     }
 
-    /// Some collector, if one has read everything.
+    /// The collector of some vCenter, if one has read everything.
     pub fn any(&self) -> Option<Arc<Collector>> {
-        self.collectors.read().unwrap_or_else(PoisonError::into_inner).values().find(|c| c.has_parity()).cloned()
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        sources.values().filter(|source| source.has_parity()).find_map(|source| {
+            let source: Arc<dyn Any + Send + Sync> = source.clone();
+            Some(source.downcast::<Connected>().ok()?.collector.clone())
+        })
     }
 
-    /// Starts a collector in place of one that may run.
-    pub fn start(&self, provider: &str, access: Access) {
-        let collector = Collector::start(provider.to_owned(), access, self.changed.clone());
-        self.collectors.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned(), collector);
+    /// Opens a source in place of one that may be open.
+    pub fn open(&self, kind: &dyn Kind, site: &Site, provider: &str, login: Login) {
+        let source = kind.open(site, provider, login, self.changed.clone());
+        self.sources.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned(), source);
     }
 
-    /// Ends all collectors but those of the given Providers.
+    /// Closes all sources but those of the given Providers.
     pub fn keep(&self, providers: &[String]) {
-        self.collectors.write().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| providers.contains(uid));
+        self.sources.write().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| providers.contains(uid));
     }
 
     /// UIDs of Providers in whose source something changed.

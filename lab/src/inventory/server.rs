@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inventories,
     auth::{self, Refusal},
-    openshift,
-    vsphere::model,
 };
 use crate::{
     faults::{self, Ask, Body, Cut, Faults, Server, admin},
-    forklift::cluster::{Cluster, Look},
+    forklift::{
+        cluster::{Cluster, Look},
+        source::{Query, Reply},
+    },
 };
 
 /// Provider types that the service knows, in the order of `GET /providers`.
@@ -72,40 +73,26 @@ pub async fn serve(
     }
 }
 
-struct Query {
-    detail: Option<u8>,
-    limit: usize,
-    offset: usize,
-    name: String,
-    namespace: String,
-}
-
-impl Query {
-    /// Reads a query string; `None` if a number is none.
-    fn parse(text: &str) -> Option<Self> {
-        let pairs: HashMap<String, String> =
-            text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), decode(value))).collect();
-        let number = |key: &str, default: usize| match pairs.get(key) {
-            None => Some(default),
-            Some(value) => value.parse().ok(),
-        };
-        let detail = match pairs.get("detail").map(String::as_str) {
-            None => None,
-            Some("all") => Some(u8::MAX),
-            Some(value) => Some(value.parse().ok()?),
-        };
-        Some(Self {
-            detail,
-            limit: number("limit", usize::MAX)?,
-            offset: number("offset", 0)?,
-            name: pairs.get("name").cloned().unwrap_or_default(),
-            namespace: pairs.get("namespace").cloned().unwrap_or_default(),
-        })
-    }
-
-    fn page(&self, list: Vec<Value>) -> Value {
-        Value::Array(list.into_iter().skip(self.offset).take(self.limit).collect())
-    }
+/// Reads a query string; `None` if a number is none.
+fn parse(text: &str) -> Option<Query> {
+    let pairs: HashMap<String, String> =
+        text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), decode(value))).collect();
+    let number = |key: &str, default: usize| match pairs.get(key) {
+        None => Some(default),
+        Some(value) => value.parse().ok(),
+    };
+    let detail = match pairs.get("detail").map(String::as_str) {
+        None => None,
+        Some("all") => Some(u8::MAX),
+        Some(value) => Some(value.parse().ok()?),
+    };
+    Some(Query {
+        detail,
+        limit: number("limit", usize::MAX)?,
+        offset: number("offset", 0)?,
+        name: pairs.get("name").cloned().unwrap_or_default(),
+        namespace: pairs.get("namespace").cloned().unwrap_or_default(),
+    })
 }
 
 fn decode(text: &str) -> String {
@@ -179,7 +166,7 @@ impl Service {
         let path = decode(request.uri().path());
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let token = auth::bearer(request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok())).map(str::to_owned);
-        let Some(query) = Query::parse(request.uri().query().unwrap_or_default()) else { return empty(StatusCode::BAD_REQUEST) };
+        let Some(query) = parse(request.uri().query().unwrap_or_default()) else { return empty(StatusCode::BAD_REQUEST) };
         match parts.as_slice() {
             ["providers"] => self.providers(token.as_deref(), None, &query).await,
             ["providers", kind] if TYPES.contains(kind) => self.providers(token.as_deref(), Some(kind), &query).await,
@@ -216,7 +203,7 @@ impl Service {
             let mut list = Vec::new();
             for provider in all.iter().filter(|p| p.text("/spec/type") == *name) {
                 // The service shows what its collectors hold: a Provider that never connected is not there.
-                if *name == "vsphere" && self.inventories.get(provider.uid()).is_none() {
+                if *name != "openshift" && self.inventories.get(provider.uid()).is_none() {
                     continue;
                 }
                 if query.name.is_empty() || provider.text("/metadata/name") == query.name {
@@ -244,12 +231,11 @@ impl Service {
         if detail > 0 {
             out["type"] = json!(kind);
             out["object"] = provider.clone();
-            let counters = match kind {
-                "vsphere" => self.inventories.get(uid).map(|c| c.model().counters()),
-                "openshift" => openshift::counters(&self.cluster).await.ok(),
-                _ => None,
+            let counters = match self.inventories.get(uid) {
+                Some(source) => source.counters().await,
+                None => Value::Null,
             };
-            if let (Some(Value::Object(counters)), Value::Object(out)) = (counters, &mut out) {
+            if let (Value::Object(counters), Value::Object(out)) = (counters, &mut out) {
                 out.extend(counters);
             }
         }
@@ -272,75 +258,17 @@ impl Service {
         if provider.text("/spec/type") != kind {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        match (rest, kind) {
-            ([], _) => body(&self.render(provider, u8::MAX).await),
-            (rest, "vsphere") => self.vsphere(uid, rest, query),
-            (rest, "openshift") => self.openshift(uid, rest, query).await,
-            _ => page_not_found(),
+        if rest.is_empty() {
+            return body(&self.render(provider, u8::MAX).await);
+        }
+        let Some(source) = self.inventories.get(uid) else { return provider_not_found() };
+        match source.answer(uid, rest, query).await {
+            Reply::Json(value) => body(&value),
+            Reply::Status(status) => empty(status),
+            Reply::NoSuchPath => page_not_found(),
+            Reply::Broken(error) => broken(&error),
         }
     }
-
-    fn vsphere(&self, uid: &str, rest: &[&str], query: &Query) -> Answer {
-        let Some(collector) = self.inventories.get(uid) else { return provider_not_found() };
-        let name = rest[0];
-        let Some(kinds) = model::collection(name) else { return page_not_found() };
-        if !collector.has_parity() {
-            return empty(StatusCode::PARTIAL_CONTENT);
-        }
-        let model = collector.model();
-        let shown =
-            |object: &&model::Object| object.vm.as_ref().is_none_or(|vm| !vm.is_template && !vm.uuid.is_empty() && !vm.host.is_empty());
-        match rest {
-            [_] if name != "workloads" => {
-                // This release lists VMs in full whatever `detail` says.
-                let detail = if name == "vms" { u8::MAX } else { query.detail.unwrap_or(0) };
-                let list = model.of(kinds).filter(shown).filter(|object| {
-                    let properties = &object.properties;
-                    query.name.is_empty() || model::named(properties.text("name"), &model.path(&properties.object.id), &query.name)
-                });
-                body(&query.page(list.map(|object| model.json(object, uid, name, detail)).collect()))
-            }
-            [_, id] => match model.of(kinds).find(|object| object.properties.object.id == *id) {
-                Some(object) if name == "workloads" => body(&workload(&model, object, uid)),
-                Some(object) => body(&model.json(object, uid, name, u8::MAX)),
-                None => empty(StatusCode::NOT_FOUND),
-            },
-            _ => page_not_found(),
-        }
-    }
-
-    async fn openshift(&self, uid: &str, rest: &[&str], query: &Query) -> Answer {
-        let Some(kind) = openshift::collection(rest[0]) else { return page_not_found() };
-        let detail = if rest.len() > 1 { u8::MAX } else { query.detail.unwrap_or(0) };
-        let list = match openshift::list(&self.cluster, uid, rest[0], kind, &query.namespace, detail).await {
-            Ok(list) => list,
-            Err(error) => return broken(&error),
-        };
-        match rest {
-            [_] => body(&query.page(list.into_iter().filter(|o| query.name.is_empty() || o.text("/name") == query.name).collect())),
-            [_, id] => list.iter().find(|o| o.text("/uid") == *id).map_or_else(|| empty(StatusCode::NOT_FOUND), body),
-            _ => page_not_found(),
-        }
-    }
-}
-
-/// A VM with its host, cluster and so on instead of their ids.
-fn workload(model: &model::Model, object: &model::Object, uid: &str) -> Value {
-    let id = &object.properties.object.id;
-    let mut out = model.json(object, uid, "workloads", u8::MAX);
-    let host_id = object.vm.as_ref().map(|vm| vm.host.clone()).unwrap_or_default();
-    if let Some(host) = model.get(&host_id) {
-        let mut host_json = model.json(host, uid, "hosts", u8::MAX);
-        let cluster_id = host.properties.text("parent").to_owned();
-        if let Some(cluster) = model.get(&cluster_id) {
-            let mut cluster = model.json(cluster, uid, "clusters", u8::MAX);
-            cluster["datacenter"] = Value::Null;
-            host_json["cluster"] = cluster;
-        }
-        out["host"] = host_json;
-    }
-    out["selfLink"] = json!(format!("providers/vsphere/{uid}/workloads/{id}"));
-    out
 }
 
 #[cfg(test)]
@@ -349,12 +277,12 @@ mod tests {
 
     #[test]
     fn queries_are_read_and_bad_numbers_refused() {
-        let query = Query::parse("detail=all&limit=2&offset=1&name=VM%20Network").unwrap();
+        let query = parse("detail=all&limit=2&offset=1&name=VM%20Network").unwrap();
         assert_eq!((query.detail, query.limit, query.offset), (Some(u8::MAX), 2, 1));
         assert_eq!(query.name, "VM Network");
         assert_eq!(query.page(vec![json!(1), json!(2), json!(3), json!(4)]), json!([2, 3]));
-        assert!(Query::parse("detail=x").is_none());
-        assert!(Query::parse("limit=x").is_none());
-        assert!(Query::parse("").is_some());
+        assert!(parse("detail=x").is_none());
+        assert!(parse("limit=x").is_none());
+        assert!(parse("").is_some());
     }
 }

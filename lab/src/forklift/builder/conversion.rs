@@ -1,6 +1,5 @@
 //! Conversions: what the plan controller asks of virt-v2v and of the inspection, and where their pods are.
 
-use anyhow::Context as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mtv_api::{
     forklift::VmStatus,
@@ -9,7 +8,7 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{disks, labels, prefix, source_secret};
-use crate::forklift::{cluster::Look, plan::Work, provider, vcenter::Access};
+use crate::forklift::{cluster::Look, plan::Work, source::Migrating};
 
 /// The Conversion of a VM that is no inspection.
 pub async fn guest(work: &Work<'_>, vm: &str) -> kube::Result<Option<Value>> {
@@ -30,7 +29,8 @@ pub async fn ensure_guest(work: &Work<'_>, migration: &str, vm: &VmStatus) -> an
     }
     let secret = source_secret(work, migration, &vm.id, "isV2V").await?;
     let claims = disks::claims(work, migration, &vm.id).await?;
-    let access = provider::access(work.context, &work.source.clone().unwrap_or_default()).await?;
+    let machine = work.machine(&vm.id).await?;
+    let migrating = Migrating { work, migration, vm, machine: &machine, secret: &secret };
     let in_place = !work.v2v_copies();
     let kind = if in_place { "InPlace" } else { "Remote" };
     let mut labels = labels(work, migration, &vm.id);
@@ -65,7 +65,7 @@ pub async fn ensure_guest(work: &Work<'_>, migration: &str, vm: &VmStatus) -> an
         "image": work.context.options.virt_v2v_image,
         "localMigration": work.destination_is_host(),
         "podSettings": pod_settings,
-        "settings": settings(work, vm, &access)?,
+        "settings": settings(&migrating)?,
         "targetNamespace": work.spec.target_namespace,
         "vm": { "id": vm.id, "name": vm.name },
         "xfsCompatibility": rest.get("xfsCompatibility") == Some(&json!(true)),
@@ -94,29 +94,11 @@ fn disk(claim: &Value, index: usize) -> Value {
 }
 
 /// What virt-v2v is told in its environment.
-fn settings(work: &Work<'_>, vm: &VmStatus, access: &Access) -> anyhow::Result<Value> {
-    let provider = work.source.clone().unwrap_or_default();
-    let collector = work.collector()?;
-    let model = collector.model();
-    let source = model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
-    let authority = access.url.split("://").last().and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let user: String = access.user.replace('\\', "%5c").replace('@', "%40");
-    let verify = if access.ca.is_none() { "?no_verify=1" } else { "" };
-    let mut settings = json!({
-        "V2V_HOSTNAME": source.host_name,
-        "V2V_extra_args": "[]",
-        "V2V_fingerprint": provider.text("/status/fingerprint"),
-        "V2V_inspector_extra_args": "[]",
-        "V2V_libvirtURL": format!("vpx://{user}@{authority}{}{verify}", model.host_path(source)),
-        "V2V_source": "vSphere",
-        "V2V_vmName": vm.name,
-    });
-    if !work.is_warm() && work.spec.preserve_static_ips.unwrap_or(true) {
-        settings["V2V_preserveStaticIPs"] = json!("true");
-        let addresses: Vec<String> = source.guest_networks.iter().map(|g| format!("{}:ip:{},,{}", g.mac, g.ip, g.prefix)).collect();
-        if !addresses.is_empty() {
-            settings["V2V_staticIPs"] = json!(addresses.join("_"));
-        }
+fn settings(migrating: &Migrating<'_>) -> anyhow::Result<Value> {
+    let vm = migrating.vm;
+    let mut settings = json!({ "V2V_extra_args": "[]", "V2V_inspector_extra_args": "[]", "V2V_vmName": vm.name });
+    if let Value::Object(own) = migrating.work.connected()?.v2v_settings(migrating)? {
+        own.into_iter().for_each(|(key, value)| settings[key] = value);
     }
     if let Some(new) = vm.new_name.as_deref().filter(|n| !n.is_empty()) {
         settings["V2V_NewName"] = json!(new);
@@ -137,17 +119,18 @@ pub async fn inspection(work: &Work<'_>, vm: &str) -> kube::Result<Option<Value>
 pub async fn create_inspection(work: &Work<'_>, vm: &VmStatus, snapshot: &str) -> anyhow::Result<()> {
     let cluster = &work.context.cluster;
     let provider = work.source.clone().unwrap_or_default();
-    let access = provider::access(work.context, &provider).await?;
+    let source = work.connected()?;
+    let login = source.login();
     let labels = json!({ "plan": work.uid(), "vmID": vm.id, "conversion-type": "DeepInspection" });
     let mut secret_labels = labels.clone();
     secret_labels["isConnection"] = json!("true");
     let text = |value: &str| json!(STANDARD.encode(value));
     let mut data = json!({
-        "url": text(&access.url), "user": text(&access.user), "password": text(&access.password),
+        "url": text(&login.url), "user": text(login.text("user")), "password": text(login.text("password")),
         "fingerprint": text(provider.text("/status/fingerprint")),
-        "insecureSkipVerify": text(if access.ca.is_none() { "true" } else { "false" }),
+        "insecureSkipVerify": text(if login.insecure() { "true" } else { "false" }),
     });
-    if let Some(ca) = &access.ca {
+    if let Some(ca) = login.ca().filter(|_| !login.insecure()) {
         data["cacert"] = text(ca);
     }
     let secret = json!({

@@ -8,28 +8,17 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{labels, prefix, rows, source_secret};
-use crate::{
-    forklift::{
-        cluster::Look,
-        plan::{Work, vms},
-        template,
-    },
-    inventory::vsphere::vm::{Disk, Vm},
+use crate::forklift::{
+    cluster::Look,
+    plan::{Work, vms},
+    source::{Collection, Disk, Import, Machine, Migrating, Volumes},
+    template,
 };
 
 /// Annotation that names the source's backing file.
 pub const SOURCE: &str = "forklift.konveyor.io/disk-source";
 /// Annotation with the place among the VM's disks, from zero.
 pub const INDEX: &str = "forklift.konveyor.io/disk-index";
-
-/// A backing file's name without the number that a snapshot gives its delta: `a-000001.vmdk` is `a.vmdk`.
-pub fn base_file(file: &str) -> String {
-    let Some(stem) = file.strip_suffix(".vmdk") else { return file.to_owned() };
-    match stem.rsplit_once('-') {
-        Some((base, number)) if number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit()) => format!("{base}.vmdk"),
-        _ => file.to_owned(),
-    }
-}
 
 /// DataVolumes of a VM, of one Migration.
 pub async fn data_volumes(work: &Work<'_>, migration: &str, vm: &str) -> kube::Result<Vec<Value>> {
@@ -46,8 +35,9 @@ pub async fn claims(work: &Work<'_>, migration: &str, vm: &str) -> kube::Result<
     Ok(claims)
 }
 
-/// Creates what is missing: Secret, ConfigMap, DataVolumes.
-pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::Result<()> {
+/// Creates what is missing: Secret, ConfigMap, DataVolumes or what the source has in place of them. False if the source is
+/// not ready to be read yet.
+pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::Result<bool> {
     let cluster = &work.context.cluster;
     let namespace = &work.spec.target_namespace;
     let secret = source_secret(work, migration, &vm.id, "isDV").await?;
@@ -56,62 +46,49 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
         let map = json!({ "metadata": { "generateName": prefix(work, &vm.id), "labels": labels(work, migration, &vm.id) } });
         cluster.create(&CONFIG_MAP, namespace, map).await?;
     }
-    let existing = data_volumes(work, migration, &vm.id).await?;
-    let collector = work.collector()?;
-    let volumes: Vec<(String, Value)> = {
-        let model = collector.model();
-        let source =
-            model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
-        let mut volumes = Vec::new();
-        for (index, disk) in source.sorted_disks().into_iter().enumerate() {
-            let rows = rows(work.storage.as_ref(), &model, "datastores", &disk.datastore.id);
-            let row = rows.first().with_context(|| format!("datastore {} is not mapped", disk.datastore.id))?;
-            volumes.push((base_file(&disk.file), volume(work, migration, vm, source, disk, index, &row["destination"], &secret)?));
-        }
-        volumes
+    let machine = work.machine(&vm.id).await?;
+    let migrating = Migrating { work, migration, vm, machine: &machine, secret: &secret };
+    let imports = match work.connected()?.volumes(&migrating).await? {
+        Volumes::NotYet => return Ok(false),
+        Volumes::Populated => return Ok(true),
+        Volumes::Imports(imports) => imports,
     };
-    for (file, volume) in volumes {
-        if !existing.iter().any(|found| found.annotation(SOURCE) == Some(file.as_str())) {
+    let existing = data_volumes(work, migration, &vm.id).await?;
+    let mut volumes = Vec::new();
+    for (index, (disk, import)) in machine.sorted_disks().zip(imports).enumerate() {
+        let rows = rows(work, work.storage.as_ref(), Collection::Storage, &disk.storage).await?;
+        let row = rows.first().with_context(|| format!("storage {} is not mapped", disk.storage))?;
+        volumes.push((&disk.task, volume(&migrating, disk, index, &row["destination"], import)?));
+    }
+    for (task, volume) in volumes {
+        if !existing.iter().any(|found| found.annotation(SOURCE) == Some(task.as_str())) {
             cluster.create(&DATA_VOLUME, namespace, volume).await?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that a DataVolume is made of")]
-fn volume(
-    work: &Work<'_>,
-    migration: &str,
-    vm: &VmStatus,
-    source: &Vm,
-    disk: &Disk,
-    index: usize,
-    destination: &Value,
-    secret: &str,
-) -> anyhow::Result<Value> {
-    let file = base_file(&disk.file);
-    let v2v = work.v2v_copies();
+fn volume(migrating: &Migrating<'_>, disk: &Disk, index: usize, destination: &Value, import: Import) -> anyhow::Result<Value> {
+    let Migrating { work, migration, vm, machine, .. } = migrating;
     let mut labels = labels(work, migration, &vm.id);
     let mut annotations = labels.clone();
     annotations["cdi.kubevirt.io/storage.deleteAfterCompletion"] = json!("false");
-    annotations[SOURCE] = json!(file);
+    annotations[SOURCE] = json!(disk.task);
     annotations[INDEX] = json!(index.to_string());
+    if !work.v2v_copies() {
+        if work.converts() {
+            labels["vmUUID"] = json!(machine.uuid);
+        }
+        annotations["cdi.kubevirt.io/storage.bind.immediate.requested"] = json!("true");
+    }
+    import.annotations.into_iter().for_each(|(key, value)| annotations[key] = value);
     let mut spec = json!({
-        "source": { "blank": {} },
+        "source": import.source,
         "storage": {
             "resources": { "requests": { "storage": quantity(disk.capacity) } },
             "storageClassName": destination.text("/storageClass"),
         },
     });
-    if !v2v {
-        labels["vmUUID"] = json!(source.uuid);
-        annotations["cdi.kubevirt.io/storage.bind.immediate.requested"] = json!("true");
-        let provider = work.source.clone().unwrap_or_default();
-        spec["source"] = json!({ "vddk": {
-            "backingFile": file, "url": provider.text("/spec/url"), "uuid": source.uuid, "secretRef": secret,
-            "thumbprint": provider.text("/status/fingerprint"), "initImageURL": work.vddk_image(),
-        } });
-    }
     if work.is_warm() {
         annotations["cdi.kubevirt.io/storage.usePopulator"] = json!("false");
         let snapshot = vm.warm.as_ref().and_then(|w| w.precopies.last()).and_then(|p| p.snapshot.clone()).unwrap_or_default();
@@ -129,23 +106,29 @@ fn volume(
         annotations["cdi.kubevirt.io/storage.pod.serviceAccountName"] = account.clone();
     }
     let mut metadata = json!({ "labels": labels, "annotations": annotations });
-    let name = claim_name(work, vm, source, disk, index)?;
-    if work.spec.pvc_name_template_use_generate_name.unwrap_or(true) {
+    name_claim(migrating, disk, index, &mut metadata)?;
+    Ok(json!({ "metadata": metadata, "spec": spec }))
+}
+
+/// Gives an object the name of a disk's claim, or the beginning of it.
+pub fn name_claim(migrating: &Migrating<'_>, disk: &Disk, index: usize, metadata: &mut Value) -> anyhow::Result<()> {
+    let name = claim_name(migrating.work, migrating.vm, migrating.machine, disk, index)?;
+    if migrating.work.spec.pvc_name_template_use_generate_name.unwrap_or(migrating.work.traits().generate_name) {
         metadata["generateName"] = json!(if name.ends_with('-') { name } else { name + "-" });
     } else {
         metadata["name"] = json!(name.trim_end_matches('-'));
     }
-    Ok(json!({ "metadata": metadata, "spec": spec }))
+    Ok(())
 }
 
-fn claim_name(work: &Work<'_>, vm: &VmStatus, source: &Vm, disk: &Disk, index: usize) -> anyhow::Result<String> {
+fn claim_name(work: &Work<'_>, vm: &VmStatus, machine: &Machine, disk: &Disk, index: usize) -> anyhow::Result<String> {
     let plan_vm = work.plan_vm(&vm.id, &vm.name).cloned().unwrap_or_default();
     let template = work.pvc_template(&plan_vm);
     let target = work.target_name(&plan_vm, &vm.id, &vm.name);
     let root = i64::try_from(root_disk(&plan_vm.rest)).unwrap_or_default();
-    let mut named = disk.clone();
-    named.file = base_file(&disk.file);
-    let fields = vms::pvc_fields(work.name(), source, &target, &named, index, root, disk.shared);
+    // A delta's file is called like its base once it is copied.
+    let named = Disk { file: disk.task.clone(), ..disk.clone() };
+    let fields = vms::pvc_fields(work.name(), machine, &target, &named, index, root, disk.shared);
     template::label(&template, &fields, vms::TEMPLATE_DATA)
         .map_err(|error| super::super::migrate::Fatal(format!("the PVC name template cannot be used: {error}")).into())
 }
@@ -158,7 +141,7 @@ pub fn root_disk(vm: &serde_json::Map<String, Value>) -> usize {
 }
 
 /// Bytes as Kubernetes writes them, rounded up to whole mebibytes.
-fn quantity(bytes: i64) -> String {
+pub fn quantity(bytes: i64) -> String {
     let mebibytes = (bytes + 0xF_FFFF) >> 20;
     if mebibytes % 1024 == 0 { format!("{}Gi", mebibytes / 1024) } else { format!("{mebibytes}Mi") }
 }
@@ -166,13 +149,6 @@ fn quantity(bytes: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_snapshots_number_is_cut() {
-        assert_eq!(base_file("[ds] a/a-000012.vmdk"), "[ds] a/a.vmdk");
-        assert_eq!(base_file("[ds] a/web-1.vmdk"), "[ds] a/web-1.vmdk");
-        assert_eq!(base_file("disk"), "disk");
-    }
 
     #[test]
     fn sizes_are_whole_mebibytes() {

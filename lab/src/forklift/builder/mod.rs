@@ -7,10 +7,14 @@ pub mod vm;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mtv_api::kinds::SECRET;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{cluster::Look, plan::Work, provider, reference::Reference};
-use crate::inventory::vsphere::model::{Model, collection};
+use super::{
+    cluster::Look,
+    plan::Work,
+    reference::Reference,
+    source::{Collection, machine::POD_NETWORK},
+};
 
 /// Labels of everything that belongs to the migration of a VM.
 pub fn labels(work: &Work<'_>, migration: &str, vm: &str) -> Value {
@@ -33,12 +37,8 @@ pub async fn source_secret(work: &Work<'_>, migration: &str, vm: &str, purpose: 
     if let Some(secret) = cluster.list(&SECRET, namespace, &selector).await?.first() {
         return Ok(secret.text("/metadata/name").to_owned());
     }
-    let source = work.source.clone().unwrap_or_default();
-    let access = provider::access(work.context, &source).await?;
-    let mut data = json!({ "accessKeyId": STANDARD.encode(&access.user), "secretKey": STANDARD.encode(&access.password) });
-    if let Some(ca) = &access.ca {
-        data["cacert"] = json!(STANDARD.encode(ca));
-    }
+    let credentials = work.connected()?.credentials();
+    let data: Map<String, Value> = credentials.into_iter().map(|(key, value)| (key.to_owned(), json!(STANDARD.encode(value)))).collect();
     let mut labels = labels(work, migration, vm);
     labels[purpose] = json!("true");
     let secret = json!({ "metadata": { "generateName": prefix(work, vm), "labels": labels }, "type": "Opaque", "data": data });
@@ -46,11 +46,19 @@ pub async fn source_secret(work: &Work<'_>, migration: &str, vm: &str, purpose: 
 }
 
 /// Rows of a map whose source is this object, by id or by name.
-pub fn rows<'m>(map: Option<&'m Value>, model: &Model, collection_name: &str, id: &str) -> Vec<&'m Value> {
-    let kinds = collection(collection_name).unwrap_or_default();
-    let is = |row: &&Value| {
-        let source = Reference::read(&row["source"]);
-        model.find(kinds, &source.id, &source.name).iter().any(|(found, _)| found == id)
-    };
-    map.map(|map| map.items("/spec/map")).unwrap_or_default().iter().filter(is).collect()
+pub async fn rows<'m>(work: &Work<'_>, map: Option<&'m Value>, what: Collection, id: &str) -> anyhow::Result<Vec<&'m Value>> {
+    let source = work.connected()?;
+    let mut rows = Vec::new();
+    for row in map.map(|map| map.items("/spec/map")).unwrap_or_default() {
+        let reference = Reference::read(&row["source"]);
+        let is = if id == POD_NETWORK || !reference.kind.is_empty() {
+            reference.kind == id
+        } else {
+            source.find(what, &reference).await?.iter().any(|found| found.id == id)
+        };
+        if is {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
 }

@@ -1,6 +1,5 @@
 //! The VirtualMachine, from what the inventory knows of the source VM.
 
-use anyhow::Context as _;
 use mtv_api::{
     forklift::VmStatus,
     kinds::{PVC, VM},
@@ -9,20 +8,15 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{disks, labels, rows};
-use crate::{
-    forklift::{
-        cluster::Look,
-        migrate::itinerary::Facts,
-        plan::{
-            Work,
-            validate::{network_fields, volume_fields},
-        },
-        template,
+use crate::forklift::{
+    cluster::Look,
+    migrate::itinerary::Facts,
+    plan::{
+        Work,
+        validate::{network_fields, volume_fields},
     },
-    inventory::vsphere::{
-        model::Model,
-        vm::{Disk, Nic, Vm},
-    },
+    source::{Collection, Disk, Machine, Nic},
+    template,
 };
 
 /// Longest serial number of a disk that QEMU keeps.
@@ -38,7 +32,7 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus, facts: &Fac
     let machine = if let Some(machine) = found {
         machine
     } else {
-        let object = build(work, migration, vm, &claims, facts)?;
+        let object = build(work, migration, vm, &claims, facts).await?;
         cluster.create(&VM, namespace, object).await?
     };
     let owner = json!({
@@ -52,34 +46,37 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus, facts: &Fac
     Ok(())
 }
 
-fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value], facts: &Facts) -> anyhow::Result<Value> {
-    let collector = work.collector()?;
-    let model = collector.model();
-    let source = model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
+async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value], facts: &Facts) -> anyhow::Result<Value> {
+    let source = &work.machine(&vm.id).await?;
     let name = vm.target_name();
-    let compatible = facts.converts || work.spec.rest.get("useCompatibilityMode") == Some(&json!(false));
+    let compatible = facts.converts || !work.traits().converts || work.spec.rest.get("useCompatibilityMode") == Some(&json!(false));
     let mut labels = labels(work, migration, &vm.id);
-    labels["guestConverted"] = json!(facts.converts.to_string());
+    if work.traits().converts {
+        labels["guestConverted"] = json!(facts.converts.to_string());
+    }
     let mut metadata = json!({ "name": name, "labels": labels });
     if name != vm.name {
         metadata["annotations"] = json!({ "openshift.io/display-name": vm.name, "original-ID": vm.id });
     }
-    let (interfaces, networks) = networks(work, vm, source, &model, compatible)?;
+    let (interfaces, networks) = networks(work, vm, source, compatible).await?;
     let (disk_list, volumes) = volumes(work, vm, source, claims, compatible);
     let mut template_labels: Map<String, Value> = work.spec.target_labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
     template_labels.insert("app".to_owned(), json!(name));
     let mut domain = json!({
-        "cpu": { "cores": source.cores_per_socket, "sockets": (source.cpu_count / source.cores_per_socket.max(1)).max(1) },
+        "cpu": { "cores": source.cores, "sockets": source.sockets },
         "devices": {
             "disks": disk_list,
             "inputs": [{ "bus": if compatible { "virtio" } else { "usb" }, "name": "tablet", "type": "tablet" }],
             "interfaces": interfaces,
-            "tpm": if source.tpm_enabled { json!({ "persistent": true }) } else { json!({ "enabled": false }) },
+            "tpm": if source.tpm { json!({ "persistent": true }) } else { json!({ "enabled": false }) },
         },
-        "firmware": { "bootloader": bootloader(source), "serial": serial(work, &source.uuid) },
-        "memory": { "guest": format!("{}Mi", source.memory_mb) },
+        "firmware": { "bootloader": bootloader(source), "serial": serial(work, source) },
+        "memory": { "guest": format!("{}Mi", source.memory_mib) },
         "resources": {},
     });
+    if let Some(threads) = source.threads {
+        domain["cpu"]["threads"] = json!(threads);
+    }
     if source.secure_boot {
         domain["features"] = json!({ "smm": { "enabled": true } });
     }
@@ -111,24 +108,28 @@ fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value], fact
     Ok(json!({ "metadata": metadata, "spec": spec }))
 }
 
-fn run_strategy(work: &Work<'_>, vm: &VmStatus, source: &Vm) -> &'static str {
+fn run_strategy(work: &Work<'_>, vm: &VmStatus, source: &Machine) -> &'static str {
     let own = vm.rest.get("targetPowerState").and_then(Value::as_str).filter(|s| !s.is_empty());
     let target = own.or(work.spec.target_power_state.as_deref()).unwrap_or("auto");
     let on = match target {
         "on" => true,
         "off" => false,
         // A Windows guest must run once, so that its first reboots can be awaited.
-        _ => vm.restore_power_state.as_deref() == Some("On") || (work.settings.wait_for_reboot && source.is_windows()),
+        _ => vm.restore_power_state.as_deref() == Some("On") || (work.settings.wait_for_reboot && source.windows && work.traits().converts),
     };
     if on { "Always" } else { "Halted" }
 }
 
-fn bootloader(source: &Vm) -> Value {
-    if source.firmware == "efi" { json!({ "efi": { "secureBoot": source.secure_boot } }) } else { json!({ "bios": {} }) }
+fn bootloader(source: &Machine) -> Value {
+    if source.efi { json!({ "efi": { "secureBoot": source.secure_boot } }) } else { json!({ "bios": {} }) }
 }
 
 /// Serial number of the firmware: since OpenShift 4.20 in the form that VMware's own guests see.
-fn serial(work: &Work<'_>, uuid: &str) -> String {
+fn serial(work: &Work<'_>, source: &Machine) -> String {
+    if let Some(serial) = &source.serial {
+        return serial.clone();
+    }
+    let uuid = source.uuid.as_str();
     let mut parts = work.context.options.openshift_version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     let version = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     if version >= (4, 20) && work.settings.vmware_serial { vmware_serial(uuid) } else { uuid.to_owned() }
@@ -143,16 +144,16 @@ fn vmware_serial(uuid: &str) -> String {
     format!("VMware-{}-{}", pairs[..8].join(" "), pairs[8..].join(" "))
 }
 
-fn networks(work: &Work<'_>, vm: &VmStatus, source: &Vm, model: &Model, compatible: bool) -> anyhow::Result<(Vec<Value>, Vec<Value>)> {
+async fn networks(work: &Work<'_>, vm: &VmStatus, source: &Machine, compatible: bool) -> anyhow::Result<(Vec<Value>, Vec<Value>)> {
     let (mut interfaces, mut networks) = (Vec::new(), Vec::new());
     let own = vm.rest.get("networkNameTemplate").or_else(|| work.spec.rest.get("networkNameTemplate")).and_then(Value::as_str);
     let mut used: Vec<String> = Vec::new();
     for nic in &source.nics {
-        let rows = rows(work.network.as_ref(), model, "networks", &nic.network.id);
+        let rows = rows(work, work.network.as_ref(), Collection::Networks, &nic.network).await?;
         // Several rows for one network are a pool: each adapter gets another NetworkAttachmentDefinition.
         let full = |row: &Value| format!("{}/{}", row.text("/destination/namespace"), row.text("/destination/name"));
         let row = match rows.as_slice() {
-            [] => anyhow::bail!("network {} is not mapped", nic.network.id),
+            [] => anyhow::bail!("network {} is not mapped", nic.network),
             [row] => *row,
             rows => match rows.iter().find(|row| row.text("/destination/type") != "multus" || !used.contains(&full(row))) {
                 Some(row) => *row,
@@ -185,7 +186,7 @@ fn interface(nic: &Nic, name: &str, kind: &str, destination: &Value, compatible:
         interface["masquerade"] = json!({});
         network["pod"] = json!({});
     }
-    if !nic.start_connected {
+    if !nic.connected {
         interface["state"] = json!("down");
     }
     (interface, network)
@@ -196,14 +197,13 @@ fn named(template: Option<&str>, fields: &template::Fields) -> Option<String> {
     template::label(template.filter(|t| !t.is_empty())?, fields, "v1beta1.NameTemplateData").ok()
 }
 
-fn volumes(work: &Work<'_>, vm: &VmStatus, source: &Vm, claims: &[Value], compatible: bool) -> (Vec<Value>, Vec<Value>) {
+fn volumes(work: &Work<'_>, vm: &VmStatus, source: &Machine, claims: &[Value], compatible: bool) -> (Vec<Value>, Vec<Value>) {
     let own = vm.rest.get("volumeNameTemplate").or_else(|| work.spec.rest.get("volumeNameTemplate")).and_then(Value::as_str);
     let detected = vm.rest.get("detectedBootDisk").and_then(Value::as_u64).and_then(|d| usize::try_from(d).ok());
     let root = if vm.rest.contains_key("rootDisk") { disks::root_disk(&vm.rest) } else { detected.unwrap_or(0) };
     let (mut disk_list, mut volumes) = (Vec::new(), Vec::new());
-    for (index, disk) in source.sorted_disks().into_iter().enumerate() {
-        let file = disks::base_file(&disk.file);
-        let Some(claim) = claims.iter().find(|c| c.annotation(disks::SOURCE) == Some(file.as_str())) else { continue };
+    for (index, disk) in source.sorted_disks().enumerate() {
+        let Some(claim) = claims.iter().find(|c| c.annotation(disks::SOURCE) == Some(disk.task.as_str())) else { continue };
         let claim_name = claim.text("/metadata/name");
         let fields = volume_fields(claim_name, i64::try_from(index).unwrap_or_default());
         let name = named(own, &fields).unwrap_or_else(|| format!("vol-{index}"));
@@ -249,11 +249,11 @@ mod tests {
 
     #[test]
     fn interfaces_follow_the_map() {
-        let nic = Nic { mac: "00:50:56:00:03:01".into(), start_connected: true, ..Nic::default() };
+        let nic = Nic { mac: "00:50:56:00:03:01".into(), connected: true, ..Nic::default() };
         let (interface, network) = interface(&nic, "net-0", "pod", &json!({}), true);
         assert_eq!(interface, json!({ "macAddress": "00:50:56:00:03:01", "masquerade": {}, "model": "virtio", "name": "net-0" }));
         assert_eq!(network, json!({ "name": "net-0", "pod": {} }));
-        let nic = Nic { start_connected: false, ..nic };
+        let nic = Nic { connected: false, ..nic };
         let (interface, network) = super::interface(&nic, "net-1", "multus", &json!({ "namespace": "default", "name": "br" }), true);
         assert_eq!((interface["bridge"].clone(), interface["state"].clone()), (json!({}), json!("down")));
         assert_eq!(network["multus"]["networkName"], "default/br");

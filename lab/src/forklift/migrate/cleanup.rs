@@ -5,12 +5,10 @@ use mtv_api::{
     kinds::{CONFIG_MAP, CONVERSION, DATA_VOLUME, JOB, POD, PVC, SECRET, VM},
 };
 
-use super::warm;
 use crate::forklift::{
     cluster::{Look, Propagation},
     conditions::has_any,
     plan::Work,
-    vcenter::Vcenter,
 };
 
 /// Removes what the migration of a VM made and nobody needs any more. `all` takes what is kept after a success as well:
@@ -49,6 +47,9 @@ pub async fn clean_up(work: &Work<'_>, migration: &str, vm: &VmStatus, all: bool
     cluster.delete_all(&CONFIG_MAP, target, &format!("{mine},resource=vm-config")).await?;
     cluster.delete_all(&JOB, home, &format!("{mine},resource=hook-config")).await?;
     remove_last_snapshot(work, vm).await;
+    if let Ok(source) = work.connected() {
+        source.release(work, vm).await?;
+    }
     Ok(())
 }
 
@@ -74,15 +75,16 @@ pub async fn delete_data_volumes(work: &Work<'_>, vm: &str) -> anyhow::Result<()
 pub async fn remove_last_snapshot(work: &Work<'_>, vm: &VmStatus) {
     let snapshot = vm.warm.as_ref().and_then(|w| w.precopies.last()).and_then(|p| p.snapshot.clone());
     let Some(snapshot) = snapshot else { return };
-    let Ok(collector) = work.collector() else { return };
-    let access = collector.access.clone();
-    match Vcenter::connect(&access).await {
-        Ok(vcenter) => {
-            if let Err(error) = warm::remove_snapshot(&vcenter, &snapshot).await {
-                tracing::debug!(vm = vm.name, snapshot, %error, "snapshot was not removed");
-            }
-            vcenter.logout().await;
-        }
-        Err(error) => tracing::debug!(vm = vm.name, snapshot, %error, "snapshot was not removed"),
+    let removed = async {
+        let session = work.connected()?.session().await?;
+        let removed = match session.snapshots() {
+            Some(snapshots) => snapshots.remove(&vm.id, &snapshot).await.map(drop),
+            None => Ok(()),
+        };
+        session.end().await;
+        removed
+    };
+    if let Err(error) = removed.await {
+        tracing::debug!(vm = vm.name, snapshot, error = format!("{error:#}"), "snapshot was not removed");
     }
 }

@@ -24,6 +24,8 @@ pub struct Facts {
     pub v2v_copies: bool,
     /// The guest is inspected first.
     pub inspects: bool,
+    /// What was copied is converted to another format.
+    pub converts_snapshot: bool,
     /// A Windows guest is given time to reboot.
     pub waits_for_reboots: bool,
     /// The migration ends when the last snapshot is consolidated.
@@ -70,6 +72,7 @@ pub fn phases(facts: &Facts) -> Vec<&'static str> {
         ("CreateGuestConversionPod", f.converts),
         ("ConvertGuest", f.converts),
         ("CopyDisksVirtV2V", f.converts && f.v2v_copies && !f.warm && !f.only_conversion && !f.resume),
+        ("ConvertOpenstackSnapshot", f.converts_snapshot),
         ("CreateVM", true),
         ("WaitForGuestReboots", f.waits_for_reboots),
         ("PostHook", f.post_hook),
@@ -105,7 +108,9 @@ pub fn step_of(facts: &Facts, phase: &str) -> &'static str {
         | "PowerOffSource"
         | "WaitForPowerOff" => "Initialize",
         "AllocateDisks" => "DiskAllocation",
+        // Its own step in the pipeline is never begun: the phase counts to the transfer.
         "CopyDisks"
+        | "ConvertOpenstackSnapshot"
         | "CopyingPaused"
         | "RemovePreviousSnapshot"
         | "WaitForPreviousSnapshotRemoval"
@@ -159,6 +164,7 @@ pub fn pipeline(facts: &Facts, tasks: &[StepStatus]) -> Vec<StepStatus> {
             // The only step that starts without a phase.
             "Finalize" => StepStatus { phase: None, ..disks("Cutover", "Finalize disk transfer.") },
             "ConvertGuest" => plain("ImageConversion", "Convert image to kubevirt."),
+            "ConvertOpenstackSnapshot" => plain("ConvertOpenstackSnapshot", "Convert OpenStack snapshot."),
             "CreateVM" => plain("VirtualMachineCreation", "Create VM."),
             "WaitForGuestReboots" => plain("WaitForGuestReboots", "Wait for Windows guest reboot after conversion."),
             "PostHook" => plain("PostHook", "Run post-migration hook."),
@@ -195,6 +201,7 @@ mod tests {
         converts: true,
         v2v_copies: true,
         inspects: false,
+        converts_snapshot: false,
         waits_for_reboots: false,
         waits_for_consolidation: true,
     };

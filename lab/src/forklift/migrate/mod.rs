@@ -20,12 +20,11 @@ use serde_json::{Value, json};
 
 use self::itinerary::Facts;
 use super::{
-    builder::disks,
     cluster::{Key, Look},
     conditions::{self, condition, course, has_any},
     plan::{Work, ensure_namespace},
     reference::Reference,
-    vcenter::Vcenter,
+    source::{Session, Snapshots},
 };
 
 /// How often the real controller looks at a running migration.
@@ -35,7 +34,7 @@ const POLL: Duration = Duration::from_secs(3);
 pub struct Run<'a, 'b> {
     work: &'a mut Work<'b>,
     migration: &'a Value,
-    vcenter: Option<Vcenter>,
+    session: Option<Box<dyn Session>>,
 }
 
 /// An error that ends the VM's migration, instead of the look alone.
@@ -64,14 +63,14 @@ pub enum Outcome {
 impl<'a, 'b> Run<'a, 'b> {
     /// A look at the execution that a Migration asks for.
     pub fn new(work: &'a mut Work<'b>, migration: &'a Value) -> Self {
-        Self { work, migration, vcenter: None }
+        Self { work, migration, session: None }
     }
 
     /// Looks; says when to look again.
     pub async fn run(mut self) -> anyhow::Result<Option<Duration>> {
         let result = self.look().await;
-        if let Some(vcenter) = &self.vcenter {
-            vcenter.logout().await;
+        if let Some(session) = &self.session {
+            session.end().await;
         }
         result
     }
@@ -82,12 +81,12 @@ impl<'a, 'b> Run<'a, 'b> {
         if !has_any(&course, &["Executing"]) {
             return Ok((!has_any(&course, &["Failed", "Canceled"])).then_some(POLL));
         }
-        let canceled = self.canceled_ids()?;
+        let canceled = self.canceled_ids().await?;
         let running: Vec<usize> = self.indices(|vm| vm.started.is_some() && vm.completed.is_none());
         for index in running {
             self.execute(index, &canceled).await?;
         }
-        while let Some(index) = self.next_scheduled()? {
+        while let Some(index) = self.next_scheduled().await? {
             self.execute(index, &canceled).await?;
         }
         self.mark_queued();
@@ -103,12 +102,12 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     /// Ids of the VMs that the user wants to cancel.
-    fn canceled_ids(&self) -> anyhow::Result<Vec<String>> {
+    async fn canceled_ids(&self) -> anyhow::Result<Vec<String>> {
         let mut ids = Vec::new();
         for entry in self.migration.items("/spec/cancel") {
             let reference = Reference::read(entry);
             if reference.id.is_empty() {
-                ids.extend(self.work.resolve(&reference)?.into_iter().map(|found| found.id));
+                ids.extend(self.work.resolve(&reference).await?.into_iter().map(|found| found.id));
             } else {
                 ids.push(reference.id);
             }
@@ -117,14 +116,12 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     /// Facts about a VM that decide its itinerary.
-    fn facts(&self, vm: &VmStatus) -> Facts {
+    async fn facts(&self, vm: &VmStatus) -> Facts {
         let work = &self.work;
         let hook = |step: &str| vm.rest.get("hooks").is_some_and(|hooks| hooks.items("").iter().any(|h| h.text("/step") == step));
-        let converts = !work.spec.skip_guest_conversion.unwrap_or(false);
+        let converts = work.converts();
         let target = vm.rest.get("targetPowerState").and_then(Value::as_str).or(work.spec.target_power_state.as_deref());
-        let windows = work
-            .collector()
-            .is_ok_and(|c| c.model().get(&vm.id).and_then(|o| o.vm.as_ref()).is_some_and(crate::inventory::vsphere::vm::Vm::is_windows));
+        let windows = work.machine(&vm.id).await.is_ok_and(|machine| machine.windows);
         Facts {
             warm: work.is_warm(),
             only_conversion: work.spec.kind.as_deref() == Some("conversion"),
@@ -134,8 +131,9 @@ impl<'a, 'b> Run<'a, 'b> {
             converts,
             v2v_copies: work.v2v_copies(),
             inspects: work.inspects(),
+            converts_snapshot: work.traits().converts_snapshot,
             waits_for_reboots: work.settings.wait_for_reboot && target != Some("off") && windows && converts,
-            waits_for_consolidation: work.settings.wait_for_consolidation,
+            waits_for_consolidation: work.settings.wait_for_consolidation && work.traits().vddk,
         }
     }
 
@@ -148,14 +146,14 @@ impl<'a, 'b> Run<'a, 'b> {
         ensure_namespace(&self.work.context.cluster, &self.work.spec.target_namespace).await?;
         let mut list = Vec::new();
         for plan_vm in self.work.spec.vms.clone() {
-            let reference = self.work.best_reference(&plan_vm);
+            let reference = self.work.best_reference(&plan_vm).await;
             anyhow::ensure!(!reference.id.is_empty(), "vm {reference} is not in the source's inventory");
             let mut vm = match self.work.vm_status(&reference) {
                 Some(known) => known.clone(),
                 None => new_status(&plan_vm, &reference)?,
             };
             if vm.phase != "Completed" || has_any(&vm.conditions, &["Canceled", "Failed"]) {
-                self.reset(&mut vm)?;
+                self.reset(&mut vm).await?;
             }
             list.push(vm);
         }
@@ -169,16 +167,13 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(())
     }
 
-    fn reset(&self, vm: &mut VmStatus) -> anyhow::Result<()> {
+    async fn reset(&self, vm: &mut VmStatus) -> anyhow::Result<()> {
         conditions::remove(&mut vm.conditions, &["Canceled", "Failed"]);
         (vm.started, vm.completed, vm.error) = (None, None, None);
         "Started".clone_into(&mut vm.phase);
-        let collector = self.work.collector()?;
-        let model = collector.model();
-        let source =
-            model.get(&vm.id).and_then(|o| o.vm.as_ref()).with_context(|| format!("vm {} is not in the source's inventory", vm.id))?;
-        let tasks: Vec<StepStatus> = source.disks.iter().map(|d| itinerary::task(&disks::base_file(&d.file), d.capacity)).collect();
-        let facts = self.facts(vm);
+        let machine = self.work.machine(&vm.id).await?;
+        let tasks: Vec<StepStatus> = machine.disks.iter().map(|d| itinerary::task(&d.task, d.capacity)).collect();
+        let facts = self.facts(vm).await;
         vm.pipeline = itinerary::pipeline(&facts, &tasks);
         if !facts.resume {
             vm.rest.remove("disksCopied");
@@ -187,37 +182,39 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(())
     }
 
-    /// A VM that may start: as many as the limit per ESXi host allows.
-    fn next_scheduled(&mut self) -> anyhow::Result<Option<usize>> {
+    /// A VM that may start: as many as the limit allows, per ESXi host where the source tells the hosts.
+    async fn next_scheduled(&mut self) -> anyhow::Result<Option<usize>> {
         let waiting = self.indices(|vm| vm.started.is_none() && vm.completed.is_none() && !has_any(&vm.conditions, &["Canceled"]));
         if waiting.is_empty() {
             return Ok(None);
         }
-        let collector = self.work.collector()?;
-        let model = collector.model();
-        let host = |id: &str| model.get(id).and_then(|o| o.vm.as_ref()).map(|vm| vm.host.clone()).unwrap_or_default();
+        let source = self.work.connected()?;
         let v2v = self.work.v2v_copies();
-        let cost = |vm: &VmStatus| {
+        let vms = self.work.status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
+        // Host and cost of each VM.
+        let mut load = Vec::new();
+        for vm in vms {
+            let machine = source.machine(&vm.id).await?;
             let done = matches!(vm.phase.as_str(), "CreateVM" | "PostHook" | "Completed");
             let converting = matches!(vm.phase.as_str(), "CopyingPaused" | "CreateGuestConversionPod" | "ConvertGuest");
-            let disks = || model.get(&vm.id).and_then(|o| o.vm.as_ref()).map_or(1, |source| source.disks.len());
-            if done || (!v2v && converting) {
+            let cost = if done || (!v2v && converting) {
                 0
             } else if v2v {
                 1
             } else {
-                disks()
-            }
-        };
+                machine.as_ref().map_or(1, |machine| machine.disks.len())
+            };
+            load.push((machine.map(|machine| machine.host).unwrap_or_default(), cost));
+        }
         let limit = self.work.settings.max_in_flight;
-        let vms = self.work.status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
-        let in_flight = |host_id: &str| -> usize {
-            vms.iter().filter(|vm| vm.started.is_some() && vm.completed.is_none() && host(&vm.id) == host_id).map(&cost).sum()
+        let running = |vm: &VmStatus| vm.started.is_some() && vm.completed.is_none();
+        let in_flight = |host: &str| -> usize {
+            vms.iter().zip(&load).filter(|(vm, (of, _))| running(vm) && of == host).map(|(_, (_, cost))| cost).sum()
         };
         Ok(waiting.into_iter().find(|index| {
-            let vm = &vms[*index];
-            let busy = in_flight(&host(&vm.id));
-            busy == 0 || busy + cost(vm) <= limit
+            let (host, cost) = &load[*index];
+            let busy = in_flight(host);
+            busy == 0 || busy + cost <= limit
         }))
     }
 
@@ -250,7 +247,7 @@ impl<'a, 'b> Run<'a, 'b> {
             self.look_soon();
             return Ok(());
         }
-        let facts = self.facts(&vm);
+        let facts = self.facts(&vm).await;
         match self.phase(&mut vm, &facts).await {
             Ok(Outcome::Stay) => {}
             Ok(Outcome::Next) => advance(&facts, &mut vm, &now),
@@ -312,12 +309,16 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     /// A session with the source, made when it is first needed.
-    async fn source(&mut self) -> anyhow::Result<&Vcenter> {
-        if self.vcenter.is_none() {
-            let access = self.work.collector()?.access.clone();
-            self.vcenter = Some(Vcenter::connect(&access).await?);
+    async fn source(&mut self) -> anyhow::Result<&dyn Session> {
+        if self.session.is_none() {
+            self.session = Some(self.work.connected()?.session().await?);
         }
-        self.vcenter.as_ref().context("no session with the source")
+        self.session.as_deref().context("no session with the source")
+    }
+
+    /// Snapshots of the source.
+    async fn snapshots(&mut self) -> anyhow::Result<&dyn Snapshots> {
+        self.source().await?.snapshots().ok_or_else(|| Fatal("the source takes no snapshots".to_owned()).into())
     }
 }
 

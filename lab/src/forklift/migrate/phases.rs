@@ -12,6 +12,7 @@ use crate::forklift::{
     cluster::Look,
     conditions::{self, condition},
     names,
+    source::Power,
 };
 
 impl Run<'_, '_> {
@@ -30,31 +31,27 @@ impl Run<'_, '_> {
             "Started" => self.started(vm, facts).await,
             "PreHook" | "PostHook" => self.hook(vm, facts).await,
             "StorePowerState" => {
-                let state = self.source().await?.power_state(&vm.id).await?;
-                let state = match state.as_str() {
-                    "poweredOn" => "On",
-                    "poweredOff" => "Off",
-                    _ => "Unknown",
-                };
-                vm.restore_power_state = Some(state.to_owned());
+                let power = self.source().await?.power(&vm.id).await?;
+                vm.restore_power_state = Some(power.name().to_owned());
                 Ok(Outcome::Next)
             }
             "PowerOffSource" => {
-                let id = vm.id.clone();
                 let source = self.source().await?;
-                if source.power_state(&id).await? != "poweredOff" {
-                    source.shut_down_guest(&id).await?;
+                if source.power(&vm.id).await? != Power::Off {
+                    source.power_off(&vm.id).await?;
                 }
                 Ok(Outcome::Next)
             }
             "WaitForPowerOff" => {
-                let off = self.source().await?.power_state(&vm.id).await? == "poweredOff";
+                let off = self.source().await?.power(&vm.id).await? == Power::Off;
                 Ok(if off { Outcome::Next } else { Outcome::Stay })
             }
             "CreateDataVolumes" => {
-                disks::ensure(self.work, self.migration.uid(), vm).await?;
-                Ok(Outcome::Next)
+                let made = disks::ensure(self.work, self.migration.uid(), vm).await?;
+                Ok(if made { Outcome::Next } else { Outcome::Stay })
             }
+            // What the lab's sources hand out needs no conversion.
+            "ConvertOpenstackSnapshot" => Ok(Outcome::Next),
             "AllocateDisks" | "CopyDisks" => self.copy(vm, facts).await,
             "Finalize" => {
                 self.copy_progress(vm, facts).await?;

@@ -3,26 +3,18 @@
 use mtv_api::{
     forklift::{Precopy, VmStatus},
     kinds::DATA_VOLUME,
-    xml::Node,
 };
 use serde_json::{Value, json};
 
 use super::{Fatal, Outcome, Run, itinerary::Facts, step, steps};
-use crate::forklift::{
-    builder::disks,
-    cluster::Look,
-    vcenter::{MoRef, Vcenter},
-};
-
-/// Name of the snapshots, as Forklift gives it.
-const SNAPSHOT: &str = "forklift-migration-precopy";
+use crate::forklift::{builder::disks, cluster::Look, source::TaskState};
 
 impl Run<'_, '_> {
     /// Phases that only warm migrations have.
     pub(super) async fn warm_phase(&mut self, vm: &mut VmStatus, facts: &Facts) -> anyhow::Result<Outcome> {
         match vm.phase.clone().as_str() {
             "CreateInitialSnapshot" | "CreateSnapshot" | "CreateFinalSnapshot" => {
-                let task = create_snapshot(self.source().await?, &vm.id).await?;
+                let task = self.snapshots().await?.create(&vm.id).await?;
                 let now = self.work.now();
                 let mut precopy = Precopy { start: Some(now.clone()), ..Precopy::default() };
                 precopy.rest.insert("createTaskId".to_owned(), json!(task));
@@ -39,22 +31,20 @@ impl Run<'_, '_> {
                 }
                 Ok(Outcome::Next)
             }
-            "WaitForInitialSnapshot" | "WaitForSnapshot" | "WaitForFinalSnapshot" => {
-                let (state, result) = self.task(last(vm), "createTaskId").await?;
-                match state.as_str() {
-                    "success" => {
-                        if let Some(precopy) = vm.warm.as_mut().and_then(|w| w.precopies.last_mut()) {
-                            precopy.snapshot = Some(result);
-                        }
-                        Ok(Outcome::Next)
+            "WaitForInitialSnapshot" | "WaitForSnapshot" | "WaitForFinalSnapshot" => match self.task(last(vm), "createTaskId").await? {
+                TaskState::Done(result) => {
+                    if let Some(precopy) = vm.warm.as_mut().and_then(|w| w.precopies.last_mut()) {
+                        precopy.snapshot = Some(result);
                     }
-                    "error" => Err(Fatal(format!("the snapshot failed: {result}")).into()),
-                    _ => Ok(Outcome::Stay),
+                    Ok(Outcome::Next)
                 }
-            }
+                TaskState::Failed(text) => Err(Fatal(format!("the snapshot failed: {text}")).into()),
+                TaskState::Forgotten => Err(Fatal("the source does not know the task of the snapshot any more".to_owned()).into()),
+                TaskState::Running => Ok(Outcome::Stay),
+            },
             "StoreInitialSnapshotDeltas" | "StoreSnapshotDeltas" => {
                 let snapshot = last(vm).and_then(|p| p.snapshot.clone()).unwrap_or_default();
-                let deltas = deltas(self.source().await?, &snapshot).await?;
+                let deltas = self.snapshots().await?.deltas(&snapshot).await?;
                 if let Some(precopy) = vm.warm.as_mut().and_then(|w| w.precopies.last_mut()) {
                     precopy.rest.insert("deltas".to_owned(), json!(deltas));
                 }
@@ -63,22 +53,18 @@ impl Run<'_, '_> {
             "CopyingPaused" => Ok(self.paused(vm)),
             "RemovePreviousSnapshot" | "RemovePenultimateSnapshot" | "RemoveFinalSnapshot" => {
                 let snapshot = last(vm).and_then(|p| p.snapshot.clone()).unwrap_or_default();
-                let task = remove_snapshot(self.source().await?, &snapshot).await?;
+                let task = self.snapshots().await?.remove(&vm.id, &snapshot).await?;
                 if let Some(precopy) = vm.warm.as_mut().and_then(|w| w.precopies.last_mut()) {
                     precopy.rest.insert("removeTaskId".to_owned(), json!(task));
                 }
                 Ok(Outcome::Next)
             }
             "WaitForPreviousSnapshotRemoval" | "WaitForPenultimateSnapshotRemoval" | "WaitForFinalSnapshotRemoval" => {
-                match self.task(last(vm), "removeTaskId").await {
-                    Ok((state, text)) => match state.as_str() {
-                        "success" => Ok(Outcome::Next),
-                        "error" => Err(Fatal(format!("the snapshot was not removed: {text}")).into()),
-                        _ => Ok(Outcome::Stay),
-                    },
+                match self.task(last(vm), "removeTaskId").await? {
                     // A task that vCenter forgot is over: it keeps them for ten minutes.
-                    Err(error) if error.downcast_ref().is_some_and(crate::forklift::vcenter::Error::is_gone) => Ok(Outcome::Next),
-                    Err(error) => Err(error),
+                    TaskState::Done(_) | TaskState::Forgotten => Ok(Outcome::Next),
+                    TaskState::Failed(text) => Err(Fatal(format!("the snapshot was not removed: {text}")).into()),
+                    TaskState::Running => Ok(Outcome::Stay),
                 }
             }
             "AddCheckpoint" => {
@@ -119,9 +105,9 @@ impl Run<'_, '_> {
         warm.successes += 1;
     }
 
-    async fn task(&mut self, precopy: Option<&Precopy>, field: &str) -> anyhow::Result<(String, String)> {
+    async fn task(&mut self, precopy: Option<&Precopy>, field: &str) -> anyhow::Result<TaskState> {
         let id = precopy.and_then(|p| p.rest.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(self.source().await?.task_state(&id).await?)
+        self.snapshots().await?.task(&id).await
     }
 
     /// Names the newest snapshot to the DataVolumes. `previous` is the change id that the snapshot before recorded.
@@ -150,33 +136,4 @@ impl Run<'_, '_> {
 
 fn last(vm: &VmStatus) -> Option<&Precopy> {
     vm.warm.as_ref()?.precopies.last()
-}
-
-async fn create_snapshot(source: &Vcenter, vm: &str) -> crate::forklift::vcenter::Result<String> {
-    let parameters = vec![
-        Node::text("name", SNAPSHOT),
-        Node::text("description", "Made by Forklift to copy the disks of a running VM."),
-        Node::text("memory", false),
-        Node::text("quiesce", true),
-    ];
-    source.task(&MoRef::new("VirtualMachine", vm), "CreateSnapshot_Task", parameters).await
-}
-
-/// Starts to remove a snapshot, not those that build upon it.
-pub(super) async fn remove_snapshot(source: &Vcenter, snapshot: &str) -> crate::forklift::vcenter::Result<String> {
-    let parameters = vec![Node::text("removeChildren", false), Node::text("consolidate", true)];
-    source.task(&MoRef::new("VirtualMachineSnapshot", snapshot), "RemoveSnapshot_Task", parameters).await
-}
-
-/// Change ids of the disks at a snapshot.
-async fn deltas(source: &Vcenter, snapshot: &str) -> crate::forklift::vcenter::Result<Vec<Value>> {
-    let devices = source.property(&MoRef::new("VirtualMachineSnapshot", snapshot), "config.hardware.device").await?;
-    let disks = devices.iter().flat_map(|d| &d.children).filter(|d| d.xsi_type() == Some("VirtualDisk"));
-    Ok(disks
-        .filter_map(|disk| disk.child("backing"))
-        .map(|backing| {
-            let file = backing.get("fileName").or_else(|| backing.get("descriptorFileName")).unwrap_or_default();
-            json!({ "disk": disks::base_file(file), "deltaId": backing.get("changeId").unwrap_or_default() })
-        })
-        .collect())
 }

@@ -194,11 +194,10 @@ impl Work<'_> {
     }
 
     async fn power_on(&self, vm: &str) -> anyhow::Result<()> {
-        let access = self.collector()?.access.clone();
-        let vcenter = crate::forklift::vcenter::Vcenter::connect(&access).await?;
-        let done = vcenter.power_on(vm).await;
-        vcenter.logout().await;
-        Ok(done?)
+        let session = self.connected()?.session().await?;
+        let done = session.power_on(vm).await;
+        session.end().await;
+        done
     }
 
     /// A blocker that lasts while a migration runs fails it.

@@ -23,8 +23,8 @@ use super::{
     provider,
     reference::Reference,
     settings::Settings,
+    source::{self, Collection, Kind, Machine, Source, Traits},
 };
-use crate::inventory::vsphere::Collector;
 
 /// Annotation that says that the labels of volume populators were set, which the real controller does once per plan.
 const POPULATOR_LABELS: &str = "populatorLabels";
@@ -91,6 +91,10 @@ impl Work<'_> {
 
     /// Whether virt-v2v copies the disks itself, instead of converting what CDI copied.
     pub fn v2v_copies(&self) -> bool {
+        let traits = self.traits();
+        if !traits.v2v_copies {
+            return false;
+        }
         let offload = self.storage.as_ref().is_some_and(|map| map.items("/spec/map").iter().any(|row| row.get("offloadPlugin").is_some()));
         !self.is_warm()
             && self.destination_is_host()
@@ -100,9 +104,17 @@ impl Work<'_> {
             && !offload
     }
 
+    /// Whether virt-v2v converts the guest.
+    pub fn converts(&self) -> bool {
+        self.traits().converts && !self.spec.skip_guest_conversion.unwrap_or(false)
+    }
+
     /// Whether the guest is inspected before a warm migration copies it.
     pub fn inspects(&self) -> bool {
-        self.is_warm() && self.spec.run_preflight_inspection.unwrap_or(true) && !self.spec.skip_guest_conversion.unwrap_or(false)
+        self.traits().vddk
+            && self.is_warm()
+            && self.spec.run_preflight_inspection.unwrap_or(true)
+            && !self.spec.skip_guest_conversion.unwrap_or(false)
     }
 
     /// Image with VMware's disk library, empty if there is none.
@@ -111,11 +123,22 @@ impl Work<'_> {
         if own.is_empty() { self.settings.vddk_image.clone() } else { own.to_owned() }
     }
 
-    /// The source's inventory.
-    pub fn collector(&self) -> anyhow::Result<Arc<Collector>> {
-        let source = self.source.as_ref().context("the plan has no source provider")?;
-        let collector = self.context.inventories.get(source.uid()).filter(|c| c.has_parity());
-        collector.context("the source's inventory is not read yet")
+    /// What migrations from this source look like.
+    pub fn traits(&self) -> Traits {
+        let kind = self.source.as_ref().and_then(|s| source::kind(s.text("/spec/type")));
+        kind.map_or(Traits::PLAIN, Kind::traits)
+    }
+
+    /// The source, connected and read.
+    pub fn connected(&self) -> anyhow::Result<Arc<dyn Source>> {
+        let provider = self.source.as_ref().context("the plan has no source provider")?;
+        let source = self.context.inventories.get(provider.uid()).filter(|source| source.has_parity());
+        source.context("the source's inventory is not read yet")
+    }
+
+    /// A VM in the source's inventory.
+    pub async fn machine(&self, id: &str) -> anyhow::Result<Machine> {
+        self.connected()?.machine(id).await?.with_context(|| format!("vm {id} is not in the source's inventory"))
     }
 
     /// The VM of the plan with this id, which the inventory may have had to find by its name.
@@ -125,11 +148,8 @@ impl Work<'_> {
     }
 
     /// Looks a reference up in the source's inventory: all matches.
-    pub fn resolve(&self, reference: &Reference) -> anyhow::Result<Vec<Reference>> {
-        let collector = self.collector()?;
-        let model = collector.model();
-        let found = model.find_vm(&reference.id, &reference.name);
-        Ok(found.into_iter().map(|vm| Reference { id: vm.id.clone(), name: vm.name.clone(), ..reference.clone() }).collect())
+    pub async fn resolve(&self, reference: &Reference) -> anyhow::Result<Vec<Reference>> {
+        self.connected()?.find(Collection::Vms, reference).await
     }
 
     /// The status of a VM of the execution.

@@ -120,7 +120,7 @@ impl Work<'_> {
     fn kind_of_migration(&mut self) {
         let kind = self.spec.kind.clone().unwrap_or_default();
         let source = self.source.as_ref().map(|s| s.text("/spec/type").to_owned()).unwrap_or_default();
-        if self.is_warm() && !matches!(source.as_str(), "vsphere" | "ovirt") {
+        if self.is_warm() && !self.traits().warm {
             self.tell(condition("WarmMigrationNotReady", "Critical", "NotSupported", "This source cannot be migrated warm."));
         }
         let known = matches!(kind.as_str(), "" | "cold" | "warm" | "conversion") || (kind == "live" && source == "openshift");
@@ -166,7 +166,7 @@ impl Work<'_> {
     async fn hooks(&mut self) -> anyhow::Result<()> {
         let (mut steps, mut unset, mut unready, mut accounts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for vm in &self.spec.vms.clone() {
-            let reference = self.best_reference(vm);
+            let reference = self.best_reference(vm).await;
             for hook in &vm.hooks {
                 let key = &hook.hook;
                 let item = format!(
@@ -207,14 +207,14 @@ impl Work<'_> {
     }
 
     /// The reference of a plan's VM, with what the inventory adds to it.
-    pub fn best_reference(&self, vm: &mtv_api::forklift::PlanVm) -> Reference {
+    pub async fn best_reference(&self, vm: &mtv_api::forklift::PlanVm) -> Reference {
         let asked = Reference {
             id: vm.id.clone().unwrap_or_default(),
             name: vm.name.clone().unwrap_or_default(),
             namespace: vm.namespace.clone().unwrap_or_default(),
             kind: String::new(),
         };
-        match self.resolve(&asked) {
+        match self.resolve(&asked).await {
             Ok(found) if found.len() == 1 => found[0].clone(),
             _ => asked,
         }

@@ -14,7 +14,7 @@ use crate::forklift::{
 impl Work<'_> {
     /// Validates the image.
     pub(super) async fn validate_vddk(&mut self) -> anyhow::Result<()> {
-        if self.source.as_ref().is_none_or(|s| s.text("/spec/type") != "vsphere") {
+        if !self.traits().vddk {
             return Ok(());
         }
         let image = self.vddk_image();

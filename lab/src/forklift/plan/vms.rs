@@ -4,24 +4,17 @@ use mtv_api::{condition::Condition, forklift::PlanVm, kinds::VM};
 use serde_json::Value;
 
 use super::Work;
-use crate::{
-    forklift::{
-        cluster::Look,
-        conditions::{about, condition},
-        names,
-        reference::Reference,
-        template::{self, Fields},
-    },
-    inventory::vsphere::{
-        model::Model,
-        vm::{Disk, Vm},
-    },
+use crate::forklift::{
+    cluster::Look,
+    conditions::{about, condition},
+    names,
+    reference::Reference,
+    source::{Collection, Disk, Machine, Wanted, machine::POD_NETWORK},
+    template::{self, Fields},
 };
 
 /// Go's name of the data of a PVC name template, which stands in the items of a condition.
 pub const TEMPLATE_DATA: &str = "v1beta1.PVCNameTemplateData";
-/// Template of PVC names where nobody gives one.
-const DEFAULT_TEMPLATE: &str = "{{trunc 15 .PlanName}}-{{trunc 15 .TargetVmName}}-disk-{{.DiskIndex}}";
 
 /// Conditions about VMs, in the order in which they are set.
 #[derive(Default)]
@@ -76,19 +69,21 @@ impl Findings {
 impl Work<'_> {
     /// Validates the VMs.
     pub(super) async fn validate_vms(&mut self) -> anyhow::Result<()> {
-        if self.staged.has("Executing") || self.source.as_ref().is_none_or(|s| s.text("/spec/type") != "vsphere") {
+        if self.staged.has("Executing") || self.source.is_none() {
             return Ok(());
         }
         let mut findings = Findings::new();
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         let destination = self.context.cluster.list(&VM, "", "").await?;
-        let collector = self.collector()?;
+        let source = self.connected()?;
+        let wanted = Wanted { warm: self.is_warm(), static_addresses: self.spec.preserve_static_ips.unwrap_or(true) };
         let mut unset = false;
         for plan_vm in &self.spec.vms {
             let asked = Reference {
                 id: plan_vm.id.clone().unwrap_or_default(),
                 name: plan_vm.name.clone().unwrap_or_default(),
-                ..Reference::default()
+                namespace: plan_vm.namespace.clone().unwrap_or_default(),
+                kind: String::new(),
             };
             let succeeded = self.vm_status(&asked).is_some_and(|vm| vm.conditions.iter().any(|c| c.kind == "Succeeded" && c.is_true()));
             if succeeded {
@@ -98,23 +93,28 @@ impl Work<'_> {
                 unset = true;
                 continue;
             }
-            let model = collector.model();
-            let found = model.find_vm(&asked.id, &asked.name);
-            let vm = match found.as_slice() {
+            let found = source.find(Collection::Vms, &asked).await?;
+            let reference = match found.as_slice() {
                 [] => {
                     findings.add("VMNotFound", 0, asked.to_string());
                     continue;
                 }
-                [vm] => *vm,
+                [vm] => vm.clone(),
                 _ => {
                     findings.add("DuplicateVM", 1, asked.to_string());
                     continue;
                 }
             };
-            let reference = Reference { id: vm.id.clone(), name: vm.name.clone(), ..asked };
-            self.validate_names(plan_vm, vm, &reference, &mut ids, &mut targets, &destination, &mut findings);
-            self.validate_maps(&model, vm, &reference, &mut findings);
-            self.validate_guest(plan_vm, &model, vm, &reference, &destination, &mut findings);
+            let Some(machine) = source.machine(&reference.id).await? else {
+                findings.add("VMNotFound", 0, asked.to_string());
+                continue;
+            };
+            self.validate_names(plan_vm, &machine, &reference, &mut ids, &mut targets, &destination, &mut findings);
+            self.validate_maps(&machine, &reference, &mut findings);
+            self.validate_devices(plan_vm, &machine, &reference, &destination, &mut findings);
+            for problem in source.problems(&reference.id, wanted).await? {
+                findings.add(problem, 0, reference.to_string());
+            }
         }
         if unset {
             self.tell(condition("VMRefNotValid", "Critical", "NotSet", "A VM is named neither by id nor by name."));
@@ -131,7 +131,7 @@ impl Work<'_> {
     fn validate_names(
         &self,
         plan_vm: &PlanVm,
-        vm: &Vm,
+        vm: &Machine,
         reference: &Reference,
         ids: &mut Vec<String>,
         targets: &mut Vec<String>,
@@ -173,56 +173,37 @@ impl Work<'_> {
         }
     }
 
-    fn validate_maps(&self, model: &Model, vm: &Vm, reference: &Reference, findings: &mut Findings) {
+    fn validate_maps(&self, vm: &Machine, reference: &Reference, findings: &mut Findings) {
         let item = reference.to_string();
         let referenced = |map: &Option<Value>, id: &str| {
-            map.as_ref().is_some_and(|map| map.items("/status/references").iter().any(|r| r.text("/id") == id))
+            let is = |r: &Value| r.text("/id") == id || (id == POD_NETWORK && r.text("/type") == id);
+            map.as_ref().is_some_and(|map| map.items("/status/references").iter().any(is))
         };
-        if !vm.networks.iter().all(|network| referenced(&self.network, &network.id)) {
+        if !vm.networks.iter().all(|network| referenced(&self.network, network)) {
             findings.add("VMNetworksNotMapped", 0, item.clone());
         }
         // Rows are matched by the ids in their spec: rows by name are missed, as they are by the real controller.
         let pod = |id: &str| {
             let rows = self.network.as_ref().map(|map| map.items("/spec/map")).unwrap_or_default();
-            rows.iter().find(|row| row.text("/source/id") == id).is_some_and(|row| row.text("/destination/type") == "pod")
+            let row = rows.iter().find(|row| row.text("/source/id") == id || (id == POD_NETWORK && row.text("/source/type") == id));
+            row.is_some_and(|row| row.text("/destination/type") == "pod")
         };
-        if vm.nics.iter().filter(|nic| pod(&nic.network.id)).count() > 1 {
+        if vm.nics.iter().filter(|nic| pod(&nic.network)).count() > 1 {
             findings.add("VMMultiplePodNetworkMappings", 0, item.clone());
         }
-        if self.storage.is_some() && !vm.disks.iter().all(|disk| referenced(&self.storage, &disk.datastore.id)) {
-            findings.add("VMStorageNotMapped", 0, item.clone());
-        }
-        let maintenance = |host: &crate::inventory::vsphere::model::Object| {
-            host.properties.get("runtime").and_then(|r| r.get("inMaintenanceMode")) == Some("true")
-        };
-        if model.get(&vm.host).is_some_and(maintenance) {
-            findings.add("HostNotReady", 0, item);
+        if self.storage.is_some() && !vm.disks.iter().all(|disk| referenced(&self.storage, &disk.storage)) {
+            findings.add("VMStorageNotMapped", 0, item);
         }
     }
 
-    fn validate_guest(
-        &self,
-        plan_vm: &PlanVm,
-        _model: &Model,
-        vm: &Vm,
-        reference: &Reference,
-        destination: &[Value],
-        findings: &mut Findings,
-    ) {
+    fn validate_devices(&self, plan_vm: &PlanVm, vm: &Machine, reference: &Reference, destination: &[Value], findings: &mut Findings) {
         let item = || reference.to_string();
-        let known = |mac: &str| vm.nics.iter().any(|nic| nic.mac == mac);
-        let unknown_addresses = (!vm.nics.is_empty() && vm.guest_networks.is_empty()) || !vm.guest_networks.iter().all(|g| known(&g.mac));
-        if self.spec.preserve_static_ips.unwrap_or(true) && unknown_addresses {
-            findings.add("VMMissingGuestIPs", 0, item());
-        }
-        let untold = matches!(vm.tools_status.as_str(), "" | "null" | "<nil>" | "toolsNotInstalled");
-        if vm.power_state == "poweredOn" && (untold || vm.tools_running_status == "guestToolsNotRunning") {
-            findings.add("GuestToolsIssue", 0, item());
-        }
         if vm.disks.iter().any(|disk| disk.capacity <= 0) {
             findings.add("InvalidDiskSizes", 0, item());
         }
-        let taken = destination.iter().flat_map(|o| o.items("/spec/template/spec/domain/devices/interfaces"));
+        // The source VM itself may stand on the cluster.
+        let others = destination.iter().filter(|o| o.uid() != vm.id);
+        let taken = others.flat_map(|o| o.items("/spec/template/spec/domain/devices/interfaces"));
         let taken: Vec<String> = taken.map(|i| i.text("/macAddress").to_lowercase()).filter(|mac| !mac.is_empty()).collect();
         if vm.nics.iter().any(|nic| taken.contains(&nic.mac)) {
             findings.add("MacConflicts", 0, item());
@@ -231,23 +212,6 @@ impl Work<'_> {
         if luks && plan_vm.rest.get("nbdeClevis") == Some(&Value::Bool(true)) {
             findings.add("LuksAndClevisIncompatibility", 0, item());
         }
-        if vm.disks.iter().any(|disk| disk.rdm && !self.is_warm()) {
-            findings.add("RDMDiskWarning", 0, item());
-        }
-        if vm.disks.iter().any(|disk| disk.mode.starts_with("independent_")) {
-            findings.add("IndependentDiskWarning", 0, item());
-        }
-        if self.is_warm() {
-            if !vm.change_tracking_enabled {
-                findings.add("VMMissingChangedBlockTracking", 0, item());
-            }
-            if !vm.snapshot.id.is_empty() {
-                findings.add("VMHasSnapshots", 0, item());
-            }
-            if vm.consolidation_needed {
-                findings.add("VMConsolidationNeeded", 0, item());
-            }
-        }
     }
 
     /// The template of a VM's PVC names.
@@ -255,7 +219,7 @@ impl Work<'_> {
         let own = vm.rest.get("pvcNameTemplate").and_then(Value::as_str).filter(|t| !t.is_empty());
         let plan = self.spec.pvc_name_template.as_deref().filter(|t| !t.is_empty());
         let setting = Some(self.settings.pvc_name_template.as_str()).filter(|t| !t.is_empty());
-        own.or(plan).or(setting).unwrap_or(DEFAULT_TEMPLATE).to_owned()
+        own.or(plan).or(setting).unwrap_or(self.traits().pvc_template).to_owned()
     }
 
     /// The name that a VM will have, as far as name templates see it.
@@ -276,9 +240,9 @@ impl Work<'_> {
 }
 
 /// Data of a PVC name template.
-pub fn pvc_fields(plan: &str, vm: &Vm, target: &str, disk: &Disk, index: usize, root: i64, shared: bool) -> Fields {
+pub fn pvc_fields(plan: &str, vm: &Machine, target: &str, disk: &Disk, index: usize, root: i64, shared: bool) -> Fields {
     let text = |value: &str| template::Value::Text(value.to_owned());
-    Fields::from([
+    let mut fields = Fields::from([
         ("VmName", text(&vm.name)),
         ("TargetVmName", text(target)),
         ("PlanName", text(plan)),
@@ -288,5 +252,9 @@ pub fn pvc_fields(plan: &str, vm: &Vm, target: &str, disk: &Disk, index: usize, 
         ("Shared", template::Value::Bool(shared)),
         ("FileName", text(disk.file.rsplit('/').next().unwrap_or_default())),
         ("WinDriveLetter", text("")),
-    ])
+    ]);
+    if let Some((namespace, name)) = &disk.claim {
+        fields.extend([("SourcePVCName", text(name)), ("SourcePVCNamespace", text(namespace))]);
+    }
+    fields
 }
