@@ -17,6 +17,8 @@ pub struct DataCenter {
     pub cluster: ClusterModel,
     /// The vCenter.
     pub vsphere: VsphereModel,
+    /// The oVirt engine.
+    pub ovirt: OvirtModel,
     /// Guest operating systems by name; disks of VMs refer to them.
     pub guests: BTreeMap<String, GuestModel>,
     /// What is to go wrong.
@@ -83,6 +85,43 @@ pub struct VsphereModel {
     pub networks: Vec<NetworkModel>,
     /// Virtual machines and templates.
     pub vms: Vec<VmModel>,
+}
+
+/// The oVirt engine, with one data center and one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OvirtModel {
+    /// Version of the engine.
+    pub version: String,
+    /// Login of SSO and API.
+    pub login: Login,
+    /// Data center name.
+    pub data_center: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// Hosts.
+    pub hosts: Vec<String>,
+    /// Storage domains; `datastore` of a disk names one.
+    pub storage_domains: Vec<DatastoreModel>,
+    /// Networks, the first one for management. Each has a vNIC profile of its name.
+    pub networks: Vec<NetworkModel>,
+    /// Virtual machines and templates; templates are what is cloned.
+    pub vms: Vec<VmModel>,
+}
+
+impl Default for OvirtModel {
+    fn default() -> Self {
+        Self {
+            version: "4.5.5".to_owned(),
+            login: Login { user: "admin@internal".to_owned(), password: "lab-ovirt".to_owned() },
+            data_center: "Default".to_owned(),
+            cluster: "Default".to_owned(),
+            hosts: vec!["rhvh-0.lab".to_owned()],
+            storage_domains: Vec::new(),
+            networks: Vec::new(),
+            vms: Vec::new(),
+        }
+    }
 }
 
 /// A datastore.
@@ -265,25 +304,10 @@ impl DataCenter {
     /// What is wrong and where, in the TOML reader's words, or a name that is used but not described.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let model: Self = toml::from_str(text)?;
-        for vm in &model.vsphere.vms {
-            anyhow::ensure!(model.guests.contains_key(&vm.guest), "vm `{}`: guest `{}` is not described under [guests]", vm.name, vm.guest);
-            anyhow::ensure!(!vm.disks.is_empty(), "vm `{}`: needs at least one disk", vm.name);
-            for nic in &vm.nics {
-                anyhow::ensure!(
-                    model.vsphere.networks.iter().any(|n| n.name == nic.network),
-                    "vm `{}`: network `{}` is not described under [[vsphere.networks]]",
-                    vm.name,
-                    nic.network
-                );
-            }
-            for datastore in vm.disks.iter().filter_map(|d| d.datastore.as_ref()) {
-                anyhow::ensure!(
-                    model.vsphere.datastores.iter().any(|d| d.name == *datastore),
-                    "vm `{}`: datastore `{datastore}` is not described under [[vsphere.datastores]]",
-                    vm.name
-                );
-            }
-        }
+        let VsphereModel { networks, datastores, vms, .. } = &model.vsphere;
+        model.check_vms("vsphere", vms, networks, "datastores", datastores)?;
+        let OvirtModel { networks, storage_domains, vms, .. } = &model.ovirt;
+        model.check_vms("ovirt", vms, networks, "storage_domains", storage_domains)?;
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
         anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
         anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");
@@ -291,6 +315,37 @@ impl DataCenter {
             rule.check().with_context(|| format!("[[faults.requests]] number {number}"))?;
         }
         Ok(model)
+    }
+
+    /// Names that VMs of a source use must be described.
+    fn check_vms(
+        &self,
+        source: &str,
+        vms: &[VmModel],
+        networks: &[NetworkModel],
+        storage: &str,
+        storages: &[DatastoreModel],
+    ) -> anyhow::Result<()> {
+        for vm in vms {
+            anyhow::ensure!(self.guests.contains_key(&vm.guest), "vm `{}`: guest `{}` is not described under [guests]", vm.name, vm.guest);
+            anyhow::ensure!(!vm.disks.is_empty(), "vm `{}`: needs at least one disk", vm.name);
+            for nic in &vm.nics {
+                anyhow::ensure!(
+                    networks.iter().any(|n| n.name == nic.network),
+                    "vm `{}`: network `{}` is not described under [[{source}.networks]]",
+                    vm.name,
+                    nic.network
+                );
+            }
+            for datastore in vm.disks.iter().filter_map(|d| d.datastore.as_ref()) {
+                anyhow::ensure!(
+                    storages.iter().any(|d| d.name == *datastore),
+                    "vm `{}`: datastore `{datastore}` is not described under [[{source}.{storage}]]",
+                    vm.name
+                );
+            }
+        }
+        Ok(())
     }
 }
 

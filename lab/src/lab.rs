@@ -3,6 +3,8 @@
 mod cluster;
 mod files;
 
+pub(crate) use files::token;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;

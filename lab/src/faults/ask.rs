@@ -15,6 +15,8 @@ pub enum Server {
     Vsphere,
     /// Forklift's inventory.
     Inventory,
+    /// The oVirt engine.
+    Ovirt,
 }
 
 /// A request as rules see it. Parts that a protocol does not have are empty.
@@ -23,7 +25,8 @@ pub struct Ask<'a> {
     /// Who is asked.
     pub server: Server,
     /// Kubernetes: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; vSphere: the method, such as
-    /// `CloneVM_Task`; REST: the HTTP method in lower case; `connect` for a connection that is not open yet.
+    /// `CloneVM_Task`; REST: the HTTP method in lower case; `connect` for a connection that is not open yet; `operation` for
+    /// what a request has begun and takes time.
     pub verb: &'a str,
     /// Kubernetes: plural, with a subresource behind a slash; vSphere: type of the object; REST: first segment of the path.
     pub resource: &'a str,
@@ -55,6 +58,11 @@ impl<'a> Ask<'a> {
             client: agent(request.headers()),
             cutter: request.extensions().get().cloned(),
         }
+    }
+
+    /// An operation that takes time, by its name and the new object's.
+    pub(super) fn operation(server: Server, name: &'a str, object: &'a str) -> Self {
+        Self { verb: "operation", resource: name, object, ..Self::connect(server) }
     }
 
     /// A connection that is not open yet.

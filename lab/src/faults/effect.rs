@@ -2,7 +2,13 @@
 
 use http::{Response, StatusCode};
 
-use super::{Faults, ask::Ask, body, body::Body, rule::Effect, rule::Rule};
+use super::{
+    Faults,
+    ask::{Ask, Server},
+    body,
+    body::Body,
+    rule::{Effect, Rule},
+};
 
 /// The connection ends without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,13 @@ impl Refusal {
 }
 
 impl Faults {
+    /// Whether an operation that takes time ends badly, with the words of the rule. Asked once per operation, at its end.
+    pub fn fails(&self, server: Server, operation: &str, object: &str) -> Option<String> {
+        let rule = self.choose(&Ask::operation(server, operation, object))?;
+        tracing::debug!(?server, operation, object, "fault");
+        Some(rule.message.unwrap_or_else(|| "failed (a fault of the lab)".to_owned()))
+    }
+
     /// The way of one request: what `carry_out` answers, or what a rule makes of it. `refuse` writes a refusal as the server does.
     ///
     /// # Errors
@@ -85,6 +98,8 @@ impl Faults {
             Effect::Reset => Ok(body::reset(carry_out.await, ask.cutter.clone()).await),
             Effect::Slow => Ok(body::slow(carry_out.await, rule.bytes_per_second.unwrap_or(1))),
             Effect::Garble => Ok(body::garble(carry_out.await)),
+            // Rules of this effect are for operations, which no request is.
+            Effect::Fail => Ok(carry_out.await),
             Effect::Drop => Ok(body::until(carry_out.await, rule.time().unwrap_or_default())),
             Effect::Expire => Ok(body::expired(carry_out.await)),
             Effect::Silence => Ok(body::silent(carry_out.await, rule.time())),

@@ -28,6 +28,8 @@ pub enum Effect {
     Slow,
     /// It is carried out; the answer's body is nothing that a client can read.
     Garble,
+    /// What was begun ends badly; `verb` is `operation`, `resource` its name (`clone`, `snapshot`), `object` what it makes.
+    Fail,
     /// Watch: ends `seconds` after its beginning, at once unless said otherwise.
     Drop,
     /// Watch: its version is too old, told by an `ERROR` event with code 410.
@@ -146,7 +148,7 @@ impl Rule {
     /// # Errors
     /// What is missing or superfluous, with the effect's name.
     pub fn check(&self) -> anyhow::Result<()> {
-        use Effect::{Close, Drop, Duplicate, Expire, Fault, Garble, Late, Reset, Silence, Slow, Stall, Status};
+        use Effect::{Close, Drop, Duplicate, Expire, Fail, Fault, Garble, Late, Reset, Silence, Slow, Stall, Status};
         let effect = self.effect;
         let name = format!("effect `{}`", format!("{effect:?}").to_lowercase());
         let only = |there: bool, key: &str, of: &[Effect]| {
@@ -156,7 +158,7 @@ impl Rule {
         only(self.status.is_some(), "status", &[Status])?;
         only(self.retry_after.is_some(), "retry_after", &[Status])?;
         only(self.fault.is_some(), "fault", &[Fault])?;
-        only(self.message.is_some(), "message", &[Status, Fault])?;
+        only(self.message.is_some(), "message", &[Status, Fault, Fail])?;
         only(self.committed, "committed", &[Status, Fault, Close, Stall])?;
         only(self.seconds.is_some(), "seconds", &[Stall, Drop, Silence, Late])?;
         only(self.bytes_per_second.is_some(), "bytes_per_second", &[Slow])?;
@@ -173,8 +175,12 @@ impl Rule {
             Stall | Late => anyhow::ensure!(self.seconds.is_some(), "{name}: needs `seconds`"),
             Drop | Expire | Silence | Duplicate => {}
             Slow => anyhow::ensure!(self.bytes_per_second != Some(0), "bytes_per_second: at least 1; `stall` sends nothing at all"),
-            Close | Reset | Garble => {}
+            Close | Reset | Garble | Fail => {}
         }
+        anyhow::ensure!(
+            (effect == Fail) == (self.verb.as_deref() == Some("operation")),
+            "{name}: `verb = \"operation\"` and the effect `fail` belong together"
+        );
         if matches!(effect, Drop | Expire | Silence | Duplicate | Late) {
             let watch = self.server == Some(Server::Kubernetes) && self.verb.as_deref() == Some("watch");
             anyhow::ensure!(watch, "{name}: is for `server = \"kubernetes\"` and `verb = \"watch\"` only");

@@ -23,6 +23,7 @@ use crate::{
         cluster::{Cluster, Look},
         source::{Query, Reply},
     },
+    web::decode,
 };
 
 /// Provider types that the service knows, in the order of `GET /providers`.
@@ -93,23 +94,6 @@ fn parse(text: &str) -> Option<Query> {
         name: pairs.get("name").cloned().unwrap_or_default(),
         namespace: pairs.get("namespace").cloned().unwrap_or_default(),
     })
-}
-
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let pair: Vec<u8> = rest.by_ref().take(2).collect();
-                let hex = std::str::from_utf8(&pair).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
-                bytes.push(hex.unwrap_or(b'%'));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn empty(status: StatusCode) -> Answer {

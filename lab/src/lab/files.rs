@@ -8,7 +8,7 @@ use super::LabInfo;
 use crate::datacenter::{DataCenter, Login};
 
 /// A bearer token that nobody guesses: 128 random bits behind OpenShift's prefix.
-pub(super) fn token() -> anyhow::Result<String> {
+pub(crate) fn token() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     Ok(bytes.iter().fold("sha256~".to_owned(), |mut text, byte| {

@@ -183,10 +183,12 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
     if let Some(token) = reply.body["access_token"].as_str() {
         return Ok(Secret::new(token));
     }
-    let error = reply.body["error"].as_str().unwrap_or_default();
-    let why = reply.body["error_description"].as_str().unwrap_or(error);
-    // The engine says 400 or 401 for a wrong password, depending on its release; the word is the same.
-    if reply.status == StatusCode::UNAUTHORIZED || error == "access_denied" || error == "invalid_grant" {
+    // The engine puts words for people into `error` and the word for programs into `error_code`; OAuth has it the other way.
+    let field = |name: &str| reply.body[name].as_str().unwrap_or_default();
+    let denied = |word: &str| matches!(word, "access_denied" | "invalid_grant");
+    let why = [field("error_description"), field("error")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    // The status is 400 or 401, depending on the engine's release.
+    if reply.status == StatusCode::UNAUTHORIZED || denied(field("error_code")) || denied(field("error")) {
         return Err(ProviderError::Login(format!(
             "{doing}: the user name or password was refused for user `{}`{}; hint: check `username` (with its domain, as in \
              admin@internal) and `password` of the profile",
