@@ -80,12 +80,20 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__clean)
-            opts="-v -h --dry-run --provider --providers --settings --set --kubeconfig --context --verbose --color --help"
+            opts="-v -h --dry-run --orphans --older-than --by-name --timeout --provider --providers --settings --set --kubeconfig --context --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --provider)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -72,6 +72,8 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l older-than -d 'With --orphans: leave runs alone that made something within this time' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l timeout -d 'Longest time for the whole clean-up' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
@@ -82,6 +84,8 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l color -d 'Us
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l orphans -d 'Find what runs have left that are over, without their files; with --provider on the source too'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l by-name -d 'For lists of mtv-api-tests: let the name alone prove whose an object is'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod forklift;
 pub mod guest;
 pub mod journal;
+pub mod kill_points;
 pub mod providers;
 pub mod report;
 pub mod run;

@@ -1,37 +1,76 @@
 //! `mtv-test clean`: deletes what a run left.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueHint};
 
 use super::{CliError, CliResult, ClusterOptions, GlobalOptions, SettingsOptions};
-use crate::config::settings_load::{self, Resolved};
+use crate::config::{
+    duration,
+    settings_load::{self, Resolved},
+};
 
 /// Delete what a run left on the cluster and on the source
 ///
 /// Reads the resources.json of a run and deletes what still exists, in the right order. Only objects that are provably the
-/// run's own are deleted; what cannot be deleted is listed with the reason, and the exit code is 8.
+/// run's own are deleted; shared settings that the run changed are put back unless somebody else changed them since. What cannot
+/// be deleted is listed with the reason, and the exit code is 8. The command can be repeated and interrupted.
+///
+/// With --orphans no file is needed: objects carry the label `mtv-test.io/run`, and clones a mark. A resources.json of
+/// mtv-api-tests holds names only: what holds the id of the listed session and is older than the list is deleted, anything else
+/// only with --by-name.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// resources.json of the run, or the folder that holds it
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    path: PathBuf,
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "orphans")]
+    path: Option<PathBuf>,
     /// Show what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
+    /// Find what runs have left that are over, without their files; with --provider on the source too
+    #[arg(long, conflicts_with = "path")]
+    orphans: bool,
+    /// With --orphans: leave runs alone that made something within this time
+    #[arg(long, value_name = "TIME", requires = "orphans", default_value = "24h", value_parser = parse_time)]
+    older_than: Duration,
+    /// For lists of mtv-api-tests: let the name alone prove whose an object is
+    #[arg(long, conflicts_with = "orphans")]
+    by_name: bool,
+    /// Longest time for the whole clean-up
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
+    timeout: Duration,
     #[command(flatten)]
     settings: SettingsOptions,
     #[command(flatten)]
     cluster: ClusterOptions,
 }
 
+/// What is cleaned up.
+#[derive(Debug, Clone)]
+pub enum CleanTarget {
+    /// What a file lists.
+    Journal {
+        /// resources.json of the run; it exists.
+        path: PathBuf,
+        /// Names alone are proof, in lists of mtv-api-tests.
+        by_name: bool,
+    },
+    /// What carries labels and marks of runs that are over.
+    Orphans {
+        /// Runs that made something within this time are left alone.
+        older_than: Duration,
+    },
+}
+
 /// Everything that a clean-up needs to know.
 #[derive(Debug, Clone)]
 pub struct CleanRequest {
-    /// resources.json of the run; it exists.
-    pub journal: PathBuf,
+    /// What is cleaned up.
+    pub target: CleanTarget,
     /// Delete nothing.
     pub dry_run: bool,
+    /// Longest time for all of it.
+    pub timeout: Duration,
     /// Settings. `source_provider` is a profile that the user chose; the journal names one too.
     pub settings: Resolved,
     /// Cluster.
@@ -40,12 +79,35 @@ pub struct CleanRequest {
     pub verbose: u8,
 }
 
+fn parse_time(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|(what, mend)| format!("{what}; {mend}"))
+}
+
 pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
     let settings = settings_load::load(&args.settings.sources())?;
-    let journal = if args.path.is_dir() { args.path.join("resources.json") } else { args.path };
-    if !journal.is_file() {
-        return Err(CliError::usage(format!("{} does not exist", journal.display()))
-            .hint("a run writes it as resources.json into its folder below the results folder"));
+    if args.timeout.is_zero() {
+        return Err(CliError::usage("--timeout must be longer than zero"));
     }
-    crate::run::clean(CleanRequest { journal, dry_run: args.dry_run, settings, cluster: args.cluster, verbose: global.verbose })
+    let target = match args.path {
+        Some(path) => CleanTarget::Journal { path: journal_of(path)?, by_name: args.by_name },
+        None => CleanTarget::Orphans { older_than: args.older_than },
+    };
+    crate::run::clean(CleanRequest {
+        target,
+        dry_run: args.dry_run,
+        timeout: args.timeout,
+        settings,
+        cluster: args.cluster,
+        verbose: global.verbose,
+    })
+}
+
+fn journal_of(path: PathBuf) -> Result<PathBuf, CliError> {
+    let journal = if path.is_dir() { path.join("resources.json") } else { path };
+    if journal.is_file() {
+        return Ok(journal);
+    }
+    Err(CliError::usage(format!("{} does not exist", journal.display()))
+        .hint("a run writes it as resources.json into its folder below the results folder")
+        .hint("if it is lost: mtv-test clean --orphans"))
 }

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub use clean::CleanRequest;
+pub use clean::{CleanRequest, CleanTarget};
 pub use error::{CliError, CliResult};
 pub use options::{ClusterOptions, ColorChoice, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions};
 pub use run::{ProfileChoice, RunRequest};

@@ -6,8 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures::{FutureExt as _, future::Inspect};
 use http::{Method, Request};
 use tower::{Layer, Service};
+
+use crate::kill_points;
 
 /// Requests by verb, as the API server's audit log would call them.
 #[derive(Debug, Clone, Default)]
@@ -45,15 +48,17 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Inspect<S::Future, fn(&Result<S::Response, S::Error>)>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.requests.count(verb(request.method(), request.uri().path(), request.uri().query().unwrap_or_default()));
-        self.inner.call(request)
+        let verb = verb(request.method(), request.uri().path(), request.uri().query().unwrap_or_default());
+        self.requests.count(verb);
+        kill_points::pass(verb);
+        self.inner.call(request).inspect(|_| kill_points::pass("answer of the cluster"))
     }
 }
 

@@ -120,18 +120,82 @@ impl Cluster {
         }
     }
 
+    /// The same if the object still has this version; false if it has another one, or is gone. An unclear answer is followed by a
+    /// second try, which the version makes harmless, and then counts as false: look again.
+    pub async fn patch_at(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        version: &str,
+        patch: &Value,
+    ) -> anyhow::Result<bool> {
+        let api = self.api(kind, namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let mut patch = patch.clone();
+        patch["metadata"]["resourceVersion"] = Value::from(version);
+        let send = || async { api.patch(name, &params, &Patch::Merge(&patch)).await };
+        match send.retry(backoff()).when(is_transient).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(false),
+            Err(error) => Err(describe(&error, "change", &name_of(kind, namespace, name))),
+        }
+    }
+
+    /// Lists objects of all namespaces by a label selector; `None` if the cluster does not serve the kind.
+    pub async fn list_served(&self, kind: &'static Kind, labels: &str) -> anyhow::Result<Option<Vec<DynamicObject>>> {
+        self.list_if_served(kind, None, labels).await
+    }
+
+    /// Lists all objects of a namespace; `None` if the cluster does not serve the kind.
+    pub async fn list_in_served(&self, kind: &'static Kind, namespace: &str) -> anyhow::Result<Option<Vec<DynamicObject>>> {
+        self.list_if_served(kind, Some(namespace), "").await
+    }
+
+    async fn list_if_served(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        labels: &str,
+    ) -> anyhow::Result<Option<Vec<DynamicObject>>> {
+        let api = self.api(kind, namespace);
+        let params = ListParams::default().labels(labels);
+        let read = || async { api.list(&params).await };
+        match read.retry(backoff()).when(is_transient).await {
+            Ok(list) => Ok(Some(list.items)),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(describe(&error, "list", &name_of(kind, namespace, ""))),
+        }
+    }
+
+    /// Deletes an object if it still has this UID and this version; false if not, or if it is gone already.
+    pub async fn delete_at(&self, kind: &'static Kind, namespace: Option<&str>, object: &DynamicObject) -> anyhow::Result<bool> {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let preconditions = Preconditions { uid: object.metadata.uid.clone(), resource_version: object.metadata.resource_version.clone() };
+        self.delete_if(kind, namespace, name, Some(preconditions)).await
+    }
+
     /// Deletes an object if it still has this UID; false if it is gone already or another one has its name.
     pub async fn delete(&self, kind: &'static Kind, namespace: Option<&str>, name: &str, uid: Option<&str>) -> anyhow::Result<bool> {
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        self.delete_if(kind, namespace, name, preconditions).await
+    }
+
+    async fn delete_if(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        preconditions: Option<Preconditions>,
+    ) -> anyhow::Result<bool> {
         let api = self.api(kind, namespace);
-        let params = DeleteParams {
-            preconditions: uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-            propagation_policy: Some(kube::api::PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
+        let guarded = preconditions.is_some();
+        let params =
+            DeleteParams { preconditions, propagation_policy: Some(kube::api::PropagationPolicy::Background), ..DeleteParams::default() };
         let send = || async { api.delete(name, &params).await.map(drop) };
         match send.retry(backoff()).when(is_transient).await {
             Ok(()) => Ok(true),
-            Err(error) if is_not_found(&error) || (uid.is_some() && is_conflict(&error)) => Ok(false),
+            Err(error) if is_not_found(&error) || (guarded && is_conflict(&error)) => Ok(false),
             Err(error) => Err(describe(&error, "delete", &name_of(kind, namespace, name))),
         }
     }

@@ -12,7 +12,15 @@ use super::{duration, names::is_namespace, settings::Settings};
 pub const ENV_PREFIX: &str = "MTV_TEST_";
 
 /// Variables with the prefix that are no settings: they belong to programs that start mtv-test.
-pub const ENV_IGNORED: &[&str] = &["MTV_TEST_ASSETS", "MTV_TEST_BIN", "MTV_TEST_CRDS", "MTV_TEST_GOLDEN"];
+pub const ENV_IGNORED: &[&str] = &[
+    "MTV_TEST_ASSETS",
+    "MTV_TEST_BIN",
+    "MTV_TEST_CRDS",
+    "MTV_TEST_GOLDEN",
+    "MTV_TEST_KILLS",
+    crate::kill_points::AT,
+    crate::kill_points::LOG,
+];
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

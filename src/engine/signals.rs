@@ -71,6 +71,21 @@ impl Ladder {
     }
 }
 
+/// Interrupts with one in front that was taken out already.
+pub fn once_more(first: Interrupt, mut rest: Interrupts) -> Interrupts {
+    let (send, interrupts) = unbounded_channel();
+    // It cannot fail: the other end is in the hand.
+    let _ = send.send(first);
+    tokio::spawn(async move {
+        while let Some(next) = rest.recv().await {
+            if send.send(next).is_err() {
+                break;
+            }
+        }
+    });
+    interrupts
+}
+
 /// SIGINT and SIGTERM of this process, from now on. The task ends with the runtime, or when nobody listens any more.
 pub fn from_system() -> io::Result<Interrupts> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -25,6 +25,9 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Stands for the run in a journal that does not tell.
+    pub(super) const UNKNOWN_RUN: &str = "unknown";
+
     /// This process, from now on.
     pub fn this_process(run: &str) -> Self {
         Self { pid: std::process::id(), host: host_name(), run: run.to_owned(), since: Timestamp::now() }
@@ -43,6 +46,15 @@ fn host_name() -> String {
     let name = from_kernel.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "unknown host".to_owned() } else { name.to_owned() }
+}
+
+/// The process that holds a journal now, if one does. A file that cannot be opened is held by nobody.
+pub fn holder(path: &Path) -> Option<Holder> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => super::read(path).ok()?.holder,
+        _ => None,
+    }
 }
 
 /// What Linux answers where a network file system has no lock service.

@@ -15,7 +15,7 @@ mod state;
 mod tests;
 mod writer;
 
-pub use lock::Holder;
+pub use lock::{Holder, holder};
 pub use model::{Cluster, Entry, EntryId, Header, ProfileRef, Record, State};
 pub use read::{Damage, Read, read};
 
@@ -38,7 +38,8 @@ pub struct Journal {
 struct Shared {
     path: PathBuf,
     ledger: Mutex<Ledger>,
-    writer: Writer,
+    /// None: nothing has to survive this process.
+    writer: Option<Writer>,
 }
 
 impl Journal {
@@ -66,8 +67,19 @@ impl Journal {
         Ok((Self::over(path, ledger, writer), found))
     }
 
+    /// A list without a file: of what was found by its label or mark, and can be found so again.
+    pub fn in_memory(header: &Header, found: impl IntoIterator<Item = (Entry, String)>) -> Self {
+        let mut ledger = Ledger::default();
+        ledger.apply(&Change::Header { header: header.clone() });
+        for (entry, reference) in found {
+            let id = ledger.next_id();
+            ledger.apply(&Change::Created { id, entry, reference });
+        }
+        Self { shared: Arc::new(Shared { path: PathBuf::new(), ledger: Mutex::new(ledger), writer: None }) }
+    }
+
     fn over(path: &Path, ledger: Ledger, writer: Writer) -> Self {
-        Self { shared: Arc::new(Shared { path: path.to_owned(), ledger: Mutex::new(ledger), writer }) }
+        Self { shared: Arc::new(Shared { path: path.to_owned(), ledger: Mutex::new(ledger), writer: Some(writer) }) }
     }
 
     /// The file.
@@ -120,7 +132,8 @@ impl Journal {
     async fn append(&self, change: Change) -> Result<()> {
         // Applied first: a step that is stopped while it waits for the disk must not make the teardown miss anything.
         self.ledger().apply(&change);
-        self.shared.writer.append(change).await.with_context(|| format!("failed to write the journal {}", self.shared.path.display()))
+        let Some(writer) = &self.shared.writer else { return Ok(()) };
+        writer.append(change).await.with_context(|| format!("failed to write the journal {}", self.shared.path.display()))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

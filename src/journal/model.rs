@@ -33,6 +33,23 @@ pub struct Header {
     pub ephemeral: bool,
 }
 
+impl Header {
+    /// What a holder still tells of a run whose header was lost to damage: its id, which proves ownership by label and mark.
+    pub(super) fn of_holder(holder: &Holder) -> Option<Self> {
+        let known = holder.run != Holder::UNKNOWN_RUN;
+        known.then(|| Self {
+            run: holder.run.clone(),
+            tool: String::new(),
+            started: holder.since,
+            label: String::new(),
+            cluster: None,
+            profiles: Vec::new(),
+            providers_file: None,
+            ephemeral: false,
+        })
+    }
+}
+
 /// A cluster, so that `clean` does not delete on another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {

@@ -30,7 +30,7 @@ impl fmt::Display for Damage {
 /// What could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Read {
-    /// The header; none when it was lost to damage, and in lists of mtv-api-tests.
+    /// The header; none in lists of mtv-api-tests, and where damage has left neither it nor a holder that knows the run.
     pub header: Option<Header>,
     /// The process that took the journal last.
     pub holder: Option<Holder>,
@@ -43,6 +43,16 @@ pub struct Read {
     /// Lines as they are, to write a whole file again.
     pub(super) lines: Vec<Line>,
 }
+
+impl Read {
+    /// Whether not even one record was ever written: the run was stopped before it had made anything.
+    pub fn is_unwritten(&self) -> bool {
+        !self.foreign && self.lines.is_empty() && self.damage.iter().all(|damage| damage.what == CUT_AT_ONCE)
+    }
+}
+
+/// What is said of a file that was cut while it was being made.
+const CUT_AT_ONCE: &str = "cut off before the first record";
 
 /// Reads a file.
 ///
@@ -95,7 +105,7 @@ fn without_records(bytes: &[u8]) -> Result<Read> {
     if bytes.len().min(HEAD.len()) > common(bytes) {
         bail!("this is neither a journal of mtv-test nor a resources.json of mtv-api-tests");
     }
-    let what = "cut off before the first record".to_owned();
+    let what = CUT_AT_ONCE.to_owned();
     Ok(Read { damage: vec![Damage { offset: bytes.len(), what }], ..Read::default() })
 }
 
@@ -143,7 +153,7 @@ fn scan(bytes: &[u8]) -> Read {
         }
         start = end;
     }
-    found.header.clone_from(&ledger.header);
+    found.header = ledger.header.clone().or_else(|| found.holder.as_ref().and_then(Header::of_holder));
     found.records = ledger.records();
     found
 }

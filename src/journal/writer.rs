@@ -19,6 +19,7 @@ use super::{
     lock,
     model::Change,
 };
+use crate::kill_points;
 
 /// A change to append, and where to say that it is durable.
 struct Job {
@@ -58,7 +59,7 @@ impl Writer {
         } else {
             repair(path, &found)?
         };
-        let run = found.header.as_ref().map_or("unknown", |header| header.run.as_str());
+        let run = found.header.as_ref().map_or(Holder::UNKNOWN_RUN, |header| header.run.as_str());
         tail.append(&[Change::Held { holder: Holder::this_process(run) }])?;
         Ok((Self::spawn(tail)?, found))
     }
@@ -125,7 +126,12 @@ impl Tail {
     /// that a full disk does not cost the records that were there.
     fn write(&mut self, text: &str, records: usize) -> Result<()> {
         let bytes = format!("{text}{TAIL}");
-        let written = self.file.write_all_at(bytes.as_bytes(), self.end).and_then(|()| self.file.sync_data());
+        kill_points::pass("append to the journal");
+        let written = self.file.write_all_at(bytes.as_bytes(), self.end).and_then(|()| {
+            kill_points::pass("sync of the journal");
+            self.file.sync_data()
+        });
+        kill_points::pass("journal durable");
         if let Err(error) = written {
             let back = self.file.write_all_at(TAIL.as_bytes(), self.end);
             let _ = back.and_then(|()| self.file.set_len(self.end + TAIL.len() as u64));
@@ -160,7 +166,9 @@ fn repair(path: &Path, found: &Read) -> Result<Tail> {
     new.as_file().sync_all()?;
     // Locked before it has its name, so that nobody finds it free.
     lock::acquire(new.as_file(), path)?;
+    kill_points::pass("rename of the mended journal");
     let file = new.persist(path)?;
+    kill_points::pass("mended journal renamed");
     sync_folder(path)?;
     Ok(Tail { file, end: text.len() as u64, seq: found.lines.len() as u64 })
 }

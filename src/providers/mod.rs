@@ -10,6 +10,7 @@ pub mod vsphere;
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::config::profile::{Profile, ProviderKind};
 
@@ -93,6 +94,15 @@ pub struct SourceVm {
     pub run: Option<String>,
 }
 
+/// A VM that a run has made, whichever run: what a search for leftovers needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkedVm {
+    /// The VM; `run` is set.
+    pub vm: SourceVm,
+    /// When it was made, where the source tells.
+    pub created: Option<Timestamp>,
+}
+
 /// What a source says of one network adapter.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Nic {
@@ -163,6 +173,9 @@ pub struct VmDescription {
     pub windows: bool,
 }
 
+/// Whether a source VM of this name is one that is asked about.
+pub type Concerns<'a> = dyn Fn(&str) -> bool + Send + Sync + 'a;
+
 /// A connected source. Every method has its own deadline and answers with a sentence when it fails.
 pub trait SourceProvider: Send + Sync {
     /// Which kind of source it is.
@@ -185,6 +198,16 @@ pub trait SourceProvider: Send + Sync {
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;
     /// All VMs made by a run, by the mark that `clone_vm` leaves.
     fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;
+    /// All VMs made by any run, by the same mark.
+    fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
+        let kind = self.kind();
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("VMs that runs have left on {kind} cannot be listed yet"))) })
+    }
+    /// Waits until no clone is being made any more of a VM whose name `concerns`: a run that was killed may have asked for one.
+    /// Returns those that are still being made when `patience` is over, a sentence each.
+    fn settle<'a>(&'a self, _concerns: &'a Concerns<'a>, _patience: Duration) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
     /// Powers off and deletes a VM; one that is gone already is success.
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
     /// Ends the session.

@@ -18,7 +18,10 @@ use super::{
     Sink,
     model::{Run, Step, StepState},
 };
-use crate::events::{Event, Trouble, Verdict, What};
+use crate::{
+    events::{Event, Trouble, Verdict, What},
+    kill_points,
+};
 
 /// Name of the report and of the suite of the run itself.
 const OWN: &str = "mtv-test";
@@ -61,7 +64,9 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
     file.as_file().sync_all()?;
+    kill_points::pass("rename of the report");
     file.persist(path)?;
+    kill_points::pass("report renamed");
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use crate::kill_points;
+
 /// Where the results of a run go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Results {
@@ -65,9 +67,12 @@ pub fn create(dir: &Path, run_id: &str) -> Result<Results> {
 fn link_latest(dir: &Path, name: &str) -> io::Result<()> {
     let new = dir.join(format!(".latest-{name}"));
     symlink(name, &new)?;
+    kill_points::pass("rename of the link to the results");
     fs::rename(&new, dir.join("latest")).inspect_err(|_| {
         let _ = fs::remove_file(&new);
-    })
+    })?;
+    kill_points::pass("link to the results renamed");
+    Ok(())
 }
 
 #[cfg(test)]

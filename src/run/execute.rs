@@ -5,12 +5,12 @@ use std::{io, path::Path, sync::Arc};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::{MigrationRun, Planned, names};
+use super::{MigrationRun, Planned, names, workload::NothingBegun};
 use crate::{
     cli::{CliError, CliResult, ClusterOptions, ProfileChoice, RunRequest},
     cluster::ConnectOptions,
     config::{profile::Profile, settings::Settings},
-    engine::{self, Emitter, PlannedRun, signals},
+    engine::{self, Emitter, Interrupts, PlannedRun, signals},
     journal::{Header, Journal, ProfileRef},
     report::{
         self, Sink,
@@ -57,46 +57,80 @@ async fn run(request: RunRequest) -> CliResult {
     let rust_log = std::env::var("RUST_LOG").ok();
     log::init(Some(&results.log), &screen, request.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
     log::catch_panics();
-    let place = place(&request, &settings).await?;
+    let (place, interrupts) = match unless_interrupted(place(&request, &settings), interrupts).await {
+        Ok((place, interrupts)) => (place?, interrupts),
+        Err(interrupts) => return nothing_begun(&request, &id, &results, screen, interrupts).await,
+    };
     let journal = Journal::create(&results.resources, &header(&id, &place, &settings)).map_err(|e| CliError::usage(format!("{e:#}")))?;
     let clean = (!place.ephemeral).then(|| clean_command(&results.resources, &place.again));
     let (events, reports) = report::start(sinks(&results, screen, request.verbose, clean).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(&id, events);
-    let planned: Vec<PlannedRun> = request
-        .plan
-        .scenarios
-        .iter()
-        .map(|s| PlannedRun {
-            name: s.scenario.name.clone(),
-            aliases: s.scenario.aliases.clone(),
-            steps: s.steps.iter().map(|step| step.planned(&s.scenario, &settings)).collect(),
-            skip: s.skip.as_ref().map(|skip| skip.reason.clone()),
-        })
-        .collect();
     let scenarios = request
         .plan
         .scenarios
         .iter()
         .map(|s| Planned { scenario: s.scenario.clone(), steps: s.steps.clone(), wanted: s.skip.is_none() })
         .collect();
-    let options = engine::Options {
-        jobs: settings.jobs,
-        skip_teardown: settings.skip_teardown,
-        results: results.dir.clone(),
-        ..engine::Options::default()
-    };
+    let options = options(&settings, &results);
+    let planned = planned(&request, &settings);
     let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal);
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
-    let problems = reports.finish();
-    for problem in &problems {
-        anstream::eprintln!("error: {problem}");
-    }
+    let problems = tell(reports.finish());
     #[cfg(feature = "lab")]
     if let Some(lab) = place.lab {
         lab.shut_down().await;
     }
     // A report that could not be written must not look like a pass.
-    Ok(if problems.is_empty() { outcome.exit() } else { crate::exit::INTERNAL })
+    Ok(if problems { crate::exit::INTERNAL } else { outcome.exit() })
+}
+
+/// The scenarios as the engine takes them.
+fn planned(request: &RunRequest, settings: &Settings) -> Vec<PlannedRun> {
+    let scenarios = request.plan.scenarios.iter();
+    scenarios
+        .map(|s| PlannedRun {
+            name: s.scenario.name.clone(),
+            aliases: s.scenario.aliases.clone(),
+            steps: s.steps.iter().map(|step| step.planned(&s.scenario, settings)).collect(),
+            skip: s.skip.as_ref().map(|skip| skip.reason.clone()),
+        })
+        .collect()
+}
+
+fn options(settings: &Settings, results: &Results) -> engine::Options {
+    engine::Options {
+        jobs: settings.jobs,
+        skip_teardown: settings.skip_teardown,
+        results: results.dir.clone(),
+        ..engine::Options::default()
+    }
+}
+
+/// Says which reports could not be written; true if there are any.
+fn tell(problems: Vec<String>) -> bool {
+    for problem in &problems {
+        anstream::eprintln!("error: {problem}");
+    }
+    !problems.is_empty()
+}
+
+/// Does something that takes its time before the engine runs. An interrupt ends it, and comes back for the engine to see.
+async fn unless_interrupted<T>(work: impl Future<Output = T>, mut interrupts: Interrupts) -> Result<(T, Interrupts), Interrupts> {
+    let first = tokio::select! {
+        biased;
+        done = work => return Ok((done, interrupts)),
+        Some(first) = interrupts.recv() => first,
+    };
+    Err(signals::once_more(first, interrupts))
+}
+
+/// A run that was interrupted before there was a place for it: its reports say so, like those of any other.
+async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen: Screen, interrupts: Interrupts) -> CliResult {
+    let settings = &request.settings.settings;
+    let (events, reports) = report::start(sinks(results, screen, request.verbose, None).map_err(internal)?).map_err(internal)?;
+    let emitter = Emitter::new(id, events);
+    let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(settings, results), emitter, interrupts).await;
+    Ok(if tell(reports.finish()) { crate::exit::INTERNAL } else { outcome.exit() })
 }
 
 fn internal(error: anyhow::Error) -> CliError {

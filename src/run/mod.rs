@@ -1,11 +1,14 @@
 //! A run against a cluster and a source: its names, its session, what it owns, and how that is taken away again.
 
 mod clean;
+mod content;
 mod execute;
 mod migrated;
 pub mod names;
 mod owned;
+mod removal;
 mod session;
+mod shared;
 mod state;
 mod teardown;
 mod workload;
@@ -14,6 +17,7 @@ pub use clean::clean;
 pub use execute::{execute, runtime};
 pub use owned::Owner;
 pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure, source_secret};
+pub use shared::{Changed, Field, Shared};
 pub use state::{ClonesUnderWay, Migrating, ScenarioState};
 pub use teardown::{Done, Sources, Teardown};
 pub use workload::{MigrationRun, Planned};

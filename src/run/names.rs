@@ -39,6 +39,13 @@ pub fn clone(run: &str, source: &str, scenario: usize, vm: usize) -> String {
     format!("{head}{}{tail}", source.trim_end_matches('-'))
 }
 
+/// Whether `clone` is a name that [`clone`] gives to a clone of this VM in this run.
+pub fn is_clone_of(run: &str, source: &str, clone: &str) -> bool {
+    let mut parts = clone.rsplitn(3, '-');
+    let (vm, scenario) = (parts.next().and_then(|n| n.parse().ok()), parts.next().and_then(|n| n.parse().ok()));
+    matches!((scenario, vm), (Some(scenario), Some(vm)) if self::clone(run, source, scenario, vm) == clone)
+}
+
 /// Base of the NetworkAttachmentDefinitions of a scenario. Bridges are named like them, and Linux allows 15 characters.
 pub fn nad_base(run: &str, scenario: &str) -> String {
     let digest = Sha256::digest(format!("{run}\0{scenario}"));
@@ -78,6 +85,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_clone_is_known_by_its_source(source in "[a-zA-Z0-9_. -]{1,80}", scenario in 0usize..500, vm in 0usize..20) {
+            let name = clone("abcdefghij", &source, scenario, vm);
+            prop_assert!(is_clone_of("abcdefghij", &source, &name));
+            prop_assert!(!is_clone_of("abcdefghik", &source, &name));
+        }
+
         #[test]
         fn names_are_dns_labels(source in ".{0,80}", scenario in 0usize..500, vm in 0usize..20) {
             for name in [clone("abcdefghij", &source, scenario, vm), namespace("mtv-test", "abcdefghij"), nad_base("r", &source)] {

@@ -1,19 +1,27 @@
 //! Creating objects that are ours: in the journal before the request goes out, labelled with the run, never adopted.
 
+use std::time::Duration;
+
 use kube::api::DynamicObject;
-use mtv_api::kinds::Kind;
+use mtv_api::kinds::{self, Kind};
 use serde_json::{Value, json};
 
-use super::names::{RUN_LABEL, SCENARIO_LABEL};
+use super::{
+    names::{RUN_LABEL, SCENARIO_LABEL},
+    shared::{Shared, joinable},
+};
 use crate::{
     cluster::{Cluster, describe, is_conflict, is_transient, name_of},
-    engine::Failure,
+    engine::{Failure, StepCx},
     events::Trouble,
     journal::{Entry, Journal},
 };
 
 /// How often a create is sent when its answer is unclear.
 const ATTEMPTS: u32 = 4;
+
+/// Longest wait for a namespace of another run that is being deleted.
+const NAMESPACE_GONE: Duration = Duration::from_mins(4);
 
 /// Creates objects for a run.
 #[derive(Clone)]
@@ -77,6 +85,33 @@ impl Owner {
         };
         self.journal.created(entry, object.metadata.uid.clone().unwrap_or_default()).await?;
         Ok(object)
+    }
+
+    /// Creates a namespace that runs share by its name, or joins it. One that nobody of mtv-test made is used and left alone.
+    pub async fn shared_namespace(&self, mut body: Value, cx: &StepCx) -> Result<(), Failure> {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let shared = Shared { cluster: &self.cluster, journal: &self.journal, run: &self.run };
+        body["metadata"]["annotations"] = joinable(&self.run)?;
+        let mut attempt = 1;
+        loop {
+            let failure = match self.cluster.get(&kinds::NAMESPACE, None, &name).await? {
+                Some(there) if shared.join(&there).await? || there.metadata.deletion_timestamp.is_none() => return Ok(()),
+                Some(going) => {
+                    let uid = going.metadata.uid.as_deref();
+                    self.cluster.wait_gone(cx, &kinds::NAMESPACE, None, &name, uid, NAMESPACE_GONE).await?;
+                    continue;
+                }
+                None => match self.create(&kinds::NAMESPACE, body.clone(), None).await {
+                    Ok(_) => return Ok(()),
+                    Err(failure) => failure,
+                },
+            };
+            // Another run may have made it in between: then it is there to be joined.
+            if attempt >= ATTEMPTS || self.cluster.get(&kinds::NAMESPACE, None, &name).await?.is_none() {
+                return Err(failure);
+            }
+            attempt += 1;
+        }
     }
 
     fn is_ours(&self, object: &DynamicObject) -> bool {

@@ -10,14 +10,18 @@ use mtv_api::{
 };
 use serde_json::{Value, json};
 
-use super::{names, owned::Owner};
+use super::{
+    names,
+    owned::Owner,
+    shared::{Changed, Field, Shared},
+};
 use crate::{
     cluster::{Awaited, Cluster, ConnectOptions, ObjectExt as _},
     config::{profile::Profile, settings::Settings},
     engine::{Failure, StepCx},
     events::{Trouble, What},
     forklift::{self, Inventory},
-    journal::{Entry, Journal},
+    journal::Journal,
     providers::{ProviderError, SourceProvider},
     select::Version,
 };
@@ -59,6 +63,8 @@ pub struct Session {
     pub providers: ProviderPair,
     /// Inventory of the source Provider.
     pub inventory: Inventory,
+    /// Held while a scenario sees to its namespace: scenarios may share one.
+    pub namespaces: tokio::sync::Mutex<()>,
 }
 
 impl Session {
@@ -235,7 +241,7 @@ pub async fn open(
     let uid = created.metadata.uid.unwrap_or_default();
     let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
     let providers = ProviderPair { source: source_ref, destination: destination_ref };
-    Ok(Session { owner, source, profile, settings, facts, namespace, providers, inventory })
+    Ok(Session { owner, source, profile, settings, facts, namespace, providers, inventory, namespaces: tokio::sync::Mutex::default() })
 }
 
 /// The source's credentials as Forklift wants them.
@@ -259,36 +265,23 @@ pub fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<
     })
 }
 
-/// Sets the interval between precopies, which is one for the whole cluster: only if it differs, written down with the value
-/// before, and put back at the end if it is still ours.
+/// Sets the interval between precopies, which is one for the whole cluster: only if it differs, shared with runs that go on
+/// beside this one, and put back by the last of them.
 async fn set_precopy_interval(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<(), Failure> {
     const FIELD: &str = "controller_precopy_interval";
     let namespace = settings.mtv_namespace.as_str();
     let minutes = settings.snapshots_interval.as_secs().div_ceil(60).max(1);
-    let controller = owner
-        .cluster
-        .get(&kinds::FORKLIFT_CONTROLLER, Some(namespace), CONTROLLER)
-        .await?
-        .with_context(|| format!("ForkliftController {namespace}/{CONTROLLER} does not exist"))?;
-    let before = controller.at(&format!("/spec/{FIELD}")).cloned();
-    let same = |v: &Value| v.as_u64() == Some(minutes) || v.as_str() == Some(&minutes.to_string());
-    if before.as_ref().is_some_and(same) {
-        return Ok(());
+    let field =
+        Field { kind: &kinds::FORKLIFT_CONTROLLER, namespace: Some(namespace), name: CONTROLLER, pointer: &format!("/spec/{FIELD}") };
+    let shared = Shared { cluster: &owner.cluster, journal: &owner.journal, run: &owner.run };
+    match shared.set(field, &json!(minutes)).await? {
+        Changed::WasSo => return Ok(()),
+        Changed::Refused { by, value } => {
+            cx.warn(format!("run {by} needs {FIELD} to be {value}, this one wants {minutes}; going on with {value}"));
+            return Ok(());
+        }
+        Changed::Set => {}
     }
-    let entry = owner
-        .journal
-        .intend(Entry::Patch {
-            api_version: kinds::FORKLIFT_CONTROLLER.api_version(),
-            kind: kinds::FORKLIFT_CONTROLLER.kind.to_owned(),
-            namespace: namespace.to_owned(),
-            name: CONTROLLER.to_owned(),
-            field: format!("/spec/{FIELD}"),
-            before,
-            after: json!(minutes),
-        })
-        .await?;
-    owner.cluster.patch(&kinds::FORKLIFT_CONTROLLER, Some(namespace), CONTROLLER, &json!({"spec": {FIELD: minutes}})).await?;
-    owner.journal.created(entry, controller.metadata.uid.unwrap_or_default()).await?;
     cx.progress("waiting for the operator to take the precopy interval over", None);
     let awaited = Awaited {
         kind: &kinds::FORKLIFT_CONTROLLER,

@@ -5,23 +5,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use futures::future::join_all;
+use futures::StreamExt as _;
 use kube::api::DynamicObject;
-use mtv_api::{
-    condition::Conditions as _,
-    forklift::{MigrationSpec, PlanSpec, PlanStatus, SourceRef},
-    kinds::{self, Kind},
-};
-use serde_json::{Value, json};
+use mtv_api::kinds::{self, Kind};
+use tokio::time::{Instant, timeout_at};
 
-use super::{Session, migrated, names::RUN_LABEL, provider_failure};
+use super::Session;
 use crate::{
-    cluster::{Awaited, Cluster, ObjectExt as _, name_of, state_of},
-    engine::{Failure, Leftover, StepCx},
+    cluster::{Cluster, name_of},
+    engine::{Failure, Leftover, StepCx, human},
     events::{Trouble, What},
     journal::{
         Entry, Journal, Record, State,
@@ -30,8 +26,11 @@ use crate::{
     providers::SourceProvider,
 };
 
-/// Longest wait for a cancel or an archive, as mtv-api-tests has it.
-const CONTROLLER: Duration = Duration::from_mins(5);
+/// So many objects are removed at the same time.
+const SIDE_BY_SIDE: usize = 32;
+
+/// How far beyond its time a removal may go: a wait that ends by itself tells more.
+const OVERRUN: Duration = Duration::from_secs(1);
 
 /// What a teardown came to.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +39,17 @@ pub struct Done {
     pub deleted: Vec<String>,
     /// What is still there.
     pub left: Vec<Leftover>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It was there and is gone now.
+    Deleted,
+    /// There was nothing to delete.
+    Absent,
+    /// A namespace that other runs still use; what is ours in it has to go one by one.
+    LeftToOthers,
 }
 
 /// Sources by profile name; those that could not be reached with the reason.
@@ -57,6 +67,8 @@ pub struct Teardown<'a> {
     pub sources: Sources,
     /// Longest wait for one object to go.
     pub limit: Duration,
+    /// Whether it was told that the journal cannot be written.
+    pub(super) told_unwritten: AtomicBool,
 }
 
 impl<'a> Teardown<'a> {
@@ -68,7 +80,13 @@ impl<'a> Teardown<'a> {
             run: session.run().to_owned(),
             sources: BTreeMap::from([(session.profile.name.clone(), Ok(session.source.clone()))]),
             limit: session.settings.object_timeout,
+            told_unwritten: AtomicBool::new(false),
         }
+    }
+
+    /// For what a journal holds.
+    pub fn new(cluster: &'a Cluster, journal: &'a Journal, run: &str, sources: Sources, limit: Duration) -> Self {
+        Self { cluster, journal, run: run.to_owned(), sources, limit, told_unwritten: AtomicBool::new(false) }
     }
 
     /// Takes away what belongs to one scenario. Its maps and networks lie in the run's namespace and go with it.
@@ -90,212 +108,102 @@ impl<'a> Teardown<'a> {
     async fn carry_out(&self, records: &[Record], cx: &StepCx) -> Result<Done, Failure> {
         // Namespaces of ours take along what is in them: objects there need no request of their own, unless they mean
         // something to the controller (Migrations and Plans).
-        let ours: BTreeSet<String> = self.journal.snapshot().iter().filter_map(namespace_name).collect();
+        let mut ours: BTreeSet<String> = self.journal.snapshot().iter().filter_map(namespace_name).collect();
         let mut done = Done::default();
-        for mut stage in order(records) {
-            stage.records.retain(|r| stage.action != Action::Delete || !goes_along(&r.entry, &ours));
-            if stage.records.is_empty() {
-                continue;
-            }
-            cx.progress(format!("removing {}", stage.what), None);
-            let problems = match stage.action {
-                Action::Cancel => self.each(&stage, |r| self.cancel(r, cx)).await?,
-                Action::Archive => self.each(&stage, |r| self.archive(r, cx)).await?,
-                Action::Restore => self.each(&stage, |r| self.restore(r)).await?,
-                Action::Delete => self.each(&stage, |r| self.delete(r, cx)).await?,
-            };
-            for (record, problem) in problems {
-                match problem {
-                    Some(reason) if matches!(stage.action, Action::Delete | Action::Restore) => {
-                        done.left.push(Leftover { object: record.entry.to_string(), reason });
-                    }
-                    // Cancel and archive come before the deletion, which tells what is left.
-                    Some(reason) => cx.warn(format!("{}: {reason}", record.entry)),
-                    None if stage.action == Action::Delete => {
-                        let object = record.entry.to_string();
-                        cx.emitter.emit(What::Deleted { object: object.clone() });
-                        done.deleted.push(object);
-                    }
-                    None => {}
-                }
-            }
+        let standing = self.stages(records, &ours, cx, &mut done).await?;
+        if !standing.is_empty() {
+            // They stay, so what is ours in them has to go by itself.
+            ours.retain(|namespace| !standing.contains(namespace));
+            let inside = |r: &Record| matches!(&r.entry, Entry::Object { namespace, .. } if standing.contains(namespace));
+            let wanted: BTreeSet<_> = records.iter().map(|r| r.id).collect();
+            let rest: Vec<Record> = self.journal.snapshot().into_iter().filter(|r| inside(r) && wanted.contains(&r.id)).collect();
+            self.stages(&rest, &ours, cx, &mut done).await?;
         }
         Ok(done)
     }
 
-    /// Does the same to all records of a stage at the same time. An interrupt ends it, anything else is a record's problem.
-    async fn each<'r, F>(&self, stage: &'r Stage, work: impl Fn(&'r Record) -> F) -> Result<Vec<(Record, Option<String>)>, Failure>
-    where
-        F: Future<Output = Result<(), Failure>>,
-    {
-        let results = join_all(stage.records.iter().map(&work)).await;
-        let mut problems = Vec::new();
-        for (record, result) in stage.records.iter().zip(results) {
-            let problem = match result {
-                Ok(()) => None,
-                Err(Failure::Interrupted) => return Err(Failure::Interrupted),
-                Err(Failure::Failed(trouble) | Failure::Errored(trouble)) => Some(one_line(&trouble)),
+    /// Carries the stages out. Returns the namespaces that stay.
+    async fn stages(&self, records: &[Record], ours: &BTreeSet<String>, cx: &StepCx, done: &mut Done) -> Result<BTreeSet<String>, Failure> {
+        let mut standing = BTreeSet::new();
+        let stages = order(records);
+        let count = stages.len();
+        for (number, mut stage) in stages.into_iter().enumerate() {
+            stage.records.retain(|r| stage.action != Action::Delete || !goes_along(&r.entry, ours));
+            if stage.records.is_empty() {
+                continue;
+            }
+            cx.progress(format!("removing {}", stage.what), None);
+            // Half of the time that is left, so that a stage that hangs leaves some to the next ones.
+            let left = cx.deadline.left();
+            let share = if number + 1 == count { left } else { left / 2 };
+            let cx = &StepCx { deadline: cx.deadline.within(share), ..cx.clone() };
+            let results = match stage.action {
+                Action::Cancel => self.each(&stage, cx, |r| self.cancel(r, cx)).await?,
+                Action::Archive => self.each(&stage, cx, |r| self.archive(r, cx)).await?,
+                Action::Restore => self.each(&stage, cx, |r| self.restore(r, cx)).await?,
+                Action::Delete => self.each(&stage, cx, |r| self.delete(r, cx)).await?,
             };
-            problems.push((record.clone(), problem));
-        }
-        Ok(problems)
-    }
-
-    /// Cancels a Migration that has not ended, and waits until its Plan says so.
-    async fn cancel(&self, record: &Record, cx: &StepCx) -> Result<(), Failure> {
-        let Entry::Object { namespace, name, .. } = &record.entry else { return Ok(()) };
-        let Some(migration) = self.ours(&kinds::MIGRATION, Some(namespace), name, record).await? else { return Ok(()) };
-        let plan_ref = migration.spec::<MigrationSpec>().plan;
-        let plan = self.cluster.get(&kinds::PLAN, Some(&plan_ref.namespace), &plan_ref.name).await?;
-        let Some(plan) = plan.filter(|p| !ended(p)) else { return Ok(()) };
-        let vms: Vec<SourceRef> = plan
-            .spec::<PlanSpec>()
-            .vms
-            .into_iter()
-            .map(|vm| SourceRef { id: vm.id, name: vm.name, namespace: vm.namespace, kind: None })
-            .collect();
-        self.cluster.patch(&kinds::MIGRATION, Some(namespace), name, &json!({"spec": {"cancel": vms}})).await?;
-        let awaited = Awaited {
-            kind: &kinds::PLAN,
-            namespace: Some(&plan_ref.namespace),
-            name: &plan_ref.name,
-            until: "to be canceled",
-            limit: CONTROLLER,
-        };
-        self.cluster.wait(cx, awaited, |plan| Ok(plan.is_none_or(ended).then_some(()))).await
-    }
-
-    /// Archives a Plan that was executed and removes what it made.
-    async fn archive(&self, record: &Record, cx: &StepCx) -> Result<(), Failure> {
-        let Entry::Object { namespace, name, .. } = &record.entry else { return Ok(()) };
-        let Some(plan) = self.ours(&kinds::PLAN, Some(namespace), name, record).await? else { return Ok(()) };
-        let status: PlanStatus = plan.status();
-        if status.migration.is_some() && status.conditions.holds("Archived").is_none() {
-            self.cluster.patch(&kinds::PLAN, Some(namespace), name, &json!({"spec": {"archived": true}})).await?;
-            let awaited = Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name, until: "to be archived", limit: CONTROLLER };
-            let archived = |p: &DynamicObject| p.status::<PlanStatus>().conditions.holds("Archived").is_some();
-            let result = self.cluster.wait(cx, awaited, |plan| Ok(plan.is_none_or(archived).then_some(()))).await;
-            match result {
-                Err(Failure::Interrupted) => return Err(Failure::Interrupted),
-                Err(Failure::Failed(t) | Failure::Errored(t)) => cx.warn(format!("{}; going on with what it made", t.summary)),
-                Ok(()) => {}
-            }
-        }
-        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-        migrated::remove(self.cluster, cx, &plan.spec::<PlanSpec>().target_namespace, uid, self.limit).await
-    }
-
-    /// Deletes an object or a clone, waits until it is gone, and writes that down.
-    async fn delete(&self, record: &Record, cx: &StepCx) -> Result<(), Failure> {
-        match &record.entry {
-            Entry::Object { api_version, kind, namespace, name, .. } => {
-                let kind = Kind::find(api_version, kind)
-                    .ok_or_else(|| Failure::Errored(Trouble::new(format!("this release does not know {api_version} {kind}"))))?;
-                let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
-                if let Some(object) = self.ours(kind, namespace, name, record).await? {
-                    let uid = object.metadata.uid.as_deref();
-                    self.journal.deleting(record.id).await?;
-                    if self.cluster.delete(kind, namespace, name, uid).await? {
-                        self.wait_gone(cx, kind, namespace, name, uid).await?;
+            for (record, result) in results {
+                let stays = !matches!(result, Ok(Removed::Deleted | Removed::Absent));
+                if stays && let Some(namespace) = namespace_name(record) {
+                    standing.insert(namespace);
+                }
+                match result {
+                    Err(reason) if matches!(stage.action, Action::Delete | Action::Restore) => {
+                        done.left.push(Leftover { object: record.entry.to_string(), reason });
                     }
-                }
-                if kind == &kinds::NAMESPACE {
-                    self.gone_with(name).await?;
-                }
-            }
-            Entry::Clone { profile, name, .. } => {
-                let source = match self.sources.get(profile) {
-                    Some(Ok(source)) => source,
-                    Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
-                    None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
-                };
-                let found = source.find(std::slice::from_ref(name)).await.map_err(provider_failure)?;
-                for vm in found {
-                    if vm.run.as_deref() != Some(self.run.as_str()) && record.reference.as_deref() != Some(vm.id.as_str()) {
-                        return Err(Failure::Errored(Trouble::new(
-                            "a VM of this name is there, but it does not carry the run's mark; it was left alone",
-                        )));
+                    // Cancel and archive come before the deletion, which tells what is left.
+                    Err(reason) => cx.warn(format!("{}: {reason}", record.entry)),
+                    Ok(Removed::Deleted) => {
+                        let object = record.entry.to_string();
+                        cx.emitter.emit(What::Deleted { object: object.clone() });
+                        done.deleted.push(object);
                     }
-                    self.journal.deleting(record.id).await?;
-                    source.delete(&vm.id).await.map_err(provider_failure)?;
+                    Ok(_) => {}
                 }
             }
-            other => return Err(Failure::Errored(Trouble::new(format!("this release cannot remove a {other}")))),
         }
-        self.journal.gone(record.id).await?;
-        Ok(())
+        Ok(standing)
     }
 
-    async fn wait_gone(
+    /// Does the same to all records of a stage, many at the same time. An interrupt ends it, anything else is a record's problem.
+    async fn each<'r, F>(
         &self,
+        stage: &'r Stage,
         cx: &StepCx,
-        kind: &'static Kind,
-        namespace: Option<&str>,
-        name: &str,
-        uid: Option<&str>,
-    ) -> Result<(), Failure> {
-        let result = self.cluster.wait_gone(cx, kind, namespace, name, uid, self.limit).await;
-        let Err(Failure::Errored(trouble)) = result else { return result };
-        let object = self.cluster.get(kind, namespace, name).await?;
-        // A namespace says itself what keeps it: remaining content, remaining finalizers.
-        let conditions = object.as_ref().and_then(|o| o.at("/status/conditions")).and_then(Value::as_array).cloned().unwrap_or_default();
-        let told = conditions.iter().filter(|c| c["status"] == "True").filter_map(|c| c["message"].as_str().map(str::to_owned));
-        let state = state_of(object.as_ref());
-        Err(Failure::Errored(Trouble { details: told.chain([state]).collect(), ..trouble }))
-    }
-
-    /// Everything that lay in a namespace is gone with it.
-    async fn gone_with(&self, namespace: &str) -> Result<(), Failure> {
-        for record in self.journal.snapshot() {
-            let inside = matches!(&record.entry, Entry::Object { namespace: n, .. } if n == namespace);
-            if inside && record.state != State::Gone {
-                self.journal.gone(record.id).await?;
+        work: impl Fn(&'r Record) -> F,
+    ) -> Result<Vec<(&'r Record, Result<Removed, String>)>, Failure>
+    where
+        F: Future<Output = Result<Removed, Failure>>,
+    {
+        let started = Instant::now();
+        let until = cx.deadline.at() + OVERRUN;
+        // A request that hangs must not take the time of all others.
+        let bounded = |record| {
+            let work = work(record);
+            async move {
+                match timeout_at(until, work).await {
+                    Ok(result) => (record, result),
+                    Err(_) => {
+                        let text = format!("not done after {}: the server did not answer", human(started.elapsed()));
+                        (record, Err(Failure::Errored(Trouble::new(text))))
+                    }
+                }
             }
+        };
+        let all: Vec<_> = stage.records.iter().map(bounded).collect();
+        let all: Vec<_> = futures::stream::iter(all).buffered(SIDE_BY_SIDE).collect().await;
+        let mut results = Vec::new();
+        for (record, result) in all {
+            let result = match result {
+                Ok(removed) => Ok(removed),
+                Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+                Err(Failure::Failed(trouble) | Failure::Errored(trouble)) => Err(one_line(&trouble)),
+            };
+            results.push((record, result));
         }
-        Ok(())
+        Ok(results)
     }
-
-    /// Puts a value back if it is still the one that the run set.
-    async fn restore(&self, record: &Record) -> Result<(), Failure> {
-        let Entry::Patch { api_version, kind, namespace, name, field, before, after } = &record.entry else { return Ok(()) };
-        let kind = Kind::find(api_version, kind)
-            .ok_or_else(|| Failure::Errored(Trouble::new(format!("this release does not know {api_version} {kind}"))))?;
-        let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
-        let object = self.cluster.get(kind, namespace, name).await?;
-        if object.as_ref().and_then(|o| o.at(field)) == Some(after) {
-            let patch = field
-                .split('/')
-                .skip(1)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .fold(before.clone().unwrap_or(Value::Null), |v, key| json!({key: v}));
-            self.cluster.patch(kind, namespace, name, &patch).await?;
-        }
-        self.journal.gone(record.id).await?;
-        Ok(())
-    }
-
-    /// The object of a record, if it is there and provably ours: by the UID that the journal has, or by the run's label.
-    async fn ours(
-        &self,
-        kind: &'static Kind,
-        namespace: Option<&str>,
-        name: &str,
-        record: &Record,
-    ) -> Result<Option<DynamicObject>, Failure> {
-        let object = self.cluster.get(kind, namespace, name).await?;
-        Ok(object.filter(|o| match &record.reference {
-            Some(uid) if !uid.is_empty() => o.metadata.uid.as_ref() == Some(uid),
-            _ => o.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) == Some(&self.run),
-        }))
-    }
-}
-
-/// Whether an execution has ended, or the Plan was never executed and nothing waits for it.
-fn ended(plan: &DynamicObject) -> bool {
-    let conditions = plan.status::<PlanStatus>().conditions;
-    ["Succeeded", "Failed", "Canceled"].iter().any(|kind| conditions.holds(kind).is_some())
 }
 
 fn namespace_name(record: &Record) -> Option<String> {
@@ -316,7 +224,9 @@ fn goes_along(entry: &Entry, ours: &BTreeSet<String>) -> bool {
 }
 
 fn one_line(trouble: &Trouble) -> String {
-    if trouble.details.is_empty() { trouble.summary.clone() } else { format!("{} ({})", trouble.summary, trouble.details.join("; ")) }
+    let details = if trouble.details.is_empty() { String::new() } else { format!(" ({})", trouble.details.join("; ")) };
+    let hints = if trouble.hints.is_empty() { String::new() } else { format!("; {}", trouble.hints.join("; ")) };
+    format!("{}{details}{hints}", trouble.summary)
 }
 
 /// For messages: `VM x`, `Plan a/b`.

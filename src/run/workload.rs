@@ -112,13 +112,8 @@ impl MigrationRun {
                     clones.finished().await;
                 }
                 let sources = self.source.get().map(|s| (self.profile.name.clone(), Ok(s.clone())));
-                let teardown = Teardown {
-                    cluster,
-                    journal: &self.journal,
-                    run: self.run.clone(),
-                    sources: sources.into_iter().collect(),
-                    limit: self.settings.object_timeout,
-                };
+                let sources = sources.into_iter().collect();
+                let teardown = Teardown::new(cluster, &self.journal, &self.run, sources, self.settings.object_timeout);
                 teardown.everything(cx).await?.left
             }
         };
@@ -171,5 +166,25 @@ impl Workload for MigrationRun {
             .map(named("kubernetes"))
             .chain(source.into_iter().map(move |(verb, count)| (format!("{kind} {verb}"), count)))
             .collect()
+    }
+}
+
+/// A run that was interrupted before there was anything to work on.
+pub(super) struct NothingBegun;
+
+impl Workload for NothingBegun {
+    fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async {
+            cx.cancel.cancelled().await;
+            Err(Failure::Interrupted)
+        })
+    }
+
+    fn step<'a>(&'a self, _scenario: usize, _step: usize, _cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async { Err(Failure::Interrupted) })
+    }
+
+    fn tear_down<'a>(&'a self, _cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

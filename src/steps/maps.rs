@@ -27,7 +27,7 @@ pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> R
 pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
     let nad_namespace = scene.scenario.multus_namespace.as_deref().unwrap_or(&session.namespace);
-    scene.ensure_namespace(nad_namespace).await?;
+    scene.ensure_namespace(nad_namespace, cx).await?;
     let base = names::nad_base(session.run(), &scene.scenario.name);
     let (map, targets) = forklift::network_entries(&state.sources(), nad_namespace, &base);
     if map.is_empty() {

@@ -11,7 +11,6 @@ pub use maps::nad_body;
 
 use std::time::Duration;
 
-use mtv_api::kinds;
 use serde::Serialize;
 
 use crate::{
@@ -100,12 +99,14 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Creates a namespace of the scenario if it does not exist. One that exists is used and left alone.
-    async fn ensure_namespace(&self, name: &str) -> Result<(), Failure> {
+    /// Creates a namespace of the scenario if it does not exist. One that another run of mtv-test has made is shared with it: the
+    /// last one to leave deletes it. Any other that exists is used and left alone.
+    async fn ensure_namespace(&self, name: &str, cx: &StepCx) -> Result<(), Failure> {
         let session = self.session;
-        if name == session.namespace || session.cluster().get(&kinds::NAMESPACE, None, name).await?.is_some() {
+        if name == session.namespace {
             return Ok(());
         }
-        session.owner.create(&kinds::NAMESPACE, namespace_body(name), None).await.map(drop)
+        let _one_at_a_time = session.namespaces.lock().await;
+        session.owner.shared_namespace(namespace_body(name), cx).await
     }
 }

@@ -21,7 +21,7 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
     let session = scene.session;
     let target =
         scene.scenario.vm_target_namespace.as_ref().map_or_else(|| session.namespace.clone(), |namespace| namespace.of(session.run()));
-    scene.ensure_namespace(&target).await?;
+    scene.ensure_namespace(&target, cx).await?;
     state.target_namespace = target;
     let vms = scene.scenario.virtual_machines.iter().enumerate();
     state.vms = try_join_all(vms.map(|(index, wish)| prepare_vm(scene, index, wish, cx))).await?;

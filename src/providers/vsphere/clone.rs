@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use mtv_api::xml::Node;
+use tokio::time::Instant;
+
 use super::{
     clone_spec::{Place, clone_spec, repair},
     collector::retrieve,
     fault::{explain, words},
     health, lookup, operate,
     props::{Object, along, filter, properties, start},
-    session::{CALL, CallError, Safety, Session},
+    session::{CALL, CallError, Live, Safety, Session},
     task::{self, Outcome},
     wire::{Fault, MoRef, request},
 };
-use crate::providers::{CloneRequest, ProviderError, ProviderResult};
+use crate::providers::{CloneRequest, Concerns, ProviderError, ProviderResult};
 
 /// A full clone copies all disks; twenty minutes is what the suite of old allowed, and what its labs need.
 const CLONE: Duration = Duration::from_mins(20);
@@ -160,20 +163,8 @@ async fn attempt(
 /// What a lost request left behind: waits for clone tasks of the source that run, then looks for the clone by name and mark.
 async fn trace(session: &Session, source: &MoRef, wanted: &CloneRequest) -> ProviderResult<Option<String>> {
     let doing = format!("look for the clone `{}`", wanted.name);
-    let tasks = retrieve(session, |_| {
-        filter(
-            "specSet",
-            [properties("Task", &["info.state", "info.descriptionId"])],
-            [start(source, true, [along("VirtualMachine", "recentTask", [])])],
-        )
-    })
-    .await
-    .map_err(|error| error.explained(&doing))?;
-    let running = tasks.iter().filter(|task| {
-        task.text("info.descriptionId").is_some_and(|id| id.starts_with("VirtualMachine.clone"))
-            && matches!(task.text("info.state"), Some("queued" | "running"))
-    });
-    for task in running {
+    let tasks = under_way(session, &doing, |_| start(source, true, [along("VirtualMachine", "recentTask", [])])).await?;
+    for task in &tasks {
         // Whether it was ours shows below; how it ended is its own affair.
         let _ = task::finish(session, &task.id, &doing, CLONE).await?;
     }
@@ -185,6 +176,45 @@ async fn trace(session: &Session, source: &MoRef, wanted: &CloneRequest) -> Prov
             Err(ProviderError::Operation(format!("{doing}: {} has this name but is not of run {}; it stays as it is", vm.id, wanted.run)))
         }
     }
+}
+
+/// Clone tasks that are queued or run, of the VMs that `from` leads to.
+async fn under_way(session: &Session, doing: &str, from: impl Fn(&Live) -> Node) -> ProviderResult<Vec<Object>> {
+    let paths = ["info.state", "info.descriptionId", "info.entityName"];
+    let tasks = retrieve(session, |live| filter("specSet", [properties("Task", &paths)], [from(live)]))
+        .await
+        .map_err(|error| error.explained(doing))?;
+    let runs = |task: &Object| {
+        task.text("info.descriptionId").is_some_and(|id| id.starts_with("VirtualMachine.clone"))
+            && matches!(task.text("info.state"), Some("queued" | "running"))
+    };
+    Ok(tasks.into_iter().filter(runs).collect())
+}
+
+/// Waits for the clone tasks of all VMs whose name `concerns`. A task does not tell the name of what it makes before its end, so
+/// none is cancelled: it may be somebody else's.
+pub async fn settle(session: &Session, concerns: &Concerns<'_>, patience: Duration) -> ProviderResult<Vec<String>> {
+    const DOING: &str = "look for clones that are being made";
+    let until = Instant::now() + patience;
+    let tasks = under_way(session, DOING, |live| {
+        start(&live.view, true, [along("ContainerView", "view", [along("VirtualMachine", "recentTask", [])])])
+    })
+    .await?;
+    let mut left = Vec::new();
+    for task in &tasks {
+        let source = task.text("info.entityName").unwrap_or_default();
+        if !concerns(source) {
+            continue;
+        }
+        match task::finish(session, &task.id, DOING, until.saturating_duration_since(Instant::now())).await {
+            Ok(_) => {}
+            Err(ProviderError::Deadline(_)) => left.push(format!("{} still makes a clone of VM {source}", task.id.value)),
+            // It has ended and is forgotten already.
+            Err(ProviderError::Operation(why)) => tracing::debug!(%why, "a clone task could not be followed to its end"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(left)
 }
 
 /// Sees that the clone carries what was asked for, and adds what the server left out of it.

@@ -8,7 +8,7 @@ use super::{
     session::Session,
     wire::MoRef,
 };
-use crate::providers::{ProviderError, ProviderResult, SourceVm};
+use crate::providers::{MarkedVm, ProviderError, ProviderResult, SourceVm};
 
 /// Key of the extra configuration that proves which run made a clone.
 pub const MARK: &str = "mtv-test.run";
@@ -70,6 +70,24 @@ pub async fn by_names(session: &Session, names: &[String]) -> ProviderResult<Vec
 /// The VMs that carry a run's mark.
 pub async fn by_run(session: &Session, run: &str) -> ProviderResult<Vec<SourceVm>> {
     Ok(all(session).await?.into_iter().filter(|vm| vm.run.as_deref() == Some(run)).collect())
+}
+
+/// The VMs that carry the mark of any run, with the time at which they were made (vSphere 6.7 and newer tell).
+pub async fn marked(session: &Session) -> ProviderResult<Vec<MarkedVm>> {
+    let objects = retrieve(session, |live| {
+        filter(
+            "specSet",
+            [properties("VirtualMachine", &["name", "config.createDate", MARK_PATH])],
+            [start(&live.view, true, [along("ContainerView", "view", [])])],
+        )
+    })
+    .await
+    .map_err(|error| error.explained("list virtual machines"))?;
+    let marked = objects.iter().filter_map(|object| {
+        let vm = read(object).filter(|vm| vm.run.is_some())?;
+        Some(MarkedVm { vm, created: object.text("config.createDate").and_then(|time| time.parse().ok()) })
+    });
+    Ok(marked.collect())
 }
 
 /// The one VM of this name; none is an error with similar names.

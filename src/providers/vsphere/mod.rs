@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::session::Session;
-use super::{CloneRequest, Power, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use super::{CloneRequest, Concerns, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription};
 use crate::config::profile::{Profile, ProviderKind};
 
 /// A connected vCenter (or ESXi host, which can do all but clone).
@@ -80,6 +80,14 @@ impl SourceProvider for Vsphere {
 
     fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
         lookup::by_run(&self.session, run).boxed()
+    }
+
+    fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
+        lookup::marked(&self.session).boxed()
+    }
+
+    fn settle<'a>(&'a self, concerns: &'a Concerns<'a>, patience: Duration) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        clone::settle(&self.session, concerns, patience).boxed()
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {

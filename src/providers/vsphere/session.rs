@@ -15,6 +15,7 @@ use super::{
 pub use crate::providers::http::Safety;
 use crate::{
     config::profile::Profile,
+    kill_points,
     providers::{
         ProviderError, ProviderResult,
         http::{self, CONNECT, Counts, Lost, address, host_port},
@@ -247,7 +248,10 @@ async fn call(
     let text = envelope(body);
     let once = || async {
         counts.add(&body.name);
-        send(client, url, action, patience, &text).await
+        kill_points::pass(&body.name);
+        let answer = send(client, url, action, patience, &text).await;
+        kill_points::pass("answer of vSphere");
+        answer
     };
     once.retry(ExponentialBuilder::default().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES))
         .when(|error| match error {

@@ -1,0 +1,214 @@
+//! `clean`: takes away what a run left: from its journal, from a list of mtv-api-tests, or from labels and marks alone.
+
+mod by_name;
+mod found;
+mod orphans;
+mod told;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+
+use super::{Done, Sources, Teardown, execute::runtime, names::RUN_LABEL, session::connect_cluster};
+use crate::{
+    cli::{CleanRequest, CleanTarget, CliError, CliResult},
+    cluster::{Cluster, ConnectOptions},
+    config::{profile::Profile, profile_file::ProfileFile, settings_load::Origin},
+    engine::{Deadline, Emitter, Failure, StepCx, signals},
+    events::Trouble,
+    exit,
+    journal::{self, Entry, Header, Journal, Record, State},
+    providers::{self, SourceProvider},
+    report,
+};
+
+/// How long a removal may take to come back after an interrupt, so that answers that are under way are written down.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Carries a clean-up out.
+pub fn clean(request: CleanRequest) -> CliResult {
+    match request.target.clone() {
+        CleanTarget::Orphans { older_than } => runtime()?.block_on(orphans::clean(&request, older_than)),
+        CleanTarget::Journal { path, by_name } => {
+            let found = journal::read(&path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+            if found.foreign {
+                return if request.dry_run {
+                    by_name::dry_run(&path, &found)
+                } else {
+                    runtime()?.block_on(by_name::clean(&request, &path, &found, by_name))
+                };
+            }
+            told::damage(&found);
+            if found.is_unwritten() {
+                println!("{} holds no record: the run was stopped before it made anything", path.display());
+                return Ok(exit::PASSED);
+            }
+            if request.dry_run {
+                return told::order(&format!("{}: nothing is left of this run", path.display()), &found.records);
+            }
+            runtime()?.block_on(from_journal(&request, &path))
+        }
+    }
+}
+
+async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
+    let (journal, _) = Journal::resume(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let header = journal.header().ok_or_else(|| {
+        CliError::usage(format!("{} does not say which run it is of, so nothing in it can be proved to be ours", path.display()))
+            .hint(format!("objects of runs carry the label {RUN_LABEL}; `mtv-test clean --orphans` finds those of runs that are over"))
+    })?;
+    if header.ephemeral {
+        println!("the run used the built-in lab, which ended with it: nothing is left to delete");
+        return Ok(exit::PASSED);
+    }
+    if journal.snapshot().iter().all(|r| r.state == State::Gone) {
+        println!("nothing is left of run {}", header.run);
+        return Ok(exit::PASSED);
+    }
+    let cluster = connect(request).await?;
+    let result = supervised(request, &header.run, async |cx| {
+        check_cluster(&cluster, &header).await?;
+        let sources = connect_sources(request, &header, &journal.snapshot()).await;
+        let teardown = Teardown::new(&cluster, &journal, &header.run, sources, request.settings.settings.object_timeout);
+        let mut done = teardown.everything(cx).await?;
+        let rest = unlisted(&cluster, &header, &teardown.sources, &done, cx).await;
+        if let Some(rest) = rest {
+            let sources = teardown.sources.clone();
+            let more = Teardown::new(&cluster, &rest, &header.run, sources, teardown.limit).everything(cx).await?;
+            done.deleted.extend(more.deleted);
+            done.left.extend(more.left);
+        }
+        disconnect(&teardown.sources).await;
+        Ok(done)
+    })
+    .await?;
+    told::ending(&format!("run {}", header.run), result)
+}
+
+/// What carries the run's label or mark although the journal did not lead to it: a request that arrived after its sender had died,
+/// or a record that was lost to damage.
+async fn unlisted(cluster: &Cluster, header: &Header, sources: &Sources, done: &Done, cx: &StepCx) -> Option<Journal> {
+    cx.progress("looking for what carries the run's label", None);
+    let look = async {
+        let mut found = found::on_cluster(cluster, Some(&header.run)).await;
+        let mut entries = found.runs.remove(&header.run).unwrap_or_default().entries;
+        for why in found.blind {
+            tracing::debug!(%why, "the cluster could not be searched for the run's label");
+        }
+        for (profile, source) in sources {
+            let Ok(source) = source else { continue };
+            match source.of_run(&header.run).await {
+                Ok(vms) => entries.extend(vms.into_iter().map(|vm| (found::clone_entry(profile, source.kind(), vm.name), vm.id))),
+                Err(why) => tracing::debug!(%why, profile, "the source could not be searched for the run's mark"),
+            }
+        }
+        entries
+    };
+    let mut entries = timeout_at(cx.deadline.at(), look).await.unwrap_or_default();
+    // What could not be removed a moment ago would only take its time again.
+    entries.retain(|(entry, _)| !done.left.iter().any(|left| left.object == entry.to_string()));
+    (!entries.is_empty()).then(|| Journal::in_memory(header, entries))
+}
+
+/// Runs a clean-up within its time, tells what it does, and stops it when it is interrupted: the first time in order, the second
+/// time at once.
+async fn supervised(
+    request: &CleanRequest,
+    run: &str,
+    work: impl AsyncFnOnce(&StepCx) -> Result<Done, Failure>,
+) -> Result<Result<Done, Failure>, CliError> {
+    let sinks: Vec<Box<dyn report::Sink>> = vec![Box::new(told::Lines { verbose: request.verbose })];
+    let (events, reports) = report::start(sinks).map_err(|e| CliError::internal(format!("{e:#}")))?;
+    let cancel = CancellationToken::new();
+    let cx = StepCx { emitter: Emitter::new(run, events), deadline: Deadline::after(request.timeout), cancel: cancel.clone() };
+    let mut interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
+    let interrupted = async {
+        if interrupts.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        cancel.cancel();
+        let _ = tokio::time::timeout(GRACE, interrupts.recv()).await;
+    };
+    let result = tokio::select! {
+        biased;
+        result = work(&cx) => result,
+        () = interrupted => Err(Failure::Interrupted),
+        // Waits end by themselves before; this is for a server that does not answer.
+        () = tokio::time::sleep_until(cx.deadline.at() + GRACE) => Err(Failure::Errored(
+            Trouble::new(format!("not done within {}", crate::engine::human(request.timeout))).hint("--timeout sets the time"),
+        )),
+    };
+    drop(cx);
+    reports.finish();
+    Ok(result)
+}
+
+async fn connect(request: &CleanRequest) -> Result<Cluster, CliError> {
+    let connect = ConnectOptions { kubeconfig: request.cluster.kubeconfig.clone(), context: request.cluster.context.clone() };
+    connect_cluster(&connect).await.map_err(environment)
+}
+
+async fn disconnect(sources: &Sources) {
+    for source in sources.values().flatten() {
+        source.disconnect().await;
+    }
+}
+
+/// Refuses another cluster than the run's: names may exist there too.
+async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Failure> {
+    let system = cluster.get(&mtv_api::kinds::NAMESPACE, None, "kube-system").await?;
+    let id = system.and_then(|n| n.metadata.uid).unwrap_or_default();
+    match &header.cluster {
+        Some(of_run) if of_run.id != id => Err(Failure::Errored(
+            Trouble::new(format!(
+                "the journal is of cluster {} (id {}), but {} is another one (id {id}); nothing was deleted",
+                of_run.server,
+                of_run.id,
+                cluster.server()
+            ))
+            .hint("choose the right one with --kubeconfig and --context"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Connects to every source that still has something of the run. One that cannot be reached leaves its clones, with the reason.
+async fn connect_sources(request: &CleanRequest, header: &Header, records: &[Record]) -> Sources {
+    let mut sources: Sources = BTreeMap::new();
+    for record in records.iter().filter(|r| r.state != State::Gone) {
+        if let Entry::Clone { profile, .. } = &record.entry
+            && !sources.contains_key(profile)
+        {
+            let source = match load_profile(request, header.providers_file.as_deref(), profile) {
+                Ok(profile) => connect_source(&profile).await,
+                Err(reason) => Err(reason),
+            };
+            sources.insert(profile.clone(), source);
+        }
+    }
+    sources
+}
+
+async fn connect_source(profile: &Profile) -> Result<Arc<dyn SourceProvider>, String> {
+    providers::connect(profile).await.map(Arc::<dyn SourceProvider>::from).map_err(|e| e.to_string())
+}
+
+/// The profile of a clone: from the file that the user names now, else from the one that the run had.
+fn load_profile(request: &CleanRequest, of_run: Option<&Path>, name: &str) -> Result<Profile, String> {
+    let settings = &request.settings;
+    let chosen = *settings.origin("providers") != Origin::Default;
+    let file = of_run.filter(|_| !chosen).map_or_else(|| settings.settings.providers.clone(), Path::to_owned);
+    let load = || ProfileFile::load(&file)?.select(name, &|name| std::env::var(name).ok());
+    load().map(|(profile, _)| profile).map_err(|e| format!("profile `{name}` cannot be used: {e}"))
+}
+
+fn environment(failure: Failure) -> CliError {
+    match failure {
+        Failure::Failed(Trouble { summary, details, hints }) | Failure::Errored(Trouble { summary, details, hints }) => {
+            let text = std::iter::once(summary).chain(details).collect::<Vec<_>>().join(": ");
+            hints.into_iter().fold(CliError::environment(text), CliError::hint)
+        }
+        Failure::Interrupted => CliError::new(exit::INTERRUPTED, "interrupted"),
+    }
+}

@@ -1,0 +1,148 @@
+//! `clean --orphans`: what runs have left whose journal is lost. Labels and marks prove whose it is, its age that the run is over.
+
+use std::{fs, time::Duration};
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+
+use super::{
+    connect, connect_source, disconnect, environment,
+    found::{self, Found, Left},
+    load_profile, supervised, told,
+};
+use crate::{
+    cli::{CleanRequest, CliError, CliResult},
+    cluster::Cluster,
+    engine::{Failure, StepCx, human},
+    exit,
+    journal::{self, Header, Holder, Journal},
+    run::{Done, Sources, Teardown, names::RUN_LABEL},
+};
+
+/// So many runs are cleaned up at the same time.
+const SIDE_BY_SIDE: usize = 4;
+
+/// A run that has left something.
+struct Orphan {
+    run: String,
+    left: Left,
+}
+
+/// Finds what dead runs have left and deletes it.
+pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
+    let cluster = connect(request).await?;
+    let mut sources = Sources::new();
+    if let Some(name) = &request.settings.settings.source_provider {
+        let profile = load_profile(request, None, name).map_err(CliError::usage)?;
+        let source = connect_source(&profile).await.map_err(CliError::environment)?;
+        sources.insert(name.clone(), Ok(source));
+    }
+    let look = async {
+        let mut found = found::on_cluster(&cluster, None).await;
+        for (profile, source) in &sources {
+            if let Ok(source) = source {
+                found.add_source(source.as_ref(), profile).await.map_err(|e| CliError::environment(e.to_string()))?;
+            }
+        }
+        Ok(found)
+    };
+    let limit = request.timeout;
+    let found: Result<Found, CliError> = tokio::time::timeout(limit, look)
+        .await
+        .map_err(|_| CliError::environment(format!("{} could not be searched within {}", cluster.server(), human(limit))))?;
+    let found = found?;
+    for why in &found.blind {
+        anstream::eprintln!("warning: {why}; objects of this kind are not looked for");
+    }
+    if found.blind.len() > 1 && found.runs.is_empty() {
+        return Err(CliError::environment(format!("{} cannot be searched", cluster.server()))
+            .hint("is the login allowed to list objects in all namespaces?"));
+    }
+    if sources.is_empty() {
+        anstream::eprintln!("no source was looked at for clones: name one with --provider PROFILE");
+    }
+    let orphans = dead(request, found, older_than);
+    if request.dry_run {
+        for orphan in &orphans {
+            println!("run {}, {}:", orphan.run, describe(&orphan.left));
+            told::order("nothing", &journal(orphan).snapshot())?;
+        }
+        return Ok(exit::PASSED);
+    }
+    if orphans.is_empty() {
+        println!("nothing is left of runs that are over");
+        return Ok(exit::PASSED);
+    }
+    let object_limit = request.settings.settings.object_timeout;
+    let result = supervised(request, "orphans", async |cx| {
+        let mut all = Done::default();
+        let work: Vec<_> = orphans.iter().map(|orphan| clean_one(&cluster, orphan, &sources, object_limit, cx)).collect();
+        let results: Vec<_> = futures::stream::iter(work).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        for result in results {
+            let done = result?;
+            all.deleted.extend(done.deleted);
+            all.left.extend(done.left);
+        }
+        Ok(all)
+    })
+    .await?;
+    disconnect(&sources).await;
+    match result {
+        Err(failure @ (Failure::Failed(_) | Failure::Errored(_))) => Err(environment(failure)),
+        other => told::ending(&format!("{} that were over", plural(orphans.len(), "run")), other),
+    }
+}
+
+async fn clean_one(cluster: &Cluster, orphan: &Orphan, sources: &Sources, limit: Duration, cx: &StepCx) -> Result<Done, Failure> {
+    println!("run {}: {}", orphan.run, describe(&orphan.left));
+    let journal = journal(orphan);
+    Teardown::new(cluster, &journal, &orphan.run, sources.clone(), limit).everything(cx).await
+}
+
+/// Runs that are over: whatever they have made is older than the time given, and no process here has their journal open.
+fn dead(request: &CleanRequest, found: Found, older_than: Duration) -> Vec<Orphan> {
+    let now = Timestamp::now();
+    let alive = running_here(request);
+    let mut orphans = Vec::new();
+    for (run, left) in found.runs {
+        // Clocks of cluster and source may be ahead of ours: then it is young.
+        let age = left.newest.map(|newest| Duration::try_from(now.duration_since(newest)).unwrap_or_default());
+        if let Some(holder) = alive.iter().find(|holder| holder.run == run) {
+            println!("run {run}: {} kept, it still goes on ({holder})", describe(&left));
+        } else if age.is_none_or(|age| age < older_than) {
+            println!("run {run}: {} kept, younger than {}", describe(&left), human(older_than));
+        } else {
+            orphans.push(Orphan { run, left });
+        }
+    }
+    orphans
+}
+
+/// Runs whose journals in the results folder are held by a process.
+fn running_here(request: &CleanRequest) -> Vec<Holder> {
+    let Ok(folders) = fs::read_dir(&request.settings.settings.results_dir) else { return Vec::new() };
+    folders.flatten().filter_map(|folder| journal::holder(&folder.path().join("resources.json"))).collect()
+}
+
+fn journal(orphan: &Orphan) -> Journal {
+    let header = Header {
+        run: orphan.run.clone(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        started: orphan.left.newest.unwrap_or_default(),
+        label: format!("{RUN_LABEL}={}", orphan.run),
+        cluster: None,
+        profiles: Vec::new(),
+        providers_file: None,
+        ephemeral: false,
+    };
+    Journal::in_memory(&header, orphan.left.entries.iter().cloned())
+}
+
+fn describe(left: &Left) -> String {
+    let newest = left.newest.map_or_else(String::new, |newest| format!(", the youngest of {newest:.0}"));
+    format!("{}{newest}", plural(left.entries.len(), "object"))
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
