@@ -52,6 +52,7 @@ async fn lab() -> Lab {
         ca_pem: Some(authority.pem().to_owned()),
         extra: std::collections::BTreeMap::default(),
         extra_secrets: std::collections::BTreeMap::default(),
+        copyoffload: None,
     };
     Lab { vcenter, profile, _stop: cancel.drop_guard() }
 }
@@ -64,7 +65,7 @@ async fn client(lab: &Lab) -> Box<dyn SourceProvider> {
 async fn a_scenario_s_way_with_its_source() {
     let lab = lab().await;
     let source = client(&lab).await;
-    let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: true };
+    let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: true, ..CloneRequest::default() };
     let id = source.clone_vm(&request).await.unwrap();
     assert_eq!(source.of_run("r1").await.unwrap().len(), 1);
     source.snapshot(&id, "before").await.unwrap();
@@ -91,6 +92,7 @@ async fn a_template_is_cloned_and_a_taken_name_is_refused() {
         name: name.into(),
         run: "r1".into(),
         changed_block_tracking: false,
+        ..CloneRequest::default()
     };
     source.clone_vm(&request("from-template")).await.unwrap();
     let error = source.clone_vm(&request("mtv-tests-rhel8")).await.unwrap_err();

@@ -2,6 +2,8 @@
 
 mod blot;
 pub mod catalogue;
+pub mod copyoffload;
+mod copyoffload_file;
 pub mod diagnostics;
 pub mod duration;
 mod names;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::copyoffload::CopyOffload;
 use crate::secrets::Secret;
 
 /// Kind of a source, as Forklift spells it in `Provider.spec.type`.
@@ -96,4 +97,6 @@ pub struct Profile {
     pub extra: BTreeMap<String, String>,
     /// Secrets that only some kinds have, such as Hyper-V's `smb_password`.
     pub extra_secrets: BTreeMap<String, Secret>,
+    /// Copying by the storage array (vsphere).
+    pub copyoffload: Option<CopyOffload>,
 }

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     blot::{Show, blot},
+    copyoffload_file::{self, Given, RawCopyOffload},
     diagnostics::{Problem, Problems, Source},
     profile::{GuestLogin, Profile, ProviderKind},
     read::{self, At, Kind, LATER, Refused},
@@ -89,6 +90,9 @@ pub(super) struct RawProfile {
     smb_password_env: Option<At<String>>,
     /// File that holds the password of the SMB share (hyperv).
     smb_password_file: Option<At<String>>,
+    /// Copying by the storage array (vsphere).
+    #[expect(dead_code, reason = "read on its own, so that all its mistakes are told; it stands here for the schema and the known keys")]
+    copyoffload: Option<RawCopyOffload>,
 }
 
 const PROFILE: Kind = Kind { noun: "a provider profile", refused: REFUSED };
@@ -97,7 +101,6 @@ const PROFILE: Kind = Kind { noun: "a provider profile", refused: REFUSED };
 const REFUSED: &[Refused] = &[
     ("ca_bundle", "write `ca_file = \"PATH\"`"),
     ("clone_provider", LATER),
-    ("copyoffload", LATER),
     ("endpoint_type", LATER),
     ("host", "write `api_url`"),
     ("luks_passphrase", LATER),
@@ -173,6 +176,8 @@ struct Entry {
     name: At<String>,
     kind: Option<ProviderKind>,
     raw: RawProfile,
+    /// Its `copyoffload` table.
+    offload: Option<Given>,
     /// Keys as they stand in the file, without secrets.
     shown: Vec<ShownKey>,
     /// What is wrong with this table.
@@ -215,15 +220,26 @@ impl ProfileFile {
         let mut problems = Problems::default();
         let Some(document) = read::document(&source, text, &mut problems) else { return Err(problems) };
         let tables = read::named_tables(&source, &document, "provider", &mut problems);
-        let entries = tables.into_iter().map(|(name, table)| {
+        let entries = tables.into_iter().map(|(name, mut table)| {
             let mut problems = Problems::default();
             let shown = shown_keys(&source, &table);
+            let offload = read::take_table(&source, &mut table, "copyoffload", &mut problems);
+            let offload_at = offload.as_ref().map(|table| table.span.clone());
+            let offload = offload.map(|table| copyoffload_file::read(&source, table, &mut problems));
             let mut raw: RawProfile = read::fill(&source, table, &name.span, PROFILE, &mut problems);
             let words: Vec<(&str, ProviderKind)> = ProviderKind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
             let kind =
                 raw.kind.take().and_then(|found| read::one_of(&source, "type", &found, &words, &mut problems).map(|kind| (kind, found)));
             if let Some((kind, found)) = &kind {
                 misplaced(&source, &raw, *kind, &found.span, &mut problems);
+                if let Some(at) = offload_at.filter(|_| *kind != ProviderKind::Vsphere) {
+                    problems.push(
+                        Problem::error(format!("`copyoffload` has no meaning for {kind}"))
+                            .at(&source, at, "for vsphere only")
+                            .also(&source, found.span.clone(), "type of this profile")
+                            .help("remove the table, or correct the type"),
+                    );
+                }
             }
             let missing_type = kind.is_none() && problems.is_empty();
             if missing_type {
@@ -234,7 +250,7 @@ impl ProfileFile {
                         .help(format!("add `type = …`: one of {}", types.join(", "))),
                 );
             }
-            Entry { name, kind: kind.map(|(kind, _)| kind), raw, shown, problems }
+            Entry { name, kind: kind.map(|(kind, _)| kind), raw, offload, shown, problems }
         });
         let entries = entries.collect();
         Ok(Self { path: path.to_owned(), entries, source, problems, world_readable })
@@ -281,6 +297,7 @@ impl ProfileFile {
             &raw.guest_vm_win_password_file,
         );
         let smb = secrets.one("smb_password", &raw.smb_password, &raw.smb_password_env, &raw.smb_password_file);
+        let copyoffload = entry.offload.as_ref().map(|offload| offload.select(env, &mut secrets));
         let guest_linux = secrets.login("linux", &raw.guest_vm_linux_user, linux);
         let guest_windows = secrets.login("win", &raw.guest_vm_win_user, windows);
         let text = |found: &Option<At<String>>| found.as_ref().map(|found| found.value.clone());
@@ -312,6 +329,7 @@ impl ProfileFile {
             guest_windows,
             extra: extra.iter().filter_map(|key| Some(((*key).to_owned(), raw.text(key)?.value.clone()))).collect(),
             extra_secrets: smb.into_iter().map(|smb| ("smb_password".to_owned(), smb)).collect(),
+            copyoffload,
         };
         self.check_ca(entry, &profile, &mut problems);
         problems.into_result(profile)
@@ -347,6 +365,9 @@ impl ProfileFile {
                 &raw.guest_vm_win_password_file,
             );
             secrets.exactly_one("smb_password", &raw.smb_password, &raw.smb_password_env, &raw.smb_password_file);
+            if let Some(offload) = &entry.offload {
+                offload.exactly_one(&mut secrets);
+            }
         }
         problems
     }
@@ -460,17 +481,17 @@ fn world_readable(path: &Path) -> bool {
 }
 
 /// Fetches secrets and remembers what went wrong.
-struct Secrets<'a> {
+pub(super) struct Secrets<'a> {
     file: &'a ProfileFile,
     env: Env<'a>,
-    problems: &'a mut Problems,
+    pub(super) problems: &'a mut Problems,
 }
 
 type MaybeText = Option<At<String>>;
 
 impl Secrets<'_> {
     /// At most one of the three ways, and a warning for one that everybody can read.
-    fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
+    pub(super) fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
         let source = &self.file.source;
         let mut given = [inline, env, file].into_iter().flatten();
         if let (Some(first), Some(second)) = (given.next(), given.next()) {
@@ -493,7 +514,7 @@ impl Secrets<'_> {
     }
 
     /// The secret, if one is given.
-    fn one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> Option<Secret> {
+    pub(super) fn one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> Option<Secret> {
         if !self.exactly_one(key, inline, env, file) {
             return None;
         }

@@ -109,7 +109,7 @@ mod tests {
                     addresses: vec![],
                 })
                 .collect(),
-            disks: disks.iter().map(|d| Disk { name: String::new(), bytes: 1, storage: (*d).into(), key: 1 }).collect(),
+            disks: disks.iter().map(|d| Disk { bytes: 1, storage: (*d).into(), key: 1, ..Disk::default() }).collect(),
             snapshots: vec![],
             tools_running: false,
             windows: false,

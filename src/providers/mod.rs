@@ -70,8 +70,76 @@ pub enum Power {
     Other,
 }
 
+/// How the blocks of a disk are laid out on its datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provisioning {
+    /// Blocks are taken when they are written.
+    Thin,
+    /// Blocks are taken at once and zeroed when they are written.
+    ThickLazy,
+    /// Blocks are taken and zeroed at once.
+    ThickEager,
+}
+
+/// How a disk takes part in snapshots, and whether it keeps what is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskMode {
+    /// Part of snapshots.
+    #[default]
+    Persistent,
+    /// Not part of snapshots.
+    IndependentPersistent,
+    /// Not part of snapshots; what is written is lost when the power goes off.
+    IndependentNonpersistent,
+}
+
+/// How a LUN is mapped into a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RdmMode {
+    /// As a disk that can take part in snapshots.
+    Virtual,
+    /// As the device itself.
+    Physical,
+}
+
+/// What a disk that is added to a clone holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewDiskKind {
+    /// A new, empty disk.
+    Empty {
+        /// Size.
+        bytes: u64,
+        /// Layout.
+        provisioning: Provisioning,
+        /// Mode.
+        mode: DiskMode,
+    },
+    /// A LUN, mapped raw.
+    Rdm {
+        /// Its canonical name, `naa.…`.
+        lun: String,
+        /// How it is mapped.
+        mode: RdmMode,
+    },
+}
+
+/// A disk that is added to a clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDisk {
+    /// What it holds.
+    pub kind: NewDiskKind,
+    /// Id of its datastore; none: that of the clone.
+    pub datastore: Option<String>,
+    /// Folder on the datastore, made if it is not there; none: that of the clone. It stays when the clone goes: others may
+    /// have files in it.
+    pub folder: Option<String>,
+}
+
 /// How to clone a VM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CloneRequest {
     /// Name of the VM or template to clone.
     pub source: String,
@@ -81,6 +149,27 @@ pub struct CloneRequest {
     pub run: String,
     /// Switch on changed block tracking, which warm migration needs.
     pub changed_block_tracking: bool,
+    /// Id of the datastore of its disks; none: that of the source.
+    pub datastore: Option<String>,
+    /// Host that it is placed on, by name; none: the source decides.
+    pub host: Option<String>,
+    /// Resource pool, by name; none: that of the source VM.
+    pub resource_pool: Option<String>,
+    /// Layout of the disks that it gets from its source; none: as there.
+    pub provisioning: Option<Provisioning>,
+    /// Disks that it gets beside those of its source.
+    pub disks: Vec<NewDisk>,
+}
+
+impl CloneRequest {
+    /// Whether it asks for anything that only some sources can do.
+    pub fn is_special(&self) -> bool {
+        self.datastore.is_some()
+            || self.host.is_some()
+            || self.resource_pool.is_some()
+            || self.provisioning.is_some()
+            || !self.disks.is_empty()
+    }
 }
 
 /// A VM of a source as it is listed: what `clean` needs.
@@ -119,7 +208,7 @@ pub struct Nic {
 }
 
 /// What a source says of one disk.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Disk {
     /// Device label.
     pub name: String,
@@ -129,6 +218,20 @@ pub struct Disk {
     pub storage: String,
     /// Device key.
     pub key: i64,
+    /// Id of the datastore (managed object reference for vSphere), empty if the source does not tell.
+    pub storage_id: String,
+    /// `[datastore] folder/file.vmdk` of the base disk, below all snapshots; empty where disks are no files.
+    pub file: String,
+    /// Layout; none where the source does not tell.
+    pub provisioning: Option<Provisioning>,
+    /// Mode; none where the source does not tell, or has one that no scenario asks for.
+    pub mode: Option<DiskMode>,
+    /// How it is mapped, if it is a LUN.
+    pub rdm: Option<RdmMode>,
+    /// Kind of controller: `scsi`, `sata`, `ide` or `nvme`; empty where the source does not tell.
+    pub bus: String,
+    /// Whether it is a difference to a snapshot.
+    pub on_snapshot: bool,
 }
 
 /// A snapshot of a source VM.
@@ -210,6 +313,10 @@ pub trait SourceProvider: Send + Sync {
     }
     /// Powers off and deletes a VM; one that is gone already is success.
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
+    /// Name of a datastore by its id; an id that does not exist is an error that names those that do.
+    fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
+    }
     /// Ends the session.
     fn disconnect(&self) -> BoxFuture<'_, ()>;
     /// Requests made so far, by name of the call.

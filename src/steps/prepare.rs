@@ -52,6 +52,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         name: names::clone(session.run(), &wish.name, scene.index, index),
         run: session.run().to_owned(),
         changed_block_tracking: scene.scenario.warm_migration,
+        ..CloneRequest::default()
     };
     cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
     let id = make_clone(scene, &request, cx).await?;

@@ -46,7 +46,7 @@ fn source() -> VmDescription {
         cores_per_socket: 2,
         memory_mib: 2048,
         nics: vec![nic(1, "VM Network"), nic(2, "other")],
-        disks: vec![Disk { name: "Hard disk 1".into(), bytes: 16 << 30, storage: "ds".into(), key: 2000 }],
+        disks: vec![Disk { name: "Hard disk 1".into(), bytes: 16 << 30, storage: "ds".into(), key: 2000, ..Disk::default() }],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
         tools_running: true,
         windows: false,

@@ -9,7 +9,7 @@ use crate::support::{Vcsim, total};
 const SOURCE: &str = "DC0_C0_RP0_VM0";
 
 fn request(name: &str, changed_block_tracking: bool) -> CloneRequest {
-    CloneRequest { source: SOURCE.into(), name: name.into(), run: "r1".into(), changed_block_tracking }
+    CloneRequest { source: SOURCE.into(), name: name.into(), run: "r1".into(), changed_block_tracking, ..CloneRequest::default() }
 }
 
 /// Whether govc sees an option of the extra configuration.

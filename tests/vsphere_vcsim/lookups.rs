@@ -5,7 +5,7 @@ use mtv_test::providers::{CloneRequest, ProviderError};
 use crate::support::{Vcsim, count, total};
 
 fn request(source: &str) -> CloneRequest {
-    CloneRequest { source: source.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false }
+    CloneRequest { source: source.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false, ..CloneRequest::default() }
 }
 
 #[tokio::test]

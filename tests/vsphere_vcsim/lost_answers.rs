@@ -13,7 +13,7 @@ use crate::{
 const VM: &str = "DC0_H0_VM0";
 
 fn request() -> CloneRequest {
-    CloneRequest { source: VM.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false }
+    CloneRequest { source: VM.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false, ..CloneRequest::default() }
 }
 
 async fn connected(vcsim: &Vcsim) -> (Front, Box<dyn SourceProvider>) {

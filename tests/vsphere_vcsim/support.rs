@@ -145,6 +145,7 @@ pub fn profile(url: &str) -> Profile {
         ca_pem: None,
         extra: BTreeMap::default(),
         extra_secrets: BTreeMap::default(),
+        copyoffload: None,
     }
 }
 

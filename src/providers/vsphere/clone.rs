@@ -6,10 +6,12 @@ use mtv_api::xml::Node;
 use tokio::time::Instant;
 
 use super::{
-    clone_spec::{Place, clone_spec, repair},
+    clone_spec::{clone_spec, repair},
     collector::retrieve,
+    disks,
     fault::{explain, words},
-    health, lookup, operate,
+    lookup, operate,
+    place::{self, Place},
     props::{Object, along, filter, properties, start},
     session::{CALL, CallError, Live, Safety, Session},
     task::{self, Outcome},
@@ -27,71 +29,13 @@ pub async fn clone(session: &Session, wanted: &CloneRequest) -> ProviderResult<S
         return Err(ProviderError::Unsupported(format!("{} cannot clone; use its vCenter in `api_url`", live.product)));
     }
     let source = lookup::one(session, &wanted.source).await?;
-    let (source, place) = locate(session, &MoRef::vm(&source.id), &wanted.source).await?;
+    let (source, place) = place::locate(session, &MoRef::vm(&source.id), wanted).await?;
+    place.check_space(&source, wanted)?;
+    disks::make_folders(session, &place, wanted).await?;
     let id = make(session, &source, &place, wanted).await?;
     complete(session, &id, wanted).await?;
+    disks::map_luns(session, &id, &place, wanted).await?;
     Ok(id)
-}
-
-/// Reads the source with all that stands around it, and decides where the clone goes.
-async fn locate(session: &Session, id: &MoRef, name: &str) -> ProviderResult<(Object, Place)> {
-    let doing = format!("read `{name}` ({})", id.value);
-    let objects = retrieve(session, |_| {
-        let compute = along("HostSystem", "parent", []);
-        filter(
-            "specSet",
-            [
-                properties(
-                    "VirtualMachine",
-                    &["name", "config.hardware", "datastore", "resourcePool", "parent", "runtime.connectionState"],
-                ),
-                properties("Datastore", &["name", "summary.accessible"]),
-                properties("ComputeResource", &["resourcePool"]),
-                properties("VirtualApp", &["parentFolder"]),
-            ],
-            [start(
-                id,
-                false,
-                [
-                    along("VirtualMachine", "datastore", []),
-                    along("VirtualMachine", "runtime.host", [compute]),
-                    along("VirtualMachine", "parentVApp", []),
-                ],
-            )],
-        )
-    })
-    .await
-    .map_err(|error| error.explained(&doing))?;
-    let source =
-        objects.iter().find(|o| o.id == *id).ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
-    health::check(source, &objects)?;
-    let missing = |what: &str| ProviderError::Operation(format!("{doing}: it has no {what}"));
-    let datastore = source.references("datastore").into_iter().next().ok_or_else(|| missing("datastore"))?;
-    let folder = source
-        .reference("parent")
-        .or_else(|| objects.iter().find_map(|o| o.reference("parentFolder")))
-        .ok_or_else(|| missing("folder that its clone could go to"))?;
-    // A template has no pool: that of its host's cluster, else of any that sees the datastore.
-    let of_host = || objects.iter().find(|o| o.id.kind.ends_with("ComputeResource")).and_then(|o| o.reference("resourcePool"));
-    let pool = match source.reference("resourcePool").or_else(of_host) {
-        Some(pool) => pool,
-        None => pool_that_sees(session, &datastore).await?.ok_or_else(|| missing("resource pool, and no cluster sees its datastore"))?,
-    };
-    Ok((source.clone(), Place { folder, pool, datastore }))
-}
-
-async fn pool_that_sees(session: &Session, datastore: &MoRef) -> ProviderResult<Option<MoRef>> {
-    let mut objects = retrieve(session, |live| {
-        filter(
-            "specSet",
-            [properties("ComputeResource", &["name", "resourcePool", "datastore"])],
-            [start(&live.view, true, [along("ContainerView", "view", [])])],
-        )
-    })
-    .await
-    .map_err(|error| error.explained("list compute resources"))?;
-    objects.sort_by(|a, b| a.text("name").cmp(&b.text("name")));
-    Ok(objects.iter().filter(|o| o.references("datastore").contains(datastore)).find_map(|o| o.reference("resourcePool")))
 }
 
 /// Clones; once without new MAC addresses if vCenter says that one is in use.
@@ -117,7 +61,7 @@ async fn attempt(
     edit_nics: bool,
     doing: &str,
 ) -> ProviderResult<Result<String, Fault>> {
-    let spec = clone_spec(source, place, wanted, edit_nics);
+    let spec = clone_spec(source, place, wanted, edit_nics)?;
     let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", &wanted.name).with(spec.clone());
     let mut lost = None;
     loop {
@@ -238,7 +182,7 @@ async fn complete(session: &Session, id: &str, wanted: &CloneRequest) -> Provide
     let untracked = wanted.changed_block_tracking && clone.text("config.changeTrackingEnabled") != Some("true");
     if unmarked || untracked {
         let spec = repair(unmarked.then_some(wanted.run.as_str()), untracked);
-        operate::reconfigure(session, id, &spec, &doing).await?;
+        operate::reconfigure(session, Safety::Repeatable, id, &spec, &doing).await?;
     }
     Ok(())
 }

@@ -4,34 +4,67 @@
 
 use mtv_api::xml::Node;
 
-use super::{describe::is_disk, lookup::MARK, props::Object, wire::MoRef};
-use crate::providers::CloneRequest;
-
-/// Where a clone goes.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Folder.
-    pub folder: MoRef,
-    /// Resource pool.
-    pub pool: MoRef,
-    /// Datastore.
-    pub datastore: MoRef,
-}
+use super::{
+    describe::is_disk,
+    disk_spec::{self, Empty},
+    lookup::MARK,
+    place::Place,
+    props::Object,
+    slot::{self, Slots},
+    wire::MoRef,
+};
+use crate::providers::{CloneRequest, NewDiskKind, ProviderError, ProviderResult};
 
 /// A `VirtualMachineCloneSpec`. With `edit_nics` each network adapter gets a MAC address of its own even where the source's
 /// was set by hand.
-pub fn clone_spec(source: &Object, place: &Place, request: &CloneRequest, edit_nics: bool) -> Node {
+pub fn clone_spec(source: &Object, place: &Place, request: &CloneRequest, edit_nics: bool) -> ProviderResult<Node> {
     let devices: Vec<&Node> = source.props.get("config.hardware").map(|h| h.children_named("device").collect()).unwrap_or_default();
     let nics = devices.iter().filter(|d| edit_nics && d.child("macAddress").is_some()).map(|d| generated_mac(d));
-    let location = Node::new("location").with(place.datastore.node("datastore")).with(place.pool.node("pool")).all(nics);
+    let own_disks = || devices.iter().filter(|d| is_disk(d));
+    let layout = request.provisioning;
+    let locators = layout.into_iter().flat_map(|layout| own_disks().map(move |d| disk_spec::locator(d, &place.datastore, layout)));
+    let location = Node::new("location")
+        .with(place.datastore.node("datastore"))
+        .with(place.pool.node("pool"))
+        .all(place.host.as_ref().map(|host| host.node("host")))
+        .all(locators)
+        .maybe("transform", layout.map(disk_spec::transform))
+        .all(nics);
     let annotation = format!("Clone of {} made by mtv-test, run {}. It can be deleted once that run is over.", request.source, request.run);
-    let mut config = Node::new("config").field("annotation", annotation).with(option(MARK, &request.run));
+    let (added, places) = added_disks(&devices, place, request)?;
+    let mut config = Node::new("config").field("annotation", annotation).all(added).with(option(MARK, &request.run));
     if request.changed_block_tracking {
         config = config.with(option("ctkEnabled", "true"));
-        let disks = devices.iter().filter(|d| is_disk(d)).filter_map(|disk| slot(disk, &devices));
-        config = config.all(disks.map(|slot| option(&format!("{slot}.ctkEnabled"), "true"))).field("changeTrackingEnabled", true);
+        let slots = own_disks().filter_map(|disk| slot::name(disk, &devices)).chain(places);
+        config = config.all(slots.map(|slot| tracked(&slot))).field("changeTrackingEnabled", true);
     }
-    Node::new("spec").with(location).field("template", false).with(config).field("powerOn", false)
+    Ok(Node::new("spec").with(location).field("template", false).with(config).field("powerOn", false))
+}
+
+/// The option that switches on changed block tracking of a disk.
+pub fn tracked(slot: &str) -> Node {
+    option(&format!("{slot}.ctkEnabled"), "true")
+}
+
+/// Changes that add empty disks, with the controllers that they need before them, and the places of the disks.
+fn added_disks(devices: &[&Node], place: &Place, request: &CloneRequest) -> ProviderResult<(Vec<Node>, Vec<String>)> {
+    let mut slots = Slots::of(devices);
+    let (mut changes, mut places) = (Vec::new(), Vec::new());
+    for (number, disk) in request.disks.iter().enumerate() {
+        let NewDiskKind::Empty { bytes, provisioning, mode } = disk.kind else { continue };
+        let slot = slots.next().ok_or_else(|| {
+            ProviderError::Unsupported(format!("clone `{}`: its SCSI controllers have no room for {} more disks", request.source, request.disks.len()))
+        })?;
+        let store = place.store(disk.datastore.as_deref())?;
+        let file = match &disk.folder {
+            Some(folder) => format!("[{}] {folder}/{}_disk_{}_{}.vmdk", store.name, request.name, slot.bus, slot.unit),
+            None => format!("[{}]", store.name),
+        };
+        let spec = Empty { number, slot: &slot, datastore: &store.id, file: &file, bytes, provisioning, mode };
+        changes.push(disk_spec::empty(&spec));
+        places.push(slot.name());
+    }
+    Ok((slots.added.into_iter().chain(changes).collect(), places))
 }
 
 /// What is missing on a finished clone, as a `VirtualMachineConfigSpec`: some servers leave parts of a clone's `config` out.
@@ -42,21 +75,6 @@ pub fn repair(mark: Option<&str>, tracking: bool) -> Node {
 
 fn option(key: &str, value: &str) -> Node {
     Node::new("extraConfig").typed("OptionValue").field("key", key).with(Node::text("value", value).typed("xsd:string"))
-}
-
-/// `scsi0:1`, as the keys of the extra configuration name a disk; none on a controller without changed block tracking.
-fn slot(disk: &Node, devices: &[&Node]) -> Option<String> {
-    let controller = devices.iter().find(|d| d.get("key") == disk.get("controllerKey"))?;
-    let kind = controller.xsi_type()?;
-    let prefix = match kind {
-        "VirtualIDEController" => "ide",
-        "VirtualAHCIController" | "VirtualSATAController" => "sata",
-        "VirtualNVMEController" => "nvme",
-        // ParaVirtualSCSIController, VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualBusLogicController
-        _ if kind.contains("SCSI") || kind.contains("Logic") => "scsi",
-        _ => return None,
-    };
-    Some(format!("{prefix}{}:{}", controller.get("busNumber")?, disk.get("unitNumber")?))
 }
 
 /// Edits an adapter so that vCenter gives it a new address. What an edit leaves out may be lost, so the rest is repeated.
@@ -100,6 +118,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::providers::{DiskMode, NewDisk, Provisioning, vsphere::place::Store};
 
     fn source() -> Object {
         let hardware = Node::parse(
@@ -125,11 +144,14 @@ mod tests {
             folder: MoRef::new("Folder", "group-v1"),
             pool: MoRef::new("ResourcePool", "pool-1"),
             datastore: MoRef::new("Datastore", "datastore-1"),
+            host: None,
+            datacenter: None,
+            stores: ["datastore-1", "datastore-2"].map(|id| Store { id: MoRef::new("Datastore", id), name: format!("name of {id}"), free: None }).to_vec(),
         }
     }
 
     fn request(changed_block_tracking: bool) -> CloneRequest {
-        CloneRequest { source: "web".into(), name: "web-1".into(), run: "r1".into(), changed_block_tracking }
+        CloneRequest { source: "web".into(), name: "web-1".into(), run: "r1".into(), changed_block_tracking, ..CloneRequest::default() }
     }
 
     fn options(spec: &Node) -> Vec<String> {
@@ -139,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_cold_clone_is_marked_and_off() {
-        let spec = clone_spec(&source(), &place(), &request(false), true);
+        let spec = clone_spec(&source(), &place(), &request(false), true).unwrap();
         assert_eq!(options(&spec), ["mtv-test.run=r1"]);
         assert_eq!(spec.get("powerOn"), Some("false"));
         assert_eq!(spec.at(&["config", "changeTrackingEnabled"]), None);
@@ -150,14 +172,14 @@ mod tests {
 
     #[test]
     fn a_warm_clone_tracks_each_disk_that_can() {
-        let spec = clone_spec(&source(), &place(), &request(true), true);
+        let spec = clone_spec(&source(), &place(), &request(true), true).unwrap();
         assert_eq!(options(&spec), ["mtv-test.run=r1", "ctkEnabled=true", "scsi0:0.ctkEnabled=true", "sata1:3.ctkEnabled=true"]);
         assert_eq!(spec.at(&["config", "changeTrackingEnabled"]).unwrap().text, "true");
     }
 
     #[test]
     fn adapters_keep_all_but_their_address() {
-        let spec = clone_spec(&source(), &place(), &request(false), true);
+        let spec = clone_spec(&source(), &place(), &request(false), true).unwrap();
         let device = spec.at(&["location", "deviceChange", "device"]).unwrap();
         assert_eq!(
             device.to_string(),
@@ -169,7 +191,31 @@ mod tests {
                 "<controllerKey>100</controllerKey><unitNumber>7</unitNumber><addressType>generated</addressType></device>"
             )
         );
-        let without = clone_spec(&source(), &place(), &request(false), false);
+        let without = clone_spec(&source(), &place(), &request(false), false).unwrap();
         assert_eq!(without.at(&["location", "deviceChange"]), None);
+    }
+
+    #[test]
+    fn added_disks_stand_where_there_is_room_and_are_tracked() {
+        let disk = |datastore: Option<&str>, folder: Option<&str>| NewDisk {
+            kind: NewDiskKind::Empty { bytes: 30 << 30, provisioning: Provisioning::ThickLazy, mode: DiskMode::Persistent },
+            datastore: datastore.map(str::to_owned),
+            folder: folder.map(str::to_owned),
+        };
+        let disks = vec![disk(None, None), disk(Some("datastore-2"), Some("shared_disks"))];
+        let wanted = CloneRequest { disks, provisioning: Some(Provisioning::Thin), ..request(true) };
+        let spec = clone_spec(&source(), &place(), &wanted, false).unwrap();
+        let config = spec.child("config").unwrap();
+        let order: Vec<_> = config.children.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(order[..4], ["annotation", "deviceChange", "deviceChange", "extraConfig"]);
+        let files: Vec<_> = config.children_named("deviceChange").map(|c| c.at(&["device", "backing", "fileName"]).unwrap().text.clone()).collect();
+        assert_eq!(files, ["[name of datastore-1]", "[name of datastore-2] shared_disks/web-1_disk_0_2.vmdk"]);
+        assert!(options(&spec).contains(&"scsi0:2.ctkEnabled=true".to_owned()), "{:?}", options(&spec));
+        let location = spec.child("location").unwrap();
+        let order: Vec<_> = location.children.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(order, ["datastore", "pool", "disk", "disk", "disk", "transform"]);
+        let unknown = CloneRequest { disks: vec![disk(Some("datastore-9"), None)], ..request(false) };
+        let error = clone_spec(&source(), &place(), &unknown, false).unwrap_err().to_string();
+        assert!(error.contains("`datastore-9`") && error.contains("datastore-2 (`name of datastore-2`)"), "{error}");
     }
 }

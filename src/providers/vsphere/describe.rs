@@ -9,9 +9,10 @@ use super::{
     health,
     props::{Object, along, filter, properties, start},
     session::Session,
+    slot,
     wire::MoRef,
 };
-use crate::providers::{Disk, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription};
+use crate::providers::{Disk, DiskMode, Nic, Power, Provisioning, ProviderError, ProviderResult, RdmMode, Snapshot, VmDescription};
 
 /// Everything that a description is made of.
 const VM: [&str; 11] = [
@@ -76,7 +77,7 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         cores_per_socket,
         memory_mib: hardware.get("memoryMB").and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
         nics: devices.iter().filter(|d| d.child("macAddress").is_some()).map(|d| nic(d, around, &names, guest_nics)).collect(),
-        disks: devices.iter().filter(|d| is_disk(d)).map(|d| disk(d, &names)).collect(),
+        disks: devices.iter().filter(|d| is_disk(d)).map(|d| disk(d, &devices, &names)).collect(),
         snapshots,
         tools_running: tools_run(vm.text("guest.toolsRunningStatus"), vm.text("guest.toolsStatus")),
         windows: vm.text("config.guestId").is_some_and(|id| id.starts_with("win")),
@@ -153,10 +154,12 @@ pub fn has_address(guest_net: Option<&Node>) -> bool {
     guest_net.is_some_and(|net| net.children.iter().any(|guest| !addresses(guest).is_empty()))
 }
 
-fn disk(device: &Node, names: &BTreeMap<&MoRef, &str>) -> Disk {
+fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Disk {
     let number = |name: &str| device.get(name).and_then(|text| text.trim().parse::<u64>().ok());
     let backing = device.child("backing").cloned().unwrap_or_default();
-    let datastore = backing.child("datastore").and_then(MoRef::read);
+    // Below all snapshots stands the file that the disk was made with.
+    let base = std::iter::successors(Some(&backing), |b| b.child("parent")).last().unwrap_or(&backing);
+    let datastore = base.child("datastore").or(backing.child("datastore")).and_then(MoRef::read);
     // `[datastore] folder/file.vmdk`
     let in_file = || backing.get("fileName").and_then(|file| Some(file.strip_prefix('[')?.split_once(']')?.0.to_owned()));
     Disk {
@@ -164,6 +167,33 @@ fn disk(device: &Node, names: &BTreeMap<&MoRef, &str>) -> Disk {
         bytes: number("capacityInBytes").or_else(|| Some(number("capacityInKB")? * 1024)).unwrap_or_default(),
         storage: datastore.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned()).or_else(in_file).unwrap_or_default(),
         key: device.get("key").and_then(|key| key.trim().parse().ok()).unwrap_or_default(),
+        storage_id: datastore.map(|id| id.value).unwrap_or_default(),
+        file: base.get("fileName").unwrap_or_default().to_owned(),
+        provisioning: provisioning(base),
+        mode: match backing.get("diskMode") {
+            Some("persistent") => Some(DiskMode::Persistent),
+            Some("independent_persistent") => Some(DiskMode::IndependentPersistent),
+            Some("independent_nonpersistent") => Some(DiskMode::IndependentNonpersistent),
+            _ => None,
+        },
+        rdm: match base.get("compatibilityMode") {
+            Some("physicalMode") => Some(RdmMode::Physical),
+            Some(_) => Some(RdmMode::Virtual),
+            None => None,
+        },
+        bus: slot::bus(device, devices).unwrap_or_default().to_owned(),
+        on_snapshot: backing.child("parent").is_some(),
+    }
+}
+
+/// Layout of a backing; what it leaves unset is false. Only files that vSphere can lay out in these ways say so.
+fn provisioning(backing: &Node) -> Option<Provisioning> {
+    let flag = |name: &str| backing.get(name) == Some("true");
+    match backing.xsi_type() {
+        Some("VirtualDiskFlatVer2BackingInfo") if flag("thinProvisioned") => Some(Provisioning::Thin),
+        Some("VirtualDiskFlatVer2BackingInfo") if flag("eagerlyScrub") => Some(Provisioning::ThickEager),
+        Some("VirtualDiskFlatVer2BackingInfo") => Some(Provisioning::ThickLazy),
+        _ => None,
     }
 }
 

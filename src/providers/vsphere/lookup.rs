@@ -143,7 +143,8 @@ fn path(vm: &MoRef, by_id: &BTreeMap<&MoRef, &Object>) -> String {
     format!("/{}", parts.join("/"))
 }
 
-fn hint<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> String {
+/// "; did you mean …?", or nothing.
+pub fn hint<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> String {
     let mut near: Vec<(f64, &str)> =
         others.map(|other| (strsim::jaro_winkler(name, other), other)).filter(|(score, _)| *score >= SIMILAR).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

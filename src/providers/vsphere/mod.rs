@@ -7,12 +7,16 @@ mod clone;
 mod clone_spec;
 mod collector;
 mod describe;
+mod disk_spec;
+mod disks;
 mod fault;
 mod health;
 mod lookup;
 mod operate;
+mod place;
 mod props;
 mod session;
+mod slot;
 mod task;
 mod wire;
 
@@ -92,6 +96,10 @@ impl SourceProvider for Vsphere {
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
         operate::delete(&self.session, id).boxed()
+    }
+
+    fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
+        async move { Ok(place::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

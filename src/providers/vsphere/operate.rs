@@ -120,7 +120,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
 }
 
 /// Changes a VM's configuration.
-pub async fn reconfigure(session: &Session, id: &str, spec: &Node, doing: &str) -> ProviderResult<()> {
+pub async fn reconfigure(session: &Session, safety: Safety, id: &str, spec: &Node, doing: &str) -> ProviderResult<()> {
     let body = || request("ReconfigVM_Task", &MoRef::vm(id)).with(spec.clone());
-    run(session, Safety::Repeatable, POWER, doing, body).await?.map_err(|fault| explain(&fault, doing))
+    run(session, safety, POWER, doing, body).await?.map_err(|fault| explain(&fault, doing))
 }

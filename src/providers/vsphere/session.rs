@@ -69,6 +69,8 @@ pub struct Live {
     pub product: String,
     /// Whether it is a vCenter; an ESXi host cannot clone.
     pub vcenter: bool,
+    /// `FileManager`, if there is one.
+    pub files: Option<MoRef>,
     /// View of all virtual machines and compute resources.
     pub view: MoRef,
     /// Collectors that wait.
@@ -230,6 +232,7 @@ async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, gen
         sessions,
         product: about.get("fullName").unwrap_or("unknown version").to_owned(),
         vcenter: about.get("apiType") == Some("VirtualCenter"),
+        files: content.child("fileManager").and_then(MoRef::read),
         view,
         pool: Pool::default(),
     })
