@@ -81,7 +81,8 @@ fn vm(name: &str) -> VmDescription {
         network_id: format!("network-{n}"),
         addresses: Vec::new(),
     };
-    let disk = |n: i64| Disk { name: format!("Hard disk {n}"), bytes: 1 << 30, storage: format!("store-{n}"), key: 2000 + n, ..Disk::default() };
+    let disk =
+        |n: i64| Disk { name: format!("Hard disk {n}"), bytes: 1 << 30, storage: format!("store-{n}"), key: 2000 + n, ..Disk::default() };
     VmDescription {
         id: format!("vm-{name}"),
         name: name.to_owned(),

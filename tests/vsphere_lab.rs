@@ -65,7 +65,13 @@ async fn client(lab: &Lab) -> Box<dyn SourceProvider> {
 async fn a_scenario_s_way_with_its_source() {
     let lab = lab().await;
     let source = client(&lab).await;
-    let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: true, ..CloneRequest::default() };
+    let request = CloneRequest {
+        source: "mtv-tests-rhel8".into(),
+        name: "clone".into(),
+        run: "r1".into(),
+        changed_block_tracking: true,
+        ..CloneRequest::default()
+    };
     let id = source.clone_vm(&request).await.unwrap();
     assert_eq!(source.of_run("r1").await.unwrap().len(), 1);
     source.snapshot(&id, "before").await.unwrap();

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::scenario::Datastore;
 use crate::secrets::Secret;
 
 /// Start of the environment variables that win over the profile: `COPYOFFLOAD_STORAGE_PASSWORD` over `storage_password`.
@@ -193,15 +194,6 @@ pub struct CopyOffload {
     pub esxi: Esxi,
 }
 
-/// Datastores that scenarios name by their part, because only the profile knows their ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatastorePart {
-    /// `secondary_datastore_id`.
-    Secondary,
-    /// `non_xcopy_datastore_id`.
-    NonXcopy,
-}
-
 impl CopyOffload {
     /// What every scenario with copy-offload needs and neither profile nor environment gives: a line each, empty when it is
     /// complete.
@@ -238,11 +230,24 @@ impl CopyOffload {
         missing
     }
 
-    /// Id of a datastore by its part, and the key that would give it.
-    pub fn datastore(&self, part: DatastorePart) -> (&'static str, Option<&str>) {
-        match part {
-            DatastorePart::Secondary => ("secondary_datastore_id", self.secondary_datastore_id.as_deref()),
-            DatastorePart::NonXcopy => ("non_xcopy_datastore_id", self.non_xcopy_datastore_id.as_deref()),
+    /// Value of a key that only some scenarios need, by its name in the profile; see `Scenario::profile_fields`.
+    pub fn field(&self, key: &str) -> Option<&str> {
+        match key {
+            "storage_vendor_product" => self.vendor.map(StorageVendor::name),
+            "datastore_id" => self.datastore_id.as_deref(),
+            "secondary_datastore_id" => self.secondary_datastore_id.as_deref(),
+            "non_xcopy_datastore_id" => self.non_xcopy_datastore_id.as_deref(),
+            "rdm_lun_uuid" => self.rdm_lun_uuid.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Id of a datastore that a scenario names; none if the profile does not have it.
+    pub fn datastore<'a>(&'a self, wanted: &'a Datastore) -> Option<&'a str> {
+        match wanted {
+            Datastore::Id(id) => Some(id),
+            Datastore::Secondary => self.secondary_datastore_id.as_deref(),
+            Datastore::NonXcopy => self.non_xcopy_datastore_id.as_deref(),
         }
     }
 
@@ -293,12 +298,8 @@ mod tests {
     fn ssh_needs_a_login() {
         let mut offload = CopyOffload { clone_method: EsxiCloneMethod::Ssh, ..complete(StorageVendor::Powerstore) };
         assert_eq!(offload.missing().len(), 3);
-        offload.esxi = Esxi {
-            host: Some("esxi-0".into()),
-            user: Some("root".into()),
-            password: Some(Secret::new("pw-of-esxi")),
-            ..Esxi::default()
-        };
+        offload.esxi =
+            Esxi { host: Some("esxi-0".into()), user: Some("root".into()), password: Some(Secret::new("pw-of-esxi")), ..Esxi::default() };
         assert_eq!(offload.missing(), Vec::<String>::new());
     }
 

@@ -193,9 +193,9 @@ fn secret_key(name: &str) -> Result<(), &'static str> {
 fn wrong_value(key: &str, value: &str) -> Option<&'static str> {
     let digits = |text: &str, least: usize| text.len() >= least && text.chars().all(|c| c.is_ascii_hexdigit());
     match key {
-        "rdm_lun_uuid" if !value.strip_prefix("naa.").is_some_and(|rest| digits(rest, 16)) => {
-            Some("write the LUN's canonical name, `naa.` and at least 16 hexadecimal digits, as `esxcli storage core device list` prints it")
-        }
+        "rdm_lun_uuid" if !value.strip_prefix("naa.").is_some_and(|rest| digits(rest, 16)) => Some(
+            "write the LUN's canonical name, `naa.` and at least 16 hexadecimal digits, as `esxcli storage core device list` prints it",
+        ),
         "pure_cluster_prefix" if !value.strip_prefix("px_").is_some_and(|rest| rest.chars().count() == 8) => {
             Some("write `px_` and the first 8 characters of the Portworx cluster's UID (`status.clusterUid` of the StorageCluster)")
         }

@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::config::profile::{Profile, ProviderKind};
+use crate::config::{
+    profile::{Profile, ProviderKind},
+    scenario::{DiskController, DiskMode, DiskType, RdmType},
+};
 
 /// Why a provider could not do what it was asked for. The kind decides the exit code and whether a retry makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,41 +73,6 @@ pub enum Power {
     Other,
 }
 
-/// How the blocks of a disk are laid out on its datastore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Provisioning {
-    /// Blocks are taken when they are written.
-    Thin,
-    /// Blocks are taken at once and zeroed when they are written.
-    ThickLazy,
-    /// Blocks are taken and zeroed at once.
-    ThickEager,
-}
-
-/// How a disk takes part in snapshots, and whether it keeps what is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DiskMode {
-    /// Part of snapshots.
-    #[default]
-    Persistent,
-    /// Not part of snapshots.
-    IndependentPersistent,
-    /// Not part of snapshots; what is written is lost when the power goes off.
-    IndependentNonpersistent,
-}
-
-/// How a LUN is mapped into a VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RdmMode {
-    /// As a disk that can take part in snapshots.
-    Virtual,
-    /// As the device itself.
-    Physical,
-}
-
 /// What a disk that is added to a clone holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewDiskKind {
@@ -113,16 +81,18 @@ pub enum NewDiskKind {
         /// Size.
         bytes: u64,
         /// Layout.
-        provisioning: Provisioning,
+        provisioning: DiskType,
         /// Mode.
         mode: DiskMode,
+        /// Bus.
+        controller: DiskController,
     },
     /// A LUN, mapped raw.
     Rdm {
         /// Its canonical name, `naa.…`.
         lun: String,
         /// How it is mapped.
-        mode: RdmMode,
+        mode: RdmType,
     },
 }
 
@@ -156,7 +126,7 @@ pub struct CloneRequest {
     /// Resource pool, by name; none: that of the source VM.
     pub resource_pool: Option<String>,
     /// Layout of the disks that it gets from its source; none: as there.
-    pub provisioning: Option<Provisioning>,
+    pub provisioning: Option<DiskType>,
     /// Disks that it gets beside those of its source.
     pub disks: Vec<NewDisk>,
 }
@@ -223,11 +193,11 @@ pub struct Disk {
     /// `[datastore] folder/file.vmdk` of the base disk, below all snapshots; empty where disks are no files.
     pub file: String,
     /// Layout; none where the source does not tell.
-    pub provisioning: Option<Provisioning>,
+    pub provisioning: Option<DiskType>,
     /// Mode; none where the source does not tell, or has one that no scenario asks for.
     pub mode: Option<DiskMode>,
     /// How it is mapped, if it is a LUN.
-    pub rdm: Option<RdmMode>,
+    pub rdm: Option<RdmType>,
     /// Kind of controller: `scsi`, `sata`, `ide` or `nvme`; empty where the source does not tell.
     pub bus: String,
     /// Whether it is a difference to a snapshot.

@@ -1,6 +1,9 @@
 //! Disks that a clone gets beside those of its source: size, layout, mode, datastore, folder, mapped LUNs.
 
-use mtv_test::providers::{CloneRequest, DiskMode, NewDisk, NewDiskKind, Provisioning, ProviderError, RdmMode, VmDescription};
+use mtv_test::{
+    config::scenario::{DiskController, DiskMode, DiskType, RdmType},
+    providers::{CloneRequest, NewDisk, NewDiskKind, ProviderError, VmDescription},
+};
 
 use crate::support::Vcsim;
 
@@ -10,8 +13,12 @@ fn request(name: &str) -> CloneRequest {
     CloneRequest { source: SOURCE.into(), name: name.into(), run: "r1".into(), ..CloneRequest::default() }
 }
 
-fn empty(gib: u64, provisioning: Provisioning, mode: DiskMode) -> NewDisk {
-    NewDisk { kind: NewDiskKind::Empty { bytes: gib << 30, provisioning, mode }, datastore: None, folder: None }
+fn empty(gib: u64, provisioning: DiskType, mode: DiskMode) -> NewDisk {
+    NewDisk {
+        kind: NewDiskKind::Empty { bytes: gib << 30, provisioning, mode, controller: DiskController::Scsi },
+        datastore: None,
+        folder: None,
+    }
 }
 
 /// Id and name of the datastores of a vcsim.
@@ -35,10 +42,10 @@ async fn added_disks_have_size_mode_and_layout() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let disks = vec![
-        empty(30, Provisioning::Thin, DiskMode::Persistent),
-        empty(10, Provisioning::ThickLazy, DiskMode::IndependentPersistent),
-        empty(2048, Provisioning::Thin, DiskMode::IndependentNonpersistent),
-        empty(1, Provisioning::ThickEager, DiskMode::Persistent),
+        empty(30, DiskType::Thin, DiskMode::Persistent),
+        empty(10, DiskType::ThickLazy, DiskMode::IndependentPersistent),
+        empty(2048, DiskType::Thin, DiskMode::IndependentNonpersistent),
+        empty(1, DiskType::ThickEager, DiskMode::Persistent),
     ];
     let id = source.clone_vm(&CloneRequest { disks, changed_block_tracking: true, ..request("clone") }).await.unwrap();
     let vm = source.describe_vm(&id).await.unwrap();
@@ -50,7 +57,7 @@ async fn added_disks_have_size_mode_and_layout() {
     ];
     assert_eq!(added(&vm), expected);
     let layouts: Vec<_> = vm.disks[1..].iter().map(|disk| disk.provisioning).collect();
-    let expected = [Provisioning::Thin, Provisioning::ThickLazy, Provisioning::Thin, Provisioning::ThickEager].map(Some);
+    let expected = [DiskType::Thin, DiskType::ThickLazy, DiskType::Thin, DiskType::ThickEager].map(Some);
     assert_eq!(layouts, expected);
     assert!(vm.disks.iter().all(|disk| disk.storage_id.starts_with("datastore-") && disk.bus == "scsi" && !disk.on_snapshot), "{vm:#?}");
     source.delete(&id).await.unwrap();
@@ -60,7 +67,7 @@ async fn added_disks_have_size_mode_and_layout() {
 async fn ten_disks_find_room_on_the_controllers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    let layout = |n: u64| if n.is_multiple_of(2) { Provisioning::Thin } else { Provisioning::ThickLazy };
+    let layout = |n: u64| if n.is_multiple_of(2) { DiskType::Thin } else { DiskType::ThickLazy };
     let disks = (0..10).map(|n| empty(1, layout(n), DiskMode::Persistent)).collect();
     let id = source.clone_vm(&CloneRequest { disks, ..request("many") }).await.unwrap();
     assert_eq!(source.describe_vm(&id).await.unwrap().disks.len(), 11);
@@ -79,7 +86,7 @@ async fn disks_go_to_other_datastores_and_into_folders() {
     assert_eq!(stores.len(), 2, "{stores:?}");
     let source = vcsim.connect().await;
     let second = &stores[1];
-    let disk = empty(1, Provisioning::Thin, DiskMode::Persistent);
+    let disk = empty(1, DiskType::Thin, DiskMode::Persistent);
     let disks = vec![
         NewDisk { datastore: Some(second.0.clone()), ..disk.clone() },
         NewDisk { folder: Some("shared_disks".into()), ..disk.clone() },
@@ -89,7 +96,7 @@ async fn disks_go_to_other_datastores_and_into_folders() {
     let vm = source.describe_vm(&id).await.unwrap();
     let on: Vec<&str> = vm.disks.iter().map(|disk| disk.storage_id.as_str()).collect();
     assert_eq!(on, [&stores[0].0, &second.0, &stores[0].0, &stores[0].0]);
-    assert!(vm.disks[2].file.contains("] shared_disks/spread_disk_0_"), "{}", vm.disks[2].file);
+    assert!(vm.disks[2].file.contains("] shared_disks/spread_disk_1"), "{}", vm.disks[2].file);
     assert_eq!(source.datastore_name(&second.0).await.unwrap(), second.1);
 }
 
@@ -116,10 +123,10 @@ async fn thick_disks_that_cannot_fit_are_refused_before_anything_is_made() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let huge = |provisioning| vec![empty(1 << 20, provisioning, DiskMode::Persistent)];
-    let error = source.clone_vm(&CloneRequest { disks: huge(Provisioning::ThickLazy), ..request("thick") }).await.unwrap_err().to_string();
+    let error = source.clone_vm(&CloneRequest { disks: huge(DiskType::ThickLazy), ..request("thick") }).await.unwrap_err().to_string();
     assert!(error.contains("1048576.0 GiB") && error.contains("GiB free"), "{error}");
     assert_eq!(source.of_run("r1").await.unwrap(), []);
-    source.clone_vm(&CloneRequest { disks: huge(Provisioning::Thin), ..request("thin") }).await.unwrap();
+    source.clone_vm(&CloneRequest { disks: huge(DiskType::Thin), ..request("thin") }).await.unwrap();
 }
 
 #[tokio::test]
@@ -127,17 +134,23 @@ async fn a_lun_of_the_host_is_mapped_and_a_foreign_one_refused() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let luns: serde_json::Value =
-        serde_json::from_str(&vcsim.govc(&["object.collect", "-json", "/DC0/host/DC0_C0/DC0_C0_H0", "config.storageDevice.scsiLun"])).unwrap();
+        serde_json::from_str(&vcsim.govc(&["object.collect", "-json", "/DC0/host/DC0_C0/DC0_C0_H0", "config.storageDevice.scsiLun"]))
+            .unwrap();
     let lun = luns[0]["val"]["_value"].as_array().unwrap().iter().find_map(|l| l["canonicalName"].as_str()).unwrap().to_owned();
     let rdm = |lun: &str, mode| NewDisk { kind: NewDiskKind::Rdm { lun: lun.into(), mode }, datastore: None, folder: None };
     let host = Some("DC0_C0_H0".to_owned());
-    let id = source.clone_vm(&CloneRequest { disks: vec![rdm(&lun, RdmMode::Virtual)], host: host.clone(), ..request("rdm") }).await.unwrap();
+    let id =
+        source.clone_vm(&CloneRequest { disks: vec![rdm(&lun, RdmType::Virtual)], host: host.clone(), ..request("rdm") }).await.unwrap();
     assert_eq!(vcsim.property("/DC0/vm/rdm", "runtime.host").trim_start_matches("HostSystem:"), {
-        vcsim.govc(&["find", "-i", "/DC0/host/DC0_C0", "-type", "h", "-name", "DC0_C0_H0"]).trim().trim_start_matches("HostSystem:").to_owned()
+        vcsim
+            .govc(&["find", "-i", "/DC0/host/DC0_C0", "-type", "h", "-name", "DC0_C0_H0"])
+            .trim()
+            .trim_start_matches("HostSystem:")
+            .to_owned()
     });
     let vm = source.describe_vm(&id).await.unwrap();
-    assert_eq!((vm.disks[1].rdm, vm.disks[1].provisioning, vm.disks[1].mode), (Some(RdmMode::Virtual), None, Some(DiskMode::Persistent)));
-    let foreign = CloneRequest { disks: vec![rdm("naa.600a098000000000", RdmMode::Physical)], host, ..request("foreign") };
+    assert_eq!((vm.disks[1].rdm, vm.disks[1].provisioning, vm.disks[1].mode), (Some(RdmType::Virtual), None, Some(DiskMode::Persistent)));
+    let foreign = CloneRequest { disks: vec![rdm("naa.600a098000000000", RdmType::Physical)], host, ..request("foreign") };
     let error = source.clone_vm(&foreign).await.unwrap_err().to_string();
     assert!(error.contains("sees no LUN `naa.600a098000000000`") && error.contains(&lun), "{error}");
 }

@@ -67,6 +67,7 @@ fn read_disk(attachment: &Value, domains: &Value) -> Disk {
         bytes: number(disk, "/provisioned_size"),
         storage: name.unwrap_or_default().to_owned(),
         key: 0,
+        ..Disk::default()
     }
 }
 

@@ -51,18 +51,22 @@ fn added_disks(devices: &[&Node], place: &Place, request: &CloneRequest) -> Prov
     let mut slots = Slots::of(devices);
     let (mut changes, mut places) = (Vec::new(), Vec::new());
     for (number, disk) in request.disks.iter().enumerate() {
-        let NewDiskKind::Empty { bytes, provisioning, mode } = disk.kind else { continue };
-        let slot = slots.next().ok_or_else(|| {
-            ProviderError::Unsupported(format!("clone `{}`: its SCSI controllers have no room for {} more disks", request.source, request.disks.len()))
+        let NewDiskKind::Empty { bytes, provisioning, mode, controller } = disk.kind else { continue };
+        let slot = slots.next(controller).ok_or_else(|| {
+            ProviderError::Unsupported(format!(
+                "clone `{}`: its controllers have no room for {} more disks",
+                request.source,
+                request.disks.len()
+            ))
         })?;
         let store = place.store(disk.datastore.as_deref())?;
         let file = match &disk.folder {
-            Some(folder) => format!("[{}] {folder}/{}_disk_{}_{}.vmdk", store.name, request.name, slot.bus, slot.unit),
+            Some(folder) => format!("[{}] {folder}/{}_disk_{number}.vmdk", store.name, request.name),
             None => format!("[{}]", store.name),
         };
         let spec = Empty { number, slot: &slot, datastore: &store.id, file: &file, bytes, provisioning, mode };
         changes.push(disk_spec::empty(&spec));
-        places.push(slot.name());
+        places.push(slot.name);
     }
     Ok((slots.added.into_iter().chain(changes).collect(), places))
 }
@@ -118,7 +122,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::providers::{DiskMode, NewDisk, Provisioning, vsphere::place::Store};
+    use crate::{
+        config::scenario::{DiskController, DiskMode, DiskType},
+        providers::{NewDisk, vsphere::place::Store},
+    };
 
     fn source() -> Object {
         let hardware = Node::parse(
@@ -146,7 +153,9 @@ mod tests {
             datastore: MoRef::new("Datastore", "datastore-1"),
             host: None,
             datacenter: None,
-            stores: ["datastore-1", "datastore-2"].map(|id| Store { id: MoRef::new("Datastore", id), name: format!("name of {id}"), free: None }).to_vec(),
+            stores: ["datastore-1", "datastore-2"]
+                .map(|id| Store { id: MoRef::new("Datastore", id), name: format!("name of {id}"), free: None })
+                .to_vec(),
         }
     }
 
@@ -198,18 +207,24 @@ mod tests {
     #[test]
     fn added_disks_stand_where_there_is_room_and_are_tracked() {
         let disk = |datastore: Option<&str>, folder: Option<&str>| NewDisk {
-            kind: NewDiskKind::Empty { bytes: 30 << 30, provisioning: Provisioning::ThickLazy, mode: DiskMode::Persistent },
+            kind: NewDiskKind::Empty {
+                bytes: 30 << 30,
+                provisioning: DiskType::ThickLazy,
+                mode: DiskMode::Persistent,
+                controller: DiskController::Scsi,
+            },
             datastore: datastore.map(str::to_owned),
             folder: folder.map(str::to_owned),
         };
         let disks = vec![disk(None, None), disk(Some("datastore-2"), Some("shared_disks"))];
-        let wanted = CloneRequest { disks, provisioning: Some(Provisioning::Thin), ..request(true) };
+        let wanted = CloneRequest { disks, provisioning: Some(DiskType::Thin), ..request(true) };
         let spec = clone_spec(&source(), &place(), &wanted, false).unwrap();
         let config = spec.child("config").unwrap();
         let order: Vec<_> = config.children.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(order[..4], ["annotation", "deviceChange", "deviceChange", "extraConfig"]);
-        let files: Vec<_> = config.children_named("deviceChange").map(|c| c.at(&["device", "backing", "fileName"]).unwrap().text.clone()).collect();
-        assert_eq!(files, ["[name of datastore-1]", "[name of datastore-2] shared_disks/web-1_disk_0_2.vmdk"]);
+        let files: Vec<_> =
+            config.children_named("deviceChange").map(|c| c.at(&["device", "backing", "fileName"]).unwrap().text.clone()).collect();
+        assert_eq!(files, ["[name of datastore-1]", "[name of datastore-2] shared_disks/web-1_disk_1.vmdk"]);
         assert!(options(&spec).contains(&"scsi0:2.ctkEnabled=true".to_owned()), "{:?}", options(&spec));
         let location = spec.child("location").unwrap();
         let order: Vec<_> = location.children.iter().map(|c| c.name.as_str()).collect();

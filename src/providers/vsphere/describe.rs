@@ -12,7 +12,10 @@ use super::{
     slot,
     wire::MoRef,
 };
-use crate::providers::{Disk, DiskMode, Nic, Power, Provisioning, ProviderError, ProviderResult, RdmMode, Snapshot, VmDescription};
+use crate::{
+    config::scenario::{DiskMode, DiskType, RdmType},
+    providers::{Disk, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription},
+};
 
 /// Everything that a description is made of.
 const VM: [&str; 11] = [
@@ -177,8 +180,8 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
             _ => None,
         },
         rdm: match base.get("compatibilityMode") {
-            Some("physicalMode") => Some(RdmMode::Physical),
-            Some(_) => Some(RdmMode::Virtual),
+            Some("physicalMode") => Some(RdmType::Physical),
+            Some(_) => Some(RdmType::Virtual),
             None => None,
         },
         bus: slot::bus(device, devices).unwrap_or_default().to_owned(),
@@ -187,12 +190,12 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
 }
 
 /// Layout of a backing; what it leaves unset is false. Only files that vSphere can lay out in these ways say so.
-fn provisioning(backing: &Node) -> Option<Provisioning> {
+fn provisioning(backing: &Node) -> Option<DiskType> {
     let flag = |name: &str| backing.get(name) == Some("true");
     match backing.xsi_type() {
-        Some("VirtualDiskFlatVer2BackingInfo") if flag("thinProvisioned") => Some(Provisioning::Thin),
-        Some("VirtualDiskFlatVer2BackingInfo") if flag("eagerlyScrub") => Some(Provisioning::ThickEager),
-        Some("VirtualDiskFlatVer2BackingInfo") => Some(Provisioning::ThickLazy),
+        Some("VirtualDiskFlatVer2BackingInfo") if flag("thinProvisioned") => Some(DiskType::Thin),
+        Some("VirtualDiskFlatVer2BackingInfo") if flag("eagerlyScrub") => Some(DiskType::ThickEager),
+        Some("VirtualDiskFlatVer2BackingInfo") => Some(DiskType::ThickLazy),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@
 use mtv_api::xml::Node;
 
 use super::{slot::Slot, wire::MoRef};
-use crate::providers::{DiskMode, Provisioning, RdmMode};
+use crate::config::scenario::{DiskMode, DiskType, RdmType};
 
 /// Key of the first disk that is added; the server gives another one.
 const FIRST_DISK: i32 = -101;
@@ -24,7 +24,7 @@ pub struct Empty<'a> {
     /// Size.
     pub bytes: u64,
     /// Layout.
-    pub provisioning: Provisioning,
+    pub provisioning: DiskType,
     /// Mode.
     pub mode: DiskMode,
 }
@@ -36,17 +36,17 @@ pub fn empty(disk: &Empty<'_>) -> Node {
         .field("fileName", disk.file)
         .with(disk.datastore.node("datastore"))
         .field("diskMode", mode(disk.mode))
-        .field("thinProvisioned", disk.provisioning == Provisioning::Thin)
-        .field("eagerlyScrub", disk.provisioning == Provisioning::ThickEager);
+        .field("thinProvisioned", disk.provisioning == DiskType::Thin)
+        .field("eagerlyScrub", disk.provisioning == DiskType::ThickEager);
     change(disk.number, disk.slot, backing, Some(disk.bytes))
 }
 
 /// The change that maps a LUN.
-pub fn raw(number: usize, slot: &Slot, datastore: &MoRef, file: &str, lun: &str, uuid: Option<&str>, compatibility: RdmMode) -> Node {
+pub fn raw(number: usize, slot: &Slot, datastore: &MoRef, file: &str, lun: &str, uuid: Option<&str>, compatibility: RdmType) -> Node {
     let (compatibility, mode) = match compatibility {
-        RdmMode::Virtual => ("virtualMode", "persistent"),
+        RdmType::Virtual => ("virtualMode", "persistent"),
         // A device of its own takes no part in snapshots.
-        RdmMode::Physical => ("physicalMode", "independent_persistent"),
+        RdmType::Physical => ("physicalMode", "independent_persistent"),
     };
     let backing = Node::new("backing")
         .typed("VirtualDiskRawDiskMappingVer1BackingInfo")
@@ -83,27 +83,23 @@ fn change(number: usize, slot: &Slot, backing: Node, bytes: Option<u64>) -> Node
         // A LUN brings its own size, but the field is not optional.
         .field("capacityInKB", bytes.unwrap_or_default() / 1024)
         .all(bytes.map(|bytes| Node::text("capacityInBytes", bytes.to_string())));
-    Node::new("deviceChange")
-        .typed("VirtualDeviceConfigSpec")
-        .field("operation", "add")
-        .field("fileOperation", "create")
-        .with(device)
+    Node::new("deviceChange").typed("VirtualDeviceConfigSpec").field("operation", "add").field("fileOperation", "create").with(device)
 }
 
 /// The `transform` of a relocation: thin or not. Thick is told apart disk by disk, with [`locator`].
-pub fn transform(provisioning: Provisioning) -> &'static str {
-    if provisioning == Provisioning::Thin { "sparse" } else { "flat" }
+pub fn transform(provisioning: DiskType) -> &'static str {
+    if provisioning == DiskType::Thin { "sparse" } else { "flat" }
 }
 
 /// Where a disk of the source goes, with the layout that a transform cannot name.
-pub fn locator(disk: &Node, datastore: &MoRef, provisioning: Provisioning) -> Node {
+pub fn locator(disk: &Node, datastore: &MoRef, provisioning: DiskType) -> Node {
     let mode = disk.at(&["backing", "diskMode"]).map_or("persistent", |mode| mode.text.as_str());
     let backing = Node::new("diskBackingInfo")
         .typed("VirtualDiskFlatVer2BackingInfo")
         .field("fileName", "")
         .field("diskMode", mode)
-        .field("thinProvisioned", provisioning == Provisioning::Thin)
-        .field("eagerlyScrub", provisioning == Provisioning::ThickEager);
+        .field("thinProvisioned", provisioning == DiskType::Thin)
+        .field("eagerlyScrub", provisioning == DiskType::ThickEager);
     Node::new("disk").field("diskId", disk.get("key").unwrap_or_default()).with(datastore.node("datastore")).with(backing)
 }
 
@@ -113,7 +109,7 @@ mod tests {
 
     #[test]
     fn changes_read_as_the_schema_wants_them() {
-        let slot = Slot { controller: 1000, bus: 0, unit: 3 };
+        let slot = Slot { controller: 1000, name: "scsi0:3".into(), unit: 3 };
         let datastore = MoRef::new("Datastore", "datastore-1");
         let disk = empty(&Empty {
             number: 1,
@@ -121,7 +117,7 @@ mod tests {
             datastore: &datastore,
             file: "[ds] shared/clone_disk_3.vmdk",
             bytes: 30 << 30,
-            provisioning: Provisioning::ThickEager,
+            provisioning: DiskType::ThickEager,
             mode: DiskMode::IndependentNonpersistent,
         });
         assert_eq!(
@@ -135,7 +131,7 @@ mod tests {
                 "<capacityInKB>31457280</capacityInKB><capacityInBytes>32212254720</capacityInBytes></device></deviceChange>"
             )
         );
-        let lun = raw(0, &slot, &datastore, "[ds]", "naa.600a", Some("0200"), RdmMode::Physical);
+        let lun = raw(0, &slot, &datastore, "[ds]", "naa.600a", Some("0200"), RdmType::Physical);
         assert_eq!(
             lun.at(&["device", "backing"]).unwrap().to_string(),
             concat!(
@@ -149,10 +145,11 @@ mod tests {
 
     #[test]
     fn eager_disks_need_a_locator_each() {
-        let disk = Node::parse(r#"<device xmlns:xsi="x"><key>2000</key><backing><diskMode>persistent</diskMode></backing></device>"#).unwrap();
-        let locator = locator(&disk, &MoRef::new("Datastore", "d"), Provisioning::ThickEager);
+        let disk =
+            Node::parse(r#"<device xmlns:xsi="x"><key>2000</key><backing><diskMode>persistent</diskMode></backing></device>"#).unwrap();
+        let locator = locator(&disk, &MoRef::new("Datastore", "d"), DiskType::ThickEager);
         assert_eq!(locator.get("diskId"), Some("2000"));
         assert_eq!(locator.at(&["diskBackingInfo", "eagerlyScrub"]).unwrap().text, "true");
-        assert_eq!((transform(Provisioning::Thin), transform(Provisioning::ThickEager)), ("sparse", "flat"));
+        assert_eq!((transform(DiskType::Thin), transform(DiskType::ThickEager)), ("sparse", "flat"));
     }
 }

@@ -12,7 +12,10 @@ use super::{
     slot::Slots,
     wire::{MoRef, request},
 };
-use crate::providers::{CloneRequest, NewDiskKind, ProviderError, ProviderResult, RdmMode};
+use crate::{
+    config::scenario::{DiskController, RdmType},
+    providers::{CloneRequest, NewDiskKind, ProviderError, ProviderResult},
+};
 
 /// Where a host lists the LUNs that it sees.
 const LUNS: &str = "config.storageDevice.scsiLun";
@@ -32,10 +35,7 @@ pub async fn make_folders(session: &Session, place: &Place, wanted: &CloneReques
             return Err(ProviderError::Unsupported(format!("{doing}: the server has no file manager or no datacenter")));
         };
         let body = || {
-            request("MakeDirectory", &files)
-                .field("name", &path)
-                .with(datacenter.node("datacenter"))
-                .field("createParentDirectories", true)
+            request("MakeDirectory", &files).field("name", &path).with(datacenter.node("datacenter")).field("createParentDirectories", true)
         };
         match session.call(Safety::Repeatable, CALL, |_| body()).await {
             Ok(_) => {}
@@ -65,7 +65,8 @@ pub async fn map_luns(session: &Session, id: &str, place: &Place, wanted: &Clone
     })
     .await
     .map_err(|error| error.explained(&doing))?;
-    let clone = objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
+    let clone =
+        objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
     let host = objects.iter().find(|o| o.id.kind == "HostSystem");
     let devices: Vec<&Node> = clone.props.get("config.hardware").map(|h| h.children_named("device").collect()).unwrap_or_default();
     let mut slots = Slots::of(&devices);
@@ -74,12 +75,14 @@ pub async fn map_luns(session: &Session, id: &str, place: &Place, wanted: &Clone
     for (number, disk) in asked.into_iter().enumerate() {
         let NewDiskKind::Rdm { lun, mode } = &disk.kind else { continue };
         let uuid = find_lun(host, lun).map_err(|why| ProviderError::NotFound(format!("{doing}: {why}")))?;
-        let slot = slots.next().ok_or_else(|| ProviderError::Unsupported(format!("{doing}: its SCSI controllers are full")))?;
+        let slot = slots
+            .next(DiskController::Scsi)
+            .ok_or_else(|| ProviderError::Unsupported(format!("{doing}: its SCSI controllers are full")))?;
         let store = place.store(disk.datastore.as_deref())?;
         let file = format!("[{}]", store.name);
         changes.push(disk_spec::raw(number, &slot, &store.id, &file, lun, uuid.as_deref(), *mode));
-        if wanted.changed_block_tracking && *mode == RdmMode::Virtual {
-            options.push(tracked(&slot.name()));
+        if wanted.changed_block_tracking && *mode == RdmType::Virtual {
+            options.push(tracked(&slot.name));
         }
     }
     let spec = Node::new("spec").all(slots.added).all(changes).all(options);

@@ -9,7 +9,10 @@ use super::{
     session::Session,
     wire::MoRef,
 };
-use crate::providers::{CloneRequest, NewDiskKind, ProviderError, ProviderResult, Provisioning};
+use crate::{
+    config::scenario::DiskType,
+    providers::{CloneRequest, NewDiskKind, ProviderError, ProviderResult},
+};
 
 /// A datastore.
 #[derive(Debug, Clone)]
@@ -113,13 +116,13 @@ impl Place {
     /// Refuses what cannot fit: disks that take all their blocks at once. Thin ones take theirs later, if ever.
     pub fn check_space(&self, source: &Object, wanted: &CloneRequest) -> ProviderResult<()> {
         let mut needed: BTreeMap<&str, u64> = BTreeMap::new();
-        if wanted.provisioning.is_some_and(|p| p != Provisioning::Thin) {
+        if wanted.provisioning.is_some_and(|p| p != DiskType::Thin) {
             let disks = source.props.get("config.hardware").into_iter().flat_map(|h| h.children_named("device"));
             let bytes = disks.filter_map(|d| d.get("capacityInKB")?.trim().parse::<u64>().ok()).map(|kib| kib * 1024).sum::<u64>();
             *needed.entry(&self.datastore.value).or_default() += bytes;
         }
         for disk in &wanted.disks {
-            if let NewDiskKind::Empty { bytes, provisioning: Provisioning::ThickLazy | Provisioning::ThickEager, .. } = &disk.kind {
+            if let NewDiskKind::Empty { bytes, provisioning: DiskType::ThickLazy | DiskType::ThickEager, .. } = &disk.kind {
                 *needed.entry(disk.datastore.as_deref().unwrap_or(&self.datastore.value)).or_default() += bytes;
             }
         }
@@ -233,7 +236,11 @@ impl Surroundings {
             let mut known: Vec<&str> = all().filter_map(|o| o.text("name")).collect();
             known.sort_unstable();
             known.dedup();
-            ProviderError::NotFound(format!("no {what} is called `{name}`{}; there are {}", lookup::hint(name, known.iter().copied()), known.join(", ")))
+            ProviderError::NotFound(format!(
+                "no {what} is called `{name}`{}; there are {}",
+                lookup::hint(name, known.iter().copied()),
+                known.join(", ")
+            ))
         })
     }
 
