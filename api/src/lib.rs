@@ -5,4 +5,6 @@ pub mod condition;
 pub mod forklift;
 pub mod inventory;
 pub mod kinds;
+pub mod names;
+pub mod template;
 pub mod xml;

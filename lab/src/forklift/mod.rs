@@ -21,7 +21,6 @@ mod queue;
 mod reference;
 mod settings;
 pub mod source;
-mod template;
 pub mod vcenter;
 mod watch;
 

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use mtv_api::{
     forklift::VmStatus,
     kinds::{CONFIG_MAP, DATA_VOLUME, PVC},
+    template,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +13,6 @@ use crate::forklift::{
     cluster::Look,
     plan::{Work, vms},
     source::{Collection, Disk, Import, Machine, Migrating, Volumes},
-    template,
 };
 
 /// Annotation that names the source's backing file.
@@ -125,11 +125,10 @@ fn claim_name(work: &Work<'_>, vm: &VmStatus, machine: &Machine, disk: &Disk, in
     let plan_vm = work.plan_vm(&vm.id, &vm.name).cloned().unwrap_or_default();
     let template = work.pvc_template(&plan_vm);
     let target = work.target_name(&plan_vm, &vm.id, &vm.name);
-    let root = i64::try_from(root_disk(&plan_vm.rest)).unwrap_or_default();
     // A delta's file is called like its base once it is copied.
     let named = Disk { file: disk.task.clone(), ..disk.clone() };
-    let fields = vms::pvc_fields(work.name(), machine, &target, &named, index, root, disk.shared);
-    template::label(&template, &fields, vms::TEMPLATE_DATA)
+    let data = template::DiskData { root: root_disk(&plan_vm.rest), ..vms::disk_data(work.name(), machine, &target, &named, index) };
+    template::label(&template, template::pvc_data(&data))
         .map_err(|error| super::super::migrate::Fatal(format!("the PVC name template cannot be used: {error}")).into())
 }
 

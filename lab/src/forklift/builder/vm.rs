@@ -3,6 +3,7 @@
 use mtv_api::{
     forklift::VmStatus,
     kinds::{PVC, VM},
+    template,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -16,7 +17,6 @@ use crate::forklift::{
         validate::{network_fields, volume_fields},
     },
     source::{Collection, Disk, Machine, Nic},
-    template,
 };
 
 /// Longest serial number of a disk that QEMU keeps.
@@ -168,7 +168,7 @@ async fn networks(work: &Work<'_>, vm: &VmStatus, source: &Machine, compatible: 
         }
         let index = interfaces.len();
         let fields = network_fields(destination.text("/name"), destination.text("/namespace"), kind, i64::try_from(index)?);
-        let name = named(own, &fields).unwrap_or_else(|| format!("net-{index}"));
+        let name = named(own, fields).unwrap_or_else(|| format!("net-{index}"));
         let (interface, network) = interface(nic, &name, kind, destination, compatible);
         interfaces.push(interface);
         networks.push(network);
@@ -193,8 +193,8 @@ fn interface(nic: &Nic, name: &str, kind: &str, destination: &Value, compatible:
 }
 
 /// What a name template gives; `None` if there is none or it fails, which falls back to the default.
-fn named(template: Option<&str>, fields: &template::Fields) -> Option<String> {
-    template::label(template.filter(|t| !t.is_empty())?, fields, "v1beta1.NameTemplateData").ok()
+fn named(template: Option<&str>, fields: template::Data) -> Option<String> {
+    template::label(template.filter(|t| !t.is_empty())?, fields).ok()
 }
 
 fn volumes(work: &Work<'_>, vm: &VmStatus, source: &Machine, claims: &[Value], compatible: bool) -> (Vec<Value>, Vec<Value>) {
@@ -206,7 +206,7 @@ fn volumes(work: &Work<'_>, vm: &VmStatus, source: &Machine, claims: &[Value], c
         let Some(claim) = claims.iter().find(|c| c.annotation(disks::SOURCE) == Some(disk.task.as_str())) else { continue };
         let claim_name = claim.text("/metadata/name");
         let fields = volume_fields(claim_name, i64::try_from(index).unwrap_or_default());
-        let name = named(own, &fields).unwrap_or_else(|| format!("vol-{index}"));
+        let name = named(own, fields).unwrap_or_else(|| format!("vol-{index}"));
         let mut entry = json!({
             "disk": { "bus": if compatible { "virtio" } else { "sata" } }, "name": name, "serial": disk_serial(disk, &vm.id),
         });

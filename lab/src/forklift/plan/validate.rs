@@ -2,7 +2,10 @@
 //! conditions.
 
 use anyhow::bail;
-use mtv_api::kinds::{HOOK, NAD, NETWORK_MAP, SERVICE_ACCOUNT, STORAGE_MAP};
+use mtv_api::{
+    kinds::{HOOK, NAD, NETWORK_MAP, SERVICE_ACCOUNT, STORAGE_MAP},
+    template,
+};
 use serde_json::Value;
 
 use super::Work;
@@ -11,7 +14,6 @@ use crate::forklift::{
     conditions::{about, condition},
     names, provider,
     reference::Reference,
-    template::{self, Fields},
 };
 
 /// Annotation of a NetworkAttachmentDefinition that names the gateway of a transfer network.
@@ -226,7 +228,7 @@ impl Work<'_> {
             ("networkNameTemplate", "network", network_fields("n", "ns", "Multus", 0)),
         ] {
             let template = self.spec.rest.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            if !template.is_empty() && template::label(&template, &fields, "v1beta1.NameTemplateData").is_err() {
+            if !template.is_empty() && template::label(&template, fields).is_err() {
                 self.tell(condition("NotValid", "Critical", "", format!("The {title} name template cannot be used.")));
             }
         }
@@ -241,16 +243,19 @@ impl Work<'_> {
 }
 
 /// Data of a volume name template.
-pub fn volume_fields(pvc: &str, index: i64) -> Fields {
-    Fields::from([("PVCName", template::Value::Text(pvc.to_owned())), ("VolumeIndex", template::Value::Number(index))])
+pub fn volume_fields(pvc: &str, index: i64) -> template::Data {
+    template::Data { kind: "v1beta1.VolumeNameTemplateData", fields: vec![("PVCName", pvc.into()), ("VolumeIndex", index.into())] }
 }
 
 /// Data of a network name template.
-pub fn network_fields(name: &str, namespace: &str, kind: &str, index: i64) -> Fields {
-    Fields::from([
-        ("NetworkName", template::Value::Text(name.to_owned())),
-        ("NetworkNamespace", template::Value::Text(namespace.to_owned())),
-        ("NetworkType", template::Value::Text(kind.to_owned())),
-        ("NetworkIndex", template::Value::Number(index)),
-    ])
+pub fn network_fields(name: &str, namespace: &str, kind: &str, index: i64) -> template::Data {
+    template::Data {
+        kind: "v1beta1.NetworkNameTemplateData",
+        fields: vec![
+            ("NetworkName", name.into()),
+            ("NetworkNamespace", namespace.into()),
+            ("NetworkType", kind.into()),
+            ("NetworkIndex", index.into()),
+        ],
+    }
 }

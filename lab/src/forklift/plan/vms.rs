@@ -1,6 +1,11 @@
 //! What each VM of a Plan needs. While the plan executes its VMs are not looked at.
 
-use mtv_api::{condition::Condition, forklift::PlanVm, kinds::VM};
+use mtv_api::{
+    condition::Condition,
+    forklift::PlanVm,
+    kinds::VM,
+    template::{self, DiskData},
+};
 use serde_json::Value;
 
 use super::Work;
@@ -10,11 +15,7 @@ use crate::forklift::{
     names,
     reference::Reference,
     source::{Collection, Disk, Machine, Wanted, machine::POD_NETWORK},
-    template::{self, Fields},
 };
-
-/// Go's name of the data of a PVC name template, which stands in the items of a condition.
-pub const TEMPLATE_DATA: &str = "v1beta1.PVCNameTemplateData";
 
 /// Conditions about VMs, in the order in which they are set.
 #[derive(Default)]
@@ -165,8 +166,9 @@ impl Work<'_> {
         let target_name = self.target_name(plan_vm, &vm.id, &vm.name);
         // The first disk that fails tells enough.
         let failed = vm.disks.iter().enumerate().find_map(|(index, disk)| {
-            let fields = pvc_fields(self.name(), vm, &target_name, disk, index, 1, false);
-            template::label(&template, &fields, TEMPLATE_DATA).err()
+            // Forklift judges with data of its own: the root disk is the second one, and no disk is shared.
+            let data = DiskData { root: 1, shared: false, ..disk_data(self.name(), vm, &target_name, disk, index) };
+            template::label(&template, template::pvc_data(&data)).err()
         });
         if let Some(error) = failed {
             findings.add("NotValid", 0, format!("{item} template:{template} error:{error}"));
@@ -231,30 +233,22 @@ impl Work<'_> {
         if let Some(new) = vms.iter().find(|vm| vm.id == id).and_then(|vm| vm.new_name.clone()).filter(|n| !n.is_empty()) {
             return new;
         }
-        if names::is_label(name) {
-            return name.to_owned();
-        }
-        let sanitised = names::sanitise(name);
-        if sanitised.is_empty() { names::sanitise(id) } else { sanitised }
+        names::template_target(name, id)
     }
 }
 
-/// Data of a PVC name template.
-pub fn pvc_fields(plan: &str, vm: &Machine, target: &str, disk: &Disk, index: usize, root: i64, shared: bool) -> Fields {
-    let text = |value: &str| template::Value::Text(value.to_owned());
-    let mut fields = Fields::from([
-        ("VmName", text(&vm.name)),
-        ("TargetVmName", text(target)),
-        ("PlanName", text(plan)),
-        ("DiskIndex", template::Value::Number(i64::try_from(index).unwrap_or_default())),
-        ("VmId", text(&vm.id)),
-        ("RootDiskIndex", template::Value::Number(root)),
-        ("Shared", template::Value::Bool(shared)),
-        ("FileName", text(disk.file.rsplit('/').next().unwrap_or_default())),
-        ("WinDriveLetter", text("")),
-    ]);
-    if let Some((namespace, name)) = &disk.claim {
-        fields.extend([("SourcePVCName", text(name)), ("SourcePVCNamespace", text(namespace))]);
+/// What the name of a disk's claim is made of.
+pub fn disk_data(plan: &str, vm: &Machine, target: &str, disk: &Disk, index: usize) -> DiskData {
+    DiskData {
+        vm: vm.name.clone(),
+        target: target.to_owned(),
+        plan: plan.to_owned(),
+        vm_id: vm.id.clone(),
+        index,
+        root: 0,
+        shared: disk.shared,
+        file: disk.file.rsplit('/').next().unwrap_or_default().to_owned(),
+        drive: String::new(),
+        source_claim: disk.claim.clone(),
     }
-    fields
 }

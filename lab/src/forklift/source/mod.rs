@@ -71,7 +71,7 @@ impl Traits {
         v2v_copies: false,
         vddk: false,
         converts_snapshot: false,
-        pvc_template: "{{trunc 15 .PlanName}}-{{trunc 15 .TargetVmName}}-disk-{{.DiskIndex}}",
+        pvc_template: mtv_api::template::DEFAULT_PVC_TEMPLATE,
         generate_name: true,
     };
 }

@@ -1,0 +1,50 @@
+//! Name templates, judged by Go: `templates.json` is what Go's text/template makes of `tests/servers/templates/cases.txt` with
+//! the functions that Forklift offers. Texts of errors must be the same, too: they stand in a Plan's conditions.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use mtv_api::template::{DiskData, TemplateError, label, pvc_data, render};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    template: String,
+    #[serde(default)]
+    output: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    label: bool,
+}
+
+#[test]
+fn templates_come_out_as_go_fills_them_in() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("templates.json")).unwrap();
+    assert!(cases.len() >= 200, "only {} cases", cases.len());
+    let disk = DiskData {
+        vm: "Web_Server 01".into(),
+        target: "web-server-01".into(),
+        plan: "a-rather-long-plan-name".into(),
+        vm_id: "vm-1042".into(),
+        index: 1,
+        root: 0,
+        shared: true,
+        file: "Web_Server 01_1.vmdk".into(),
+        drive: "c".into(),
+        source_claim: None,
+    };
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let (actual, error) = match render(&case.template, pvc_data(&disk)) {
+            Ok(output) => (output, String::new()),
+            Err(TemplateError::Syntax(error) | TemplateError::Execution(error)) => (String::new(), format!("template: {error}")),
+            Err(other) => (String::new(), other.to_string()),
+        };
+        if actual != case.output || error != case.error {
+            wrong.push(format!("{}\n   Go:   {}{}\n   here: {actual}{error}", case.template, case.output, case.error));
+        } else if label(&case.template, pvc_data(&disk)).is_ok() != case.label {
+            wrong.push(format!("{}: a label for Go: {}", case.template, case.label));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
