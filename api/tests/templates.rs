@@ -3,6 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use std::{
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+};
+
 use mtv_api::template::{DiskData, TemplateError, label, pvc_data, render};
 use serde::Deserialize;
 
@@ -47,4 +53,15 @@ fn templates_come_out_as_go_fills_them_in() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_table_is_what_go_says_now() {
+    let Some(judge) = mtv_testkit::assets::find("templates") else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cases = File::open(folder.join("../tests/servers/templates/cases.txt")).unwrap();
+    let out = Command::new(judge).stdin(Stdio::from(cases)).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let table = std::fs::read(folder.join("tests/templates.json")).unwrap();
+    assert!(out.stdout == table, "api/tests/templates.json is stale: run the Go program of tests/servers/templates again");
 }

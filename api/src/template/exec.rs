@@ -149,7 +149,7 @@ impl<'a> State<'a> {
                     };
                     if let Some(name) = pipe.declarations.first() {
                         if pipe.assigns {
-                            self.set(name, &element);
+                            self.set(name, &element)?;
                         } else if let Some(top) = self.variables.last_mut() {
                             top.1 = element.clone();
                         }
@@ -191,10 +191,12 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    fn set(&mut self, name: &str, value: &Value) {
-        if let Some(variable) = self.variables.iter_mut().rev().find(|(n, _)| *n == name) {
-            variable.1 = value.clone();
+    fn set(&mut self, name: &str, value: &Value) -> Run<()> {
+        match self.variables.iter_mut().rev().find(|(n, _)| *n == name) {
+            Some(variable) => variable.1 = value.clone(),
+            None => return self.error(format!("undefined variable: {name}")),
         }
+        Ok(())
     }
 
     fn pipeline(&mut self, dot: &Value, pipe: &'a Pipe) -> Run<Value> {
@@ -206,7 +208,7 @@ impl<'a> State<'a> {
         let value = value.unwrap_or(Value::Nil);
         for name in &pipe.declarations {
             if pipe.assigns {
-                self.set(name, &value);
+                self.set(name, &value)?;
             } else {
                 self.variables.push((name, value.clone()));
             }

@@ -199,7 +199,12 @@ fn one(out: &mut String, verb: char, mut flags: Flags, value: &Value) {
     };
     match text {
         Some(text) => out.push_str(&text),
-        None => out.push_str(&format!("%!{verb}({})", typed(value))),
+        None if *value == Value::Nil => out.push_str(&format!("%!{verb}(<nil>)")),
+        None => {
+            out.push_str(&format!("%!{verb}({}=", value.kind()));
+            one(out, 'v', flags, value);
+            out.push(')');
+        }
     }
 }
 
@@ -259,7 +264,9 @@ fn whole(verb: char, flags: Flags, value: i64) -> Option<String> {
             let c = u32::try_from(value).ok().and_then(char::from_u32).unwrap_or('\u{FFFD}');
             let text = match verb {
                 'c' => c.to_string(),
-                'q' => format!("'{}'", if c == '\'' || c == '\\' { format!("\\{c}") } else { c.to_string() }),
+                'q' if c == '\'' => "'\\''".to_owned(),
+                'q' if c == '"' => "'\"'".to_owned(),
+                'q' => quote(&c.to_string()).replace('"', "'"),
                 _ if flags.sharp => format!("U+{:04X} '{c}'", u32::from(c)),
                 _ => format!("U+{:04X}", u32::from(c)),
             };

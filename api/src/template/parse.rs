@@ -481,7 +481,7 @@ fn number(token: &Token) -> Parsed<Number> {
     let illegal = || format!("illegal number syntax: {}", text::quote(&token.text));
     match token.kind {
         Kind::CharConstant => {
-            let inner = text::unquote(&text).ok_or("invalid syntax")?;
+            let inner = text::unquote(&text).filter(|inner| !inner.is_empty()).ok_or("invalid syntax")?;
             let mut characters = inner.chars();
             let (Some(c), None) = (characters.next(), characters.next()) else {
                 return Err(format!("malformed character constant: {text}"));
