@@ -89,10 +89,32 @@ kinds! {
     CONVERSION = "forklift.konveyor.io" "v1beta1" "Conversion" "conversions" true;
     /// Forklift's operator settings.
     FORKLIFT_CONTROLLER = "forklift.konveyor.io" "v1beta1" "ForkliftController" "forkliftcontrollers" true;
+    /// Forklift's server for the appliances of an OVA provider.
+    OVA_PROVIDER_SERVER = "forklift.konveyor.io" "v1beta1" "OVAProviderServer" "ovaproviderservers" true;
+    /// Forklift's server for a Hyper-V provider.
+    HYPERV_PROVIDER_SERVER = "forklift.konveyor.io" "v1beta1" "HyperVProviderServer" "hypervproviderservers" true;
+    /// Fills a claim from an oVirt disk.
+    OVIRT_VOLUME_POPULATOR = "forklift.konveyor.io" "v1beta1" "OvirtVolumePopulator" "ovirtvolumepopulators" true;
+    /// Fills a claim from an OpenStack image.
+    OPENSTACK_VOLUME_POPULATOR = "forklift.konveyor.io" "v1beta1" "OpenstackVolumePopulator" "openstackvolumepopulators" true;
+    /// Fills a claim from a vSphere disk inside the storage array.
+    VSPHERE_XCOPY_VOLUME_POPULATOR = "forklift.konveyor.io" "v1beta1" "VSphereXcopyVolumePopulator" "vspherexcopyvolumepopulators" true;
     /// KubeVirt VirtualMachine.
     VM = "kubevirt.io" "v1" "VirtualMachine" "virtualmachines" true;
     /// KubeVirt VirtualMachineInstance.
     VMI = "kubevirt.io" "v1" "VirtualMachineInstance" "virtualmachineinstances" true;
+    /// KubeVirt's live migration of a machine between nodes.
+    VMI_MIGRATION = "kubevirt.io" "v1" "VirtualMachineInstanceMigration" "virtualmachineinstancemigrations" true;
+    /// Size of machines, of a namespace.
+    INSTANCE_TYPE = "instancetype.kubevirt.io" "v1beta1" "VirtualMachineInstancetype" "virtualmachineinstancetypes" true;
+    /// Size of machines, of the cluster.
+    CLUSTER_INSTANCE_TYPE =
+        "instancetype.kubevirt.io" "v1beta1" "VirtualMachineClusterInstancetype" "virtualmachineclusterinstancetypes" false;
+    /// Preferences of an operating system, of a namespace.
+    PREFERENCE = "instancetype.kubevirt.io" "v1beta1" "VirtualMachinePreference" "virtualmachinepreferences" true;
+    /// Preferences of an operating system, of the cluster.
+    CLUSTER_PREFERENCE =
+        "instancetype.kubevirt.io" "v1beta1" "VirtualMachineClusterPreference" "virtualmachineclusterpreferences" false;
     /// CDI DataVolume.
     DATA_VOLUME = "cdi.kubevirt.io" "v1beta1" "DataVolume" "datavolumes" true;
     /// CDI StorageProfile.

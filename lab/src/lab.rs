@@ -23,7 +23,7 @@ use crate::{
     inventory::{self, Inventories},
     kubernetes::{self, ApiServer, User},
     roles::{self, Context, Role, Roles, openshift::Addresses},
-    tls::Authority,
+    tls::{Authority, Identity},
     vsphere::Vcenter,
     world::World,
 };
@@ -68,8 +68,8 @@ impl Options {
 pub struct LabInfo {
     /// URL of the Kubernetes API.
     pub api: String,
-    /// URL of Forklift's inventory service.
-    pub inventory: Option<String>,
+    /// URL of Forklift's inventory service: where the lab's listens, or where one in its place is expected to.
+    pub inventory: String,
     /// URL of the vCenter's SDK.
     pub vsphere: Option<String>,
     /// Certificate authority of the lab's servers, PEM.
@@ -92,6 +92,7 @@ pub struct Lab {
     kubeconfig: String,
     providers: String,
     admin_token: String,
+    identity: Option<Identity>,
     client: Client,
     world: World,
     vcenter: Option<Vcenter>,
@@ -108,6 +109,10 @@ impl Lab {
         // Whoever embeds the lab may have chosen one already.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let Options { datacenter, port, time_scale, roles, cluster } = options;
+        anyhow::ensure!(
+            !roles.has(Role::Inventory) || roles.has(Role::Forklift),
+            "the role `inventory` serves what the role `forklift` has read from the sources: leave out both"
+        );
         let cancel = CancellationToken::new();
         let end = cancel.clone().drop_guard();
         let world = World::new(datacenter, Clock::new(time_scale));
@@ -125,6 +130,13 @@ impl Lab {
             (cluster.client, cluster.url, cluster.kubeconfig)
         };
         let cx = Context::new(client.clone(), world.clone(), cancel.clone());
+        if roles.has(Role::Kubelet) && !roles.has(Role::Forklift) {
+            let held = roles::kubelet::hold_metrics_port().await?;
+            cx.spawn(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            });
+        }
         let (vcenter, vsphere) = if roles.has(Role::Vsphere) {
             let (vcenter, address) = serve_vsphere(&cx, &authority).await?;
             (Some(vcenter), Some(format!("https://{address}/sdk")))
@@ -132,14 +144,20 @@ impl Lab {
             (None, None)
         };
         let inventory = listen(None, "Forklift's inventory").await?;
-        let address = inventory.local_addr()?;
+        let mut address = inventory.local_addr()?.to_string();
+        // A port that was free a moment ago is what a service beside the lab is told to listen on.
+        let (inventory, identity) = match roles.has(Role::Inventory) {
+            true => (Some(inventory), None),
+            false => (None, Some(authority.identity(&[])?)),
+        };
         if roles.has(Role::Openshift) {
-            let addresses = Addresses { api: api.clone(), inventory: address, ca: authority.pem().to_owned() };
-            roles::openshift::start(&cx, &addresses).await.context("failed to set the cluster up")?;
+            let addresses =
+                Addresses { api: api.clone(), inventory: address, inventory_is_ours: inventory.is_some(), ca: authority.pem().to_owned() };
+            address = roles::openshift::start(&cx, &addresses).await.context("failed to set the cluster up")?;
         }
         start_roles(&cx, &roles, &authority).await?;
         let inventories = Arc::new(Inventories::default());
-        if roles.has(Role::Inventory) {
+        if let Some(inventory) = inventory {
             let (tls, cancel) = (authority.server(&[])?, cancel.clone());
             let faults = world.faults.clone();
             let serving = inventory::serve(Arc::clone(&inventories), client.clone(), inventory, tls, faults, cancel);
@@ -163,7 +181,7 @@ impl Lab {
         let info = LabInfo {
             faults: host.map(|host| format!("{host}{}", faults::admin::PATH)),
             api,
-            inventory,
+            inventory: format!("https://{address}"),
             vsphere,
             ca_pem: authority.pem().to_owned(),
             time_scale,
@@ -172,7 +190,7 @@ impl Lab {
             roles: Role::ALL.iter().filter(|r| roles.has(**r)).map(|r| r.name()).collect(),
         };
         let providers = files::providers(model, &info);
-        Ok(Self { info, kubeconfig, providers, admin_token, client, world, vcenter, contexts: vec![cx], end })
+        Ok(Self { info, kubeconfig, providers, admin_token, identity, client, world, vcenter, contexts: vec![cx], end })
     }
 
     /// Kubeconfig of the cluster's administrator, with the authority's certificate and a bearer token in it.
@@ -193,6 +211,12 @@ impl Lab {
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
         &self.world.faults
+    }
+
+    /// What an inventory service that takes the place of the lab's shows its clients, so that they trust it; none while the
+    /// lab's own runs.
+    pub fn inventory_identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// Where everything is. Holds no secrets.

@@ -1,9 +1,10 @@
-//! The lab's own certificate authority: each server of the lab gets a leaf certificate that one CA signs.
+//! The lab's own certificate authority: each server of the lab, and each that takes the place
+//! of one, gets a leaf certificate that one CA signs.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -12,7 +13,8 @@ use rustls::{
 /// Names that every server certificate carries: the lab listens on loopback only.
 const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];
 
-/// A certificate authority that lives as long as the lab. Keys are ECDSA P-256 and never leave the process.
+/// A certificate authority that lives as long as the lab. Keys are ECDSA P-256; the authority's own never leaves
+/// the process.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -44,6 +46,27 @@ impl Authority {
     /// # Errors
     /// A name that is neither a DNS name nor an address.
     pub fn server(&self, names: &[&str]) -> anyhow::Result<Arc<ServerConfig>> {
+        let (leaf, key) = self.leaf(names)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone(), self.certificate.clone()], key)
+            .context("the certificate of a server")?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// A leaf as [`Self::server`] has it, for a server that is not the lab's: its chain and its key, both PEM.
+    ///
+    /// # Errors
+    /// As [`Self::server`].
+    pub fn identity(&self, names: &[&str]) -> anyhow::Result<Identity> {
+        let (leaf, key) = self.leaf(names)?;
+        Ok(Identity { chain: leaf.pem() + &self.pem, key: key.serialize_pem() })
+    }
+
+    fn leaf(&self, names: &[&str]) -> anyhow::Result<(Certificate, KeyPair)> {
         let mut all: Vec<String> = LOOPBACK.map(str::to_owned).to_vec();
         all.extend(names.iter().filter(|name| !LOOPBACK.contains(name)).map(|&name| name.to_owned()));
         let what = || format!("a certificate for {}", all.join(", "));
@@ -55,16 +78,17 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().with_context(what)?;
         let leaf = params.signed_by(&key, &self.issuer).with_context(what)?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .with_context(what)?
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone(), self.certificate.clone()], key)
-            .with_context(what)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok((leaf, key))
     }
+}
+
+/// Certificate and key of a server that is not the lab's.
+#[derive(Clone)]
+pub struct Identity {
+    /// The leaf and the authority, PEM.
+    pub chain: String,
+    /// The private key, PEM.
+    pub key: String,
 }
 
 #[cfg(test)]

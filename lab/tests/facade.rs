@@ -150,7 +150,7 @@ async fn a_migrated_vm_answers_over_ssh_and_nothing_is_left_at_the_end() {
     let lab = Lab::start(options).await.unwrap();
     let client = user(&lab).await;
     let route = write::api(&client, &kinds::ROUTE, "openshift-mtv").get("forklift-inventory").await.unwrap();
-    assert_eq!(Some(format!("https://{}", write::text(&route.data, "/spec/host"))), lab.info().inventory);
+    assert_eq!(format!("https://{}", write::text(&route.data, "/spec/host")), lab.info().inventory);
     plan(&lab, &client).await;
     make(&client, &kinds::MIGRATION, "cold", json!({ "spec": { "plan": { "name": "cold", "namespace": HOME } } })).await;
     until(&client, &kinds::MIGRATION, "cold", |m| holds("Succeeded")(m) || holds("Failed")(m)).await;

@@ -28,6 +28,9 @@ use crate::{
 
 /// In the folder of a lab: the token that `lab fault` shows.
 const ADMIN_TOKEN: &str = "admin-token";
+/// Certificate chain and key for an inventory service that takes the place of the lab's.
+const INVENTORY_CHAIN: &str = "inventory.pem";
+const INVENTORY_KEY: &str = "inventory.key";
 
 /// Run the simulated data centre
 #[derive(Debug, ClapArgs)]
@@ -47,7 +50,8 @@ enum Command {
 ///
 /// Prints "lab ready" on stdout when everything answers. DIR gets `kubeconfig`, `providers.toml` (a profile for every
 /// simulated source), `admin-token` (for `lab fault`) and `lab.json` (addresses, CA); the first three hold secrets and are
-/// readable by their owner only.
+/// readable by their owner only. Without the role `inventory` it gets `inventory.pem` and `inventory.key` as well, for the
+/// service that takes its place at the address in `lab.json`.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
     /// Folder for kubeconfig, providers.toml and lab.json; made if it is not there
@@ -139,21 +143,45 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     write(&path("providers.toml"), lab.providers_toml(), 0o600)?;
     write(&path(ADMIN_TOKEN), lab.admin_token(), 0o600)?;
     write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;
+    if let Some(identity) = lab.inventory_identity() {
+        write(&path(INVENTORY_CHAIN), &identity.chain, 0o644)?;
+        write(&path(INVENTORY_KEY), &identity.key, 0o600)?;
+    }
     print_data("lab ready\n")?;
-    let (kubeconfig, providers) = (path("kubeconfig"), path("providers.toml"));
-    anstream::eprintln!(
-        "Kubernetes API {}, vSphere {}. Try:\n  kubectl --kubeconfig {kubeconfig} get providers -A\n  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider vsphere --marker tier0\nInterrupt to end.",
-        lab.info().api,
-        lab.info().vsphere.as_deref().unwrap_or("not served"),
-        kubeconfig = kubeconfig.display(),
-        providers = providers.display(),
-    );
+    anstream::eprintln!("{}", welcome(&lab, &args.dir));
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     lab.shutdown().await;
     Ok(exit::PASSED)
+}
+
+/// What runs, and what to do with it.
+fn welcome(lab: &Lab, dir: &Path) -> String {
+    let info = lab.info();
+    let path = |name: &str| dir.join(name).display().to_string();
+    let kubeconfig = path("kubeconfig");
+    let mut text = format!(
+        "Kubernetes API {}, vSphere {}. Try:\n  kubectl --kubeconfig {kubeconfig} get providers -A\n",
+        info.api,
+        info.vsphere.as_deref().unwrap_or("not served")
+    );
+    if info.vsphere.is_some() {
+        let providers = path("providers.toml");
+        text += &format!("  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider vsphere --marker tier0\n");
+    } else {
+        text += &format!("A run needs a providers file of its own: {} names no source.\n", path("providers.toml"));
+    }
+    if lab.inventory_identity().is_some() {
+        text += &format!(
+            "The inventory service of another Forklift is expected at {}; clients trust it with {} and {}.\n",
+            info.inventory,
+            path(INVENTORY_CHAIN),
+            path(INVENTORY_KEY)
+        );
+    }
+    text + "Interrupt to end."
 }
 
 fn datacenter(file: Option<&Path>) -> Result<DataCenter, CliError> {

@@ -10,8 +10,7 @@ const FOLDERS: [&str; 2] = ["MTV_TEST_ASSETS", "KUBEBUILDER_ASSETS"];
 /// # Panics
 /// With `CI=true` the program must be there.
 pub fn find(program: &str) -> Option<PathBuf> {
-    let folder = FOLDERS.iter().find_map(std::env::var_os).map(PathBuf::from);
-    let found = folder.map(|folder| folder.join(program)).filter(|file| file.is_file());
+    let found = look(program);
     if found.is_none() {
         assert!(
             std::env::var("CI").as_deref() != Ok("true"),
@@ -20,4 +19,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
         println!("ignored: no assets, see CONTRIBUTING.md");
     }
     found
+}
+
+/// A program that `tests/servers/build` does not make, if somebody has put it into the folder; `None` says so.
+pub fn optional(program: &str) -> Option<PathBuf> {
+    let found = look(program);
+    if found.is_none() {
+        println!("ignored: no {program} in the assets folder, see CONTRIBUTING.md");
+    }
+    found
+}
+
+fn look(program: &str) -> Option<PathBuf> {
+    let folder = FOLDERS.iter().find_map(std::env::var_os).map(PathBuf::from);
+    folder.map(|folder| folder.join(program)).filter(|file| file.is_file())
 }

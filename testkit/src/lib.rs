@@ -7,6 +7,7 @@ pub mod assets;
 mod certificates;
 pub mod cluster;
 pub mod crds;
+pub mod forklift;
 mod process;
 pub mod vcsim;
 

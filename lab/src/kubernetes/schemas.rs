@@ -245,13 +245,18 @@ pub fn of(kind: &Kind) -> Shape {
         ("kubevirt.io", "VirtualMachine") => (&["vm", "vms"], &["all"]),
         ("kubevirt.io", "VirtualMachineInstance") => (&["vmi", "vmis"], &["all"]),
         ("cdi.kubevirt.io", "DataVolume") => (&["dv", "dvs"], &["all"]),
+        ("kubevirt.io", "VirtualMachineInstanceMigration") => (&["vmim", "vmims"], &["all"]),
+        (_, "OvirtVolumePopulator") => (&["ovvp", "ovvps"], &[]),
+        (_, "OpenstackVolumePopulator") => (&["osvp", "osvps"], &[]),
+        (_, "VSphereXcopyVolumePopulator") => (&["vxvp", "vxvps"], &[]),
         ("k8s.cni.cncf.io", _) => (&["net-attach-def"], &[]),
         ("operators.coreos.com", "ClusterServiceVersion") => (&["csv", "csvs"], &["olm"]),
         ("operators.coreos.com", "OperatorGroup") => (&["og"], &["olm"]),
         ("operators.coreos.com", "Subscription") => (&["sub", "subs"], &["olm"]),
         _ => (&[], &[]),
     };
-    let status = !matches!(kind.group, "k8s.cni.cncf.io");
+    // The status of a populator is a field like any other.
+    let status = !matches!(kind.group, "k8s.cni.cncf.io" | "instancetype.kubevirt.io") && !kind.kind.ends_with("VolumePopulator");
     Shape { schema: Schema::parse(&schema), status, columns: columns(kind), short_names, categories }
 }
 

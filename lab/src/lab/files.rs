@@ -66,7 +66,7 @@ mod tests {
         model.vsphere.login.password = "a\"b'c\\d\n".to_owned();
         let info = LabInfo {
             api: String::new(),
-            inventory: None,
+            inventory: String::new(),
             vsphere: Some("https://127.0.0.1:1/sdk".to_owned()),
             faults: None,
             ca_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),

@@ -1,4 +1,4 @@
-//! HTTP: `/sdk`, the documents that clients read before they log in, and the lab's own counts.
+//! HTTP: `/sdk`, the REST interface, the documents that clients read before they log in, and the lab's own counts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Vcenter,
     fault::{self, Fault},
-    methods, soap,
+    methods, rest, soap,
     types::service::api_version,
 };
 use crate::faults::{Ask, Body, Cut, Refusal, Server, admin, agent, full};
@@ -78,6 +78,17 @@ async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, 
         (&Method::DELETE, "/debug/mtv-lab/requests") => {
             server.requests().reset();
             Ok(plain(StatusCode::NO_CONTENT, ""))
+        }
+        (_, path) if rest::serves(path) => {
+            let (parts, body) = request.into_parts();
+            let Ok(body) = Limited::new(body, LIMIT).collect().await else {
+                return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, ""));
+            };
+            let request = Request::from_parts(parts, body.to_bytes());
+            let method = request.method().as_str().to_lowercase();
+            let refuse = |refusal: &Refusal| typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone());
+            let ask = Ask::rest(Server::Vsphere, &request, &method);
+            server.faults().around(&ask, refuse, async { rest::answer(server, &request).map(full) }).await
         }
         (method, path) => {
             let method = method.as_str().to_lowercase();

@@ -2,7 +2,7 @@
 //!
 //! The way of a request: `http` reads it, `soap` opens the envelope, `methods` finds the object and the method, these
 //! change the `model` or ask the property `collector`, and `types` says how the API shows what is in the model. What takes
-//! time is a task (`tasks`), what is to go wrong is in [`crate::faults`].
+//! time is a task (`tasks`), what clients ask beside SOAP is in `rest`, what is to go wrong is in [`crate::faults`].
 
 pub mod collector;
 pub mod fault;
@@ -11,6 +11,7 @@ pub mod ids;
 pub mod methods;
 pub mod model;
 pub mod requests;
+pub mod rest;
 pub mod sessions;
 pub mod soap;
 pub mod tasks;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     model::{Model, Wakeup},
     requests::Requests,
+    rest::Rest,
     sessions::Sessions,
 };
 use crate::{faults::Faults, world::World};
@@ -42,11 +44,12 @@ pub struct Vcenter {
 }
 
 struct Inner {
-    // Lock order: sessions, then model.
+    // Lock order: sessions or rest, then model.
     sessions: Mutex<Sessions>,
     model: Mutex<Model>,
     changed: watch::Sender<u64>,
     requests: Requests,
+    rest: Mutex<Rest>,
     world: World,
 }
 
@@ -58,6 +61,7 @@ impl Vcenter {
             model: Mutex::new(Model::new(world)),
             changed: watch::Sender::new(0),
             requests: Requests::default(),
+            rest: Mutex::default(),
             world: world.clone(),
         };
         Self { inner: Arc::new(inner) }
@@ -86,6 +90,7 @@ impl Vcenter {
     /// Ends all sessions, as a restart of the server does: their next request is answered with `NotAuthenticated`.
     pub fn end_sessions(&self) {
         self.sessions().end_all();
+        self.rest().end_sessions();
         self.notify();
     }
 
@@ -122,6 +127,10 @@ impl Vcenter {
 
     fn model(&self) -> MutexGuard<'_, Model> {
         self.inner.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.inner.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

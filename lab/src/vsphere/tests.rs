@@ -3,6 +3,7 @@
 mod clients;
 mod collector;
 mod operations;
+mod rest;
 mod sessions;
 
 use std::sync::Arc;

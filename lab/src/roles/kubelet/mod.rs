@@ -25,7 +25,7 @@ use super::{
 use status::State;
 use workload::{Exit, Workload};
 
-pub use serve::{METRICS_PORT, RESULTS_PORT};
+pub use serve::{METRICS_PORT, RESULTS_PORT, hold_metrics_port};
 
 const MANAGER: &str = "lab-kubelet";
 /// From the binding to running containers: image pulled before, volumes attached.

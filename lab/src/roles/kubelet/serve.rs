@@ -16,6 +16,9 @@ pub const METRICS_PORT: &str = "lab.mtv-test.io/metrics-port";
 /// Annotation of a pod: port of its results where it is not 8080.
 pub const RESULTS_PORT: &str = "lab.mtv-test.io/results-port";
 
+/// Port of virt-v2v's metrics.
+pub(super) const METRICS: u16 = 2112;
+
 /// How many addresses are tried: each is free with near certainty unless ports are forbidden altogether.
 const ATTEMPTS: usize = 4;
 
@@ -37,6 +40,22 @@ pub(super) async fn address(port: u16) -> anyhow::Result<(Ipv4Addr, Listening)> 
         }
     }
     Ok((Ipv4Addr::LOCALHOST, any(Ipv4Addr::LOCALHOST).await?))
+}
+
+/// Holds the port of metrics on one address, until it is dropped, so that no program can take it on all addresses.
+///
+/// A real forklift-controller serves metrics of its own there, on all addresses, and would keep every pod of the lab from
+/// serving its. It asks pods for theirs at that port only. Without its own metrics it works as well.
+///
+/// # Errors
+/// The port is taken on all addresses already.
+pub async fn hold_metrics_port() -> anyhow::Result<impl Send> {
+    let (_, listening) = address(METRICS).await?;
+    anyhow::ensure!(
+        listening.other_port.is_none(),
+        "port {METRICS} is taken on all addresses, and pods cannot serve the metrics of virt-v2v there; a forklift-controller must be started after the lab"
+    );
+    Ok(listening.socket)
 }
 
 /// Listens on a further port of an address taken before.

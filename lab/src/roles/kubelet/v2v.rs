@@ -26,7 +26,7 @@ const COPY: Duration = Duration::from_secs(8);
 /// Progress is told this often while copying.
 const TICKS: u32 = 20;
 /// Metrics and results, the ports of the real image.
-const PORTS: (u16, u16) = (2112, 8080);
+const PORTS: (u16, u16) = (serve::METRICS, 8080);
 /// Annotation of claims: the source disk.
 const DISK_SOURCE: &str = "forklift.konveyor.io/disk-source";
 

@@ -5,8 +5,6 @@ mod cluster;
 mod mtv;
 mod operator;
 
-use std::net::SocketAddr;
-
 use futures::future::try_join_all;
 use mtv_api::kinds::{self, Kind};
 use serde_json::{Value, json};
@@ -28,8 +26,10 @@ const FOLLOWING: [&Kind; 3] = [&kinds::CONFIG_MAP, &kinds::SERVICE, &kinds::CONS
 pub struct Addresses {
     /// URL of the Kubernetes API.
     pub api: String,
-    /// The inventory service.
-    pub inventory: SocketAddr,
+    /// Host and port of the inventory service.
+    pub inventory: String,
+    /// Whether it is the lab's. Somebody else's may have a Route already, which then says where it is.
+    pub inventory_is_ours: bool,
     /// CA of the lab's servers, PEM.
     pub ca: String,
 }
@@ -52,20 +52,21 @@ impl Item {
     }
 }
 
-/// Starts the role: makes all objects, and keeps the ones that follow others.
+/// Starts the role: makes all objects, and keeps the ones that follow others. Gives the host of the inventory's Route.
 ///
 /// # Errors
 /// What the API server says; a kind that it does not serve is no failure.
-pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
+pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
     let model = &cx.world.datacenter.cluster;
     let namespaces = ["default", "openshift", "openshift-config", CONFIG_MANAGED, kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
     try_join_all(items.map(|item| make(cx, item))).await?;
-    mtv::route(cx, addresses).await?;
+    let inventory = mtv::route(cx, addresses).await?;
     accounts::start(cx, addresses.ca.clone()).await?;
-    operator::start(cx).await
+    operator::start(cx).await?;
+    Ok(inventory)
 }
 
 async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! MTV as its operator leaves it: Deployments and pods, OLM objects, settings, the `host` Provider, the inventory's Route.
 
+use kube::api::DynamicObject;
 use mtv_api::kinds;
 use serde_json::{Value, json};
 
@@ -13,6 +14,9 @@ use crate::{
 pub(super) const CONTROLLER: &str = "forklift-controller";
 /// Route of the inventory service.
 const ROUTE: &str = "forklift-inventory";
+
+/// Router that has admitted the lab's Routes.
+const ROUTER: &str = "lab";
 
 /// Deployment, labels beside `app: forklift`, and containers.
 const DEPLOYMENTS: [(&str, (&str, &str), &[&str]); 7] = [
@@ -61,7 +65,7 @@ pub(super) fn items(model: &ClusterModel, addresses: &Addresses, now: &str) -> V
     ] {
         items.push(Item::new(&kinds::CONFIG_MAP, json!({ "metadata": { "name": name, "namespace": namespace }, "data": data })));
     }
-    let port = addresses.inventory.port();
+    let port = addresses.inventory.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(443);
     items.push(Item::new(
         &kinds::SERVICE,
         json!({ "metadata": { "name": ROUTE, "namespace": namespace }, "spec": { "type": "ExternalName", "externalName": "localhost", "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] } }),
@@ -135,9 +139,11 @@ fn deployment(namespace: &str, name: &str, label: (&str, &str), containers: &[&s
 /// `spec.host` carries the port as well. A server with OpenShift's own definition refuses a port there; the address is
 /// then only in `status.ingress`, where routers say under which host they expose the route. The entry has a router name
 /// of its own, and so a real router leaves it alone.
-pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result<()> {
+///
+/// A Route of somebody else's, for a service in the place of the lab's, stays as it is. Gives the host.
+pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
     let namespace = cx.world.datacenter.cluster.mtv_namespace.as_str();
-    let host = addresses.inventory.to_string();
+    let host = addresses.inventory.as_str();
     let object = |host: &str| {
         json!({
             "metadata": { "name": ROUTE, "namespace": namespace, "annotations": { "haproxy.router.openshift.io/timeout": "360s" } },
@@ -146,7 +152,12 @@ pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result
         })
     };
     let api = write::api(&cx.client, &kinds::ROUTE, namespace);
-    for host in [host.as_str(), "localhost"] {
+    if !addresses.inventory_is_ours
+        && let Some(there) = api.get_opt(ROUTE).await?.as_ref().and_then(foreign)
+    {
+        return Ok(there.to_owned());
+    }
+    for host in [host, "localhost"] {
         match write::create(&cx.client, MANAGER, &kinds::ROUTE, object(host)).await {
             Ok(Some(_)) => break,
             // Left by an earlier lab on the same API server.
@@ -154,12 +165,23 @@ pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result
                 Ok(_) => break,
                 Err(error) => tracing::debug!("route {ROUTE}: {error:#}"),
             },
-            Err(error) if write::is_gone(&error) => return Ok(()),
+            Err(error) if write::is_gone(&error) => return Ok(addresses.inventory.clone()),
             Err(error) if host == "localhost" => return Err(error),
             Err(error) => tracing::debug!("route {ROUTE}: {error:#}"),
         }
     }
     let admitted = json!({ "type": "Admitted", "status": "True", "lastTransitionTime": cx.world.clock.now() });
-    let ingress = json!([{ "host": host, "routerName": "lab", "wildcardPolicy": "None", "conditions": [admitted] }]);
-    write::status(&api, MANAGER, ROUTE, json!({ "ingress": ingress })).await.map(drop)
+    let ingress = json!([{ "host": host, "routerName": ROUTER, "wildcardPolicy": "None", "conditions": [admitted] }]);
+    write::status(&api, MANAGER, ROUTE, json!({ "ingress": ingress })).await?;
+    Ok(addresses.inventory.clone())
+}
+
+/// The host of a Route that no lab made.
+fn foreign(route: &DynamicObject) -> Option<&str> {
+    let ingress = write::list(&route.data, "/status/ingress");
+    if ingress.iter().any(|entry| entry["routerName"] == ROUTER) {
+        return None;
+    }
+    let host = ingress.first().map_or_else(|| write::text(&route.data, "/spec/host"), |entry| write::text(entry, "/host"));
+    (!host.is_empty()).then_some(host)
 }

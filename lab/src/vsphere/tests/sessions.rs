@@ -57,7 +57,7 @@ async fn documents_and_counts_need_no_login() {
     let get = async |path: &str| lab.client.get(format!("{}{path}", lab.url)).send().await.unwrap();
     let versions = get("/sdk/vimServiceVersions.xml").await.text().await.unwrap();
     assert!(versions.contains("<name>urn:vim25</name><version>8.0.3.0</version>"), "{versions}");
-    assert_eq!(get("/rest/com/vmware/cis/session").await.status(), 404);
+    assert_eq!(get("/rest/com/vmware/cis/session").await.status(), 401);
     lab.login().await;
     lab.fetch(&lab.vm("mtv-tests-rhel8"), "name").await;
     let counts: serde_json::Value = serde_json::from_str(&get("/debug/mtv-lab/requests").await.text().await.unwrap()).unwrap();
