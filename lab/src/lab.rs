@@ -39,6 +39,8 @@ const CONTROLLERS: &str = "system:lab";
 const HOST: &str = "host";
 /// Longest wait for it, whatever the time scale.
 const READY: Duration = Duration::from_mins(1);
+/// Longest wait for an API server that may be gone already.
+const WITHDRAWN: Duration = Duration::from_secs(5);
 /// Longest wait for the end of all tasks: nothing is lost with those that take longer.
 const END: Duration = Duration::from_secs(1);
 
@@ -244,8 +246,21 @@ impl Lab {
         self.vcenter.as_ref()
     }
 
-    /// Ends all servers and controllers.
+    /// Ends all servers and controllers. On an API server that stays, takes back what would be in the way of whoever uses it
+    /// next.
     pub async fn shutdown(self) {
+        let runs = |role: Role| self.info.roles.contains(&role.name());
+        if !runs(Role::Kubernetes) && runs(Role::Kubevirt) {
+            let withdrawn = tokio::time::timeout(WITHDRAWN, roles::kubevirt::withdraw(&self.client, &self.info.ca_pem)).await;
+            let why = match withdrawn {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("{error:#}")),
+                Err(_) => Some(format!("no answer within {WITHDRAWN:?}")),
+            };
+            if let Some(why) = why {
+                tracing::warn!("failed to take back the APIServices of subresources.kubevirt.io, whose server ends now: {why}");
+            }
+        }
         drop(self.end);
         for cx in &self.contexts {
             cx.tasks.close();

@@ -56,6 +56,12 @@ impl Lab {
         Self { child, folder, _stdout: stdout }
     }
 
+    /// Ends it as a user does, and waits for it.
+    pub fn interrupt(mut self) -> std::process::ExitStatus {
+        assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

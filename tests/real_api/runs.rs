@@ -1,7 +1,13 @@
 //! tier0, and what a run that was killed leaves.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
+use kube::{
+    Api,
+    api::DynamicObject,
+    core::{ApiResource, GroupVersionKind},
+    runtime::wait::await_condition,
+};
 use mtv_api::kinds;
 use mtv_testkit::{Options, RealCluster, crds};
 
@@ -55,4 +61,23 @@ async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
     assert_eq!(lab.objects().await, before);
     let again = lab.clean(&[]);
     assert!(again.status.success() && told(&again).contains("nothing is left"), "{}", told(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_that_ends_leaves_no_dead_server_behind() {
+    let Some((cluster, lab)) = start(&[]).await else { return };
+    let client = cluster.client().await.unwrap();
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("apiregistration.k8s.io", "v1", "APIService"));
+    let services: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    let name = "v1.subresources.kubevirt.io";
+    let answers = |object: Option<&DynamicObject>| {
+        object.is_some_and(|o| o.data["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|c| c["status"] == "True")))
+    };
+    tokio::time::timeout(Duration::from_mins(1), await_condition(services.clone(), name, answers)).await.unwrap().unwrap();
+    let status = tokio::task::block_in_place(|| lab.interrupt());
+    assert!(status.success(), "{status}");
+    assert!(services.get_opt(name).await.unwrap().is_none());
+    // Discovery is whole, and so a namespace can go.
+    let groups = client.list_api_groups().await.unwrap();
+    assert!(!groups.groups.iter().any(|group| group.name == "subresources.kubevirt.io"));
 }

@@ -30,6 +30,8 @@ use super::{
 };
 use crate::{guests::Guest, tls::Authority};
 
+pub(crate) use subresources::withdraw;
+
 const MANAGER: &str = "lab-kubevirt";
 /// Namespace of OpenShift Virtualization.
 pub const NAMESPACE: &str = "openshift-cnv";

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use kube::Client;
 use mtv_api::kinds::{self, Kind};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,6 +85,29 @@ async fn register(cx: &crate::roles::Context, authority: &Authority, port: u16) 
         if write::create(&cx.client, MANAGER, &API_SERVICE, json!({ "metadata": { "name": name }, "spec": spec })).await?.is_none() {
             write::merge(&write::all(&cx.client, &API_SERVICE), MANAGER, &name, json!({ "spec": spec })).await?;
         }
+    }
+    Ok(())
+}
+
+/// Takes back what [`start`] has registered: the API server would go on asking a port that nobody listens on, and would fail
+/// every discovery, and with it every deletion of a namespace. What another lab has registered meanwhile stays.
+///
+/// # Errors
+/// What the server says.
+pub(crate) async fn withdraw(client: &Client, authority_pem: &str) -> anyhow::Result<()> {
+    let bundle = STANDARD.encode(authority_pem);
+    let api = write::all(client, &API_SERVICE);
+    let mut ours = false;
+    for version in VERSIONS {
+        let name = format!("{version}.{GROUP}");
+        let Some(object) = api.get_opt(&name).await? else { continue };
+        if write::text(&object.data, "/spec/caBundle") == bundle {
+            ours = true;
+            write::delete(&api, &name, object.metadata.uid, None).await?;
+        }
+    }
+    if ours {
+        write::delete(&write::api(client, &kinds::SERVICE, NAMESPACE), SERVICE, None, None).await?;
     }
     Ok(())
 }
