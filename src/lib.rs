@@ -19,4 +19,5 @@ pub mod run;
 pub mod secrets;
 pub mod select;
 pub mod steps;
+pub mod trace;
 pub mod verify;

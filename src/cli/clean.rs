@@ -4,17 +4,21 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueHint};
 
-use super::{CliError, CliResult, ClusterOptions, GlobalOptions, SettingsOptions};
-use crate::config::{
-    duration,
-    settings_load::{self, Resolved},
+use super::{CliError, CliResult, ClusterOptions, GlobalOptions, SettingsOptions, context};
+use crate::{
+    cluster::ConnectOptions,
+    config::{
+        duration,
+        settings_load::{self, Resolved},
+    },
 };
 
 /// Delete what a run left on the cluster and on the source
 ///
 /// Reads the resources.json of a run and deletes what still exists, in the right order. Only objects that are provably the
 /// run's own are deleted; shared settings that the run changed are put back unless somebody else changed them since. What cannot
-/// be deleted is listed with the reason, and the exit code is 8. The command can be repeated and interrupted.
+/// be deleted is listed with the reason, and the exit code is 8. The command can be repeated and interrupted. Rules of `protect`
+/// do not stop it, because it only takes away what runs made; it says that the cluster is protected.
 ///
 /// With --orphans no file is needed: objects carry the label `mtv-test.io/run`, and clones a mark. A resources.json of
 /// mtv-api-tests holds names only: what holds the id of the listed session and is older than the list is deleted, anything else
@@ -75,6 +79,8 @@ pub struct CleanRequest {
     pub settings: Resolved,
     /// Cluster.
     pub cluster: ClusterOptions,
+    /// How it is reached.
+    pub connect: ConnectOptions,
     /// Number of `-v`.
     pub verbose: u8,
 }
@@ -92,12 +98,14 @@ pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
         Some(path) => CleanTarget::Journal { path: journal_of(path)?, by_name: args.by_name },
         None => CleanTarget::Orphans { older_than: args.older_than },
     };
+    let connect = context::connect_options(&args.cluster, &settings.settings)?;
     crate::run::clean(CleanRequest {
         target,
         dry_run: args.dry_run,
         timeout: args.timeout,
         settings,
         cluster: args.cluster,
+        connect,
         verbose: global.verbose,
     })
 }

@@ -3,10 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::{CliError, ClusterOptions};
-use crate::config::{
-    profile::ProviderKind,
-    profile_file::ProfileFile,
-    settings_load::{Origin, Resolved},
+use crate::{
+    cluster::{ConnectOptions, PasswordLogin},
+    config::{
+        profile::ProviderKind,
+        profile_file::ProfileFile,
+        settings::Settings,
+        settings_keys::{PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
+        settings_load::{Origin, Resolved},
+    },
+    secrets::Secret,
 };
 
 /// Kind of the selected source for `list`, where everything is optional: unset without a profile, and where the profile is
@@ -20,11 +26,70 @@ pub fn kind(resolved: &Resolved) -> Result<Option<ProviderKind>, CliError> {
     Ok(Some(ProfileFile::load(&resolved.settings.providers)?.kind(name)?))
 }
 
+/// How to reach the cluster: `--kubeconfig` and `--context` win over a login by user and password, this over everything that is
+/// found by itself. A login that is only half given is an error: another cluster must not be taken in its place.
+pub fn connect_options(options: &ClusterOptions, settings: &Settings) -> Result<ConnectOptions, CliError> {
+    let by_flag = options.kubeconfig.is_some() || options.context.is_some();
+    let login = if by_flag { None } else { password_login(settings)? };
+    Ok(ConnectOptions {
+        kubeconfig: options.kubeconfig.clone(),
+        context: options.context.clone(),
+        login,
+        insecure: settings.insecure_verify_skip,
+    })
+}
+
+fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError> {
+    let half = |there: &str, missing: &str| {
+        CliError::usage(format!("{there} is set, but {missing} is not"))
+            .hint("a login by user and password needs cluster_host, cluster_username and a password")
+            .hint("to use a kubeconfig all the same, name it with --kubeconfig FILE")
+    };
+    let (host, username) = match (&settings.cluster_host, &settings.cluster_username) {
+        (None, None) => return Ok(None),
+        (Some(host), Some(username)) => (host, username),
+        (Some(_), None) => return Err(half("cluster_host", "cluster_username")),
+        (None, Some(_)) => return Err(half("cluster_username", "cluster_host")),
+    };
+    let host = host.trim_end_matches('/');
+    let host = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+    if !host.starts_with("https://") || host.contains('@') {
+        return Err(CliError::usage(format!("cluster_host `{}` cannot be used", crate::secrets::mask(&host)))
+            .hint("write https://HOST:PORT; user and password have settings of their own"));
+    }
+    let Some(password) = password(settings)? else {
+        return Err(half("cluster_host", "the password").hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
+    };
+    Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone() }))
+}
+
+/// From a file or the environment, never from the command line, which every user of the machine can read.
+fn password(settings: &Settings) -> Result<Option<Secret>, CliError> {
+    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
+    match (&settings.cluster_password_file, &settings.cluster_password_env) {
+        (Some(_), Some(_)) => Err(CliError::usage("cluster_password_file and cluster_password_env are both set").hint("keep one of the two")),
+        (Some(file), None) => match std::fs::read_to_string(file) {
+            Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => Err(CliError::usage(format!("{} is empty", file.display()))),
+            Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+            Err(error) => Err(CliError::usage(format!("failed to read the password of the cluster from {}: {error}", file.display()))),
+        },
+        (None, Some(name)) => {
+            let missing = || CliError::usage(format!("environment variable {name} is not set")).hint("cluster_password_env names it");
+            var(name).ok_or_else(missing).map(Some)
+        }
+        (None, None) => Ok(var(PASSWORD_ENV).or_else(|| var(PASSWORD_ENV_OF_JOBS))),
+    }
+}
+
 /// Whether any cluster is named: by option, environment, default file, or because this is a pod.
-pub fn require_cluster(options: &ClusterOptions) -> Result<(), CliError> {
+pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
+    if options.login.is_some() {
+        return Ok(());
+    }
     let hints = |error: CliError| {
         error
             .hint("name a cluster with `--kubeconfig FILE` or KUBECONFIG, or log in so that ~/.kube/config exists")
+            .hint("or log in by user and password: cluster_host, cluster_username and MTV_TEST_CLUSTER_PASSWORD")
             .hint("or add `--lab` to run against the simulated data centre that mtv-test carries")
     };
     if let Some(file) = &options.kubeconfig {

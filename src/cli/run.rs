@@ -9,6 +9,7 @@ use super::{
     list,
 };
 use crate::{
+    cluster::ConnectOptions,
     config::{
         catalogue::Catalogue,
         profile::{Profile, ProviderKind},
@@ -40,6 +41,12 @@ pub(super) struct Args {
     /// Leave everything in place at the end
     #[arg(long, help_heading = "Settings")]
     skip_teardown: bool,
+    /// Collect nothing when a scenario fails
+    #[arg(long, help_heading = "Settings")]
+    skip_data_collector: bool,
+    /// Folder for what is collected of failed scenarios [default: the run's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
+    data_collector_path: Option<PathBuf>,
     #[command(flatten)]
     scenarios: ScenarioOptions,
     #[command(flatten)]
@@ -93,6 +100,8 @@ pub struct RunRequest {
     pub settings: Resolved,
     /// Cluster; not used in the lab.
     pub cluster: ClusterOptions,
+    /// How it is reached; not used in the lab.
+    pub connect: ConnectOptions,
     /// Number of `-v`.
     pub verbose: u8,
 }
@@ -120,6 +129,12 @@ impl Args {
         }
         if self.skip_teardown {
             sources.flags.push(("skip_teardown", Value::Switch(true), "--skip-teardown"));
+        }
+        if self.skip_data_collector {
+            sources.flags.push(("skip_data_collector", Value::Switch(true), "--skip-data-collector"));
+        }
+        if let Some(folder) = &self.data_collector_path {
+            sources.flags.push(("data_collector_path", Value::Path(folder.clone()), "--data-collector-path"));
         }
         #[cfg_attr(not(feature = "lab"), expect(unused_mut, reason = "only a run in the lab changes it"))]
         let mut resolved = settings_load::load(&sources)?;
@@ -162,17 +177,19 @@ impl Args {
         if plan.scenarios.is_empty() {
             return Err(list::nothing_selected());
         }
-        let (plan, profile) = if let Some((_, profile)) = lab {
-            (plan, profile)
+        let (plan, profile, connect) = if let Some((_, profile)) = lab {
+            (plan, profile, ConnectOptions::default())
         } else {
-            context::require_cluster(&self.cluster)?;
+            let connect = context::connect_options(&self.cluster, &resolved.settings)?;
+            context::require_cluster(&connect)?;
             let name = required(&resolved)?;
             let file = ProfileFile::load(&resolved.settings.providers)?;
-            let (profile, warnings) = file.select(&name, &|name| std::env::var(name).ok())?;
+            let (mut profile, warnings) = file.select(&name, &|name| std::env::var(name).ok())?;
             print_warnings(&warnings);
-            (select::plan(&catalogue, &selection, Some(profile.kind))?, ProfileChoice::File(Box::new(profile)))
+            profile.override_tls(&resolved.settings);
+            (select::plan(&catalogue, &selection, Some(profile.kind))?, ProfileChoice::File(Box::new(profile)), connect)
         };
-        Ok(RunRequest { plan, profile, settings: resolved, cluster: self.cluster, verbose: global.verbose })
+        Ok(RunRequest { plan, profile, settings: resolved, cluster: self.cluster, connect, verbose: global.verbose })
     }
 }
 

@@ -1,43 +1,109 @@
-//! Finding and reaching a cluster the way kubectl does.
+//! Finding and reaching a cluster the way kubectl does, or as `oc login` does.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::{
     Client, Config,
     client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use secrecy::ExposeSecret as _;
 
-use super::{Cluster, Requests, hub::Hub};
+use super::{Cluster, Requests, hub::Hub, oauth, trace::Trace};
+use crate::secrets::Secret;
 
 /// Longest wait for a TCP connection to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Which cluster, as kubectl's own flags say it.
+/// Which cluster, and how to log in: as kubectl's own flags say it, or by user and password.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// `--kubeconfig`; otherwise `KUBECONFIG`, `~/.kube/config`, then the pod's own service account.
     pub kubeconfig: Option<PathBuf>,
     /// `--context`.
     pub context: Option<String>,
+    /// Login by user and password instead of a kubeconfig.
+    pub login: Option<PasswordLogin>,
+    /// Leave the certificates of the cluster unverified, whatever the kubeconfig says: the user's own choice.
+    pub insecure: bool,
+}
+
+/// A login through OpenShift's OAuth server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordLogin {
+    /// URL of the API server.
+    pub host: String,
+    /// User.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+    /// PEM file of certificates to trust beside the system's, for the API server and the OAuth server.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Cluster {
-    /// Reads the configuration; contacts nobody yet.
+    /// Reads the configuration. Contacts nobody, unless it has to log in by user and password.
     ///
     /// # Errors
-    /// No cluster is configured, or the configuration cannot be used.
+    /// No cluster is configured, the configuration cannot be used, or the login is refused.
     pub async fn connect(options: &ConnectOptions) -> anyhow::Result<Self> {
-        let mut config = configuration(options).await?;
+        let mut config = match &options.login {
+            Some(login) => by_password(login, options.insecure).await?,
+            None => configuration(options).await?,
+        };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.accept_invalid_certs |= options.insecure;
+        register_secrets(&mut config).await;
         let requests = Requests::default();
         let client = ClientBuilder::try_from(config.clone())
             .with_context(|| format!("failed to set up a client for {}", config.cluster_url))?
+            .with_layer(&Trace("kubernetes"))
             .with_layer(&requests)
             .build();
         Ok(Self { client, hub: Hub::default(), requests, config })
+    }
+}
+
+async fn by_password(login: &PasswordLogin, insecure: bool) -> anyhow::Result<Config> {
+    let url = login.host.parse().with_context(|| format!("`{}` is no URL of an API server", login.host))?;
+    let mut config = Config::new(url);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.accept_invalid_certs = insecure;
+    if let Some(file) = &login.ca_file {
+        let what = || format!("failed to read the certificates of {}", file.display());
+        let pem = std::fs::read(file).with_context(what)?;
+        let mut roots = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.push(certificate.with_context(what)?.to_vec());
+        }
+        anyhow::ensure!(!roots.is_empty(), "{}: there is none in it", what());
+        roots.extend(rustls_native_certs::load_native_certs().certs.iter().map(|certificate| certificate.to_vec()));
+        config.root_cert = Some(roots);
+    }
+    let token = oauth::log_in(&config, login).await?;
+    config.auth_info.token = Some(token.expose().to_owned().into());
+    Ok(config)
+}
+
+/// Every secret of a login is known to the mask, and none is handed to a plugin that runs beside.
+async fn register_secrets(config: &mut Config) {
+    let auth = &mut config.auth_info;
+    for secret in [&auth.token, &auth.password, &auth.client_key_data].into_iter().flatten() {
+        Secret::new(secret.expose_secret());
+    }
+    if let Some(data) = auth.client_key_data.as_ref().and_then(|key| BASE64_STANDARD.decode(key.expose_secret()).ok()) {
+        Secret::new(String::from_utf8_lossy(&data).trim());
+    }
+    for file in [&auth.token_file, &auth.client_key].into_iter().flatten() {
+        if let Ok(text) = tokio::fs::read_to_string(file).await {
+            Secret::new(text.trim());
+        }
+    }
+    if let Some(exec) = &mut auth.exec {
+        exec.drop_env = Some(crate::secrets::variables());
     }
 }
 
@@ -57,8 +123,8 @@ async fn configuration(options: &ConnectOptions) -> anyhow::Result<Config> {
         .map_err(|_| anyhow::anyhow!("no cluster is configured: neither a kubeconfig nor a pod's service account was found"))
 }
 
-/// A client of the same login for another address.
-pub(super) fn client_for(config: &Config, url: &str, more_ca: &str) -> anyhow::Result<Client> {
+/// A client of the same login for another address; `service` is what `-vv` calls it.
+pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'static str) -> anyhow::Result<Client> {
     let mut config = config.clone();
     config.cluster_url = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
     config.tls_server_name = None;
@@ -67,7 +133,8 @@ pub(super) fn client_for(config: &Config, url: &str, more_ca: &str) -> anyhow::R
             roots.push(certificate.context("a certificate of the ingress CA bundle cannot be read")?.to_vec());
         }
     }
-    Client::try_from(config).with_context(|| format!("failed to set up a client for {url}"))
+    let builder = ClientBuilder::try_from(config).with_context(|| format!("failed to set up a client for {url}"))?;
+    Ok(builder.with_layer(&Trace(service)).build())
 }
 
 #[cfg(test)]
@@ -76,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named() {
-        let options = ConnectOptions { kubeconfig: Some("no/such/file".into()), context: None };
+        let options = ConnectOptions { kubeconfig: Some("no/such/file".into()), ..ConnectOptions::default() };
         let error = Cluster::connect(&options).await.err().unwrap();
         assert!(format!("{error:#}").contains("no/such/file"), "{error:#}");
     }

@@ -4,10 +4,12 @@ mod connect;
 mod count;
 mod error;
 mod hub;
+mod oauth;
 mod object;
 mod portforward;
+mod trace;
 
-pub use connect::ConnectOptions;
+pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
 pub use error::{describe, is_conflict, is_not_found, is_transient};
 pub use object::{ObjectExt, name_of, state_of};
@@ -60,6 +62,16 @@ impl Cluster {
     /// URL of the API server.
     pub fn server(&self) -> String {
         self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// Whether the server's certificate is verified; unverified is the user's own choice.
+    pub fn tls_verified(&self) -> bool {
+        !self.config.accept_invalid_certs
+    }
+
+    /// Host of the API server, without port.
+    pub fn host(&self) -> &str {
+        self.config.cluster_url.host().unwrap_or_default()
     }
 
     /// The client, for streams and hand-made paths.
@@ -268,7 +280,7 @@ impl Cluster {
     /// A client of the same login for another address: Forklift's inventory behind its Route. Certificates are verified with
     /// the cluster's CA, the system's and `more_ca` (PEM), unless the user's kubeconfig leaves the cluster itself unverified.
     pub fn client_for(&self, url: &str, more_ca: &str) -> anyhow::Result<Client> {
-        connect::client_for(&self.config, url, more_ca)
+        connect::client_for(&self.config, url, more_ca, "inventory")
     }
 }
 

@@ -9,6 +9,7 @@ pub mod duration;
 mod names;
 pub mod profile;
 pub mod profile_file;
+pub mod protect;
 pub(crate) mod read;
 pub mod scenario;
 pub mod scenario_file;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::copyoffload::CopyOffload;
+use super::{copyoffload::CopyOffload, settings::Settings};
 use crate::secrets::Secret;
 
 /// Kind of a source, as Forklift spells it in `Provider.spec.type`.
@@ -99,4 +99,13 @@ pub struct Profile {
     pub extra_secrets: BTreeMap<String, Secret>,
     /// Copying by the storage array (vsphere).
     pub copyoffload: Option<CopyOffload>,
+}
+
+impl Profile {
+    /// The switch of mtv-api-tests for all sources wins over the profile's own, where it is set.
+    pub fn override_tls(&mut self, settings: &Settings) {
+        if let Some(skip) = settings.source_provider_insecure_skip_verify {
+            self.insecure_skip_verify = skip;
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::protect::Rule;
+
 /// Settings of a run, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +41,28 @@ pub struct Settings {
     pub jobs: usize,
     /// Leave everything in place at the end.
     pub skip_teardown: bool,
+    /// URL of the API server, for a login by user and password.
+    pub cluster_host: Option<String>,
+    /// User of that login.
+    pub cluster_username: Option<String>,
+    /// Environment variable with the password of that login.
+    pub cluster_password_env: Option<String>,
+    /// File with the password of that login.
+    pub cluster_password_file: Option<PathBuf>,
+    /// PEM file of certificates to trust for that login.
+    pub cluster_ca_file: Option<PathBuf>,
+    /// Leave the certificates of the cluster, and of what it serves, unverified.
+    pub insecure_verify_skip: bool,
+    /// Wins over `insecure_skip_verify` of the provider profile.
+    pub source_provider_insecure_skip_verify: Option<bool>,
+    /// Collect nothing when a scenario fails.
+    pub skip_data_collector: bool,
+    /// Folder for what is collected; unset: the run's own.
+    pub data_collector_path: Option<PathBuf>,
+    /// Longest time of one must-gather.
+    pub must_gather_timeout: Duration,
+    /// Clusters on which nothing may be created.
+    pub protect: Vec<Rule>,
 }
 
 impl Default for Settings {
@@ -62,6 +86,18 @@ impl Default for Settings {
             results_dir: PathBuf::from("mtv-test-results"),
             jobs: 4,
             skip_teardown: false,
+            cluster_host: None,
+            cluster_username: None,
+            cluster_password_env: None,
+            cluster_password_file: None,
+            cluster_ca_file: None,
+            insecure_verify_skip: false,
+            source_provider_insecure_skip_verify: None,
+            skip_data_collector: false,
+            data_collector_path: None,
+            // `oc adm must-gather` gives up after the same time.
+            must_gather_timeout: Duration::from_mins(10),
+            protect: Vec::new(),
         }
     }
 }

@@ -18,9 +18,19 @@ pub const ENV_IGNORED: &[&str] = &[
     "MTV_TEST_CRDS",
     "MTV_TEST_GOLDEN",
     "MTV_TEST_KILLS",
+    PASSWORD_ENV,
     crate::kill_points::AT,
     crate::kill_points::LOG,
 ];
+
+/// Environment variable with the password of a login by user and password.
+pub const PASSWORD_ENV: &str = "MTV_TEST_CLUSTER_PASSWORD";
+
+/// Variables that jobs of mtv-api-tests set, and the settings that they are.
+pub const ENV_OF_JOBS: &[(&str, &str)] = &[("CLUSTER_HOST", "cluster_host"), ("CLUSTER_USERNAME", "cluster_username")];
+
+/// The variable in which jobs of mtv-api-tests put the password.
+pub const PASSWORD_ENV_OF_JOBS: &str = "CLUSTER_PASSWORD";
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +128,11 @@ fn maybe_path(value: &Option<PathBuf>) -> String {
     value.as_deref().map(path).unwrap_or_default()
 }
 
+#[expect(clippy::ref_option, reason = "as `maybe_text`")]
+fn maybe_switch(value: &Option<bool>) -> String {
+    value.map(|on| on.to_string()).unwrap_or_default()
+}
+
 fn time(value: &Duration) -> String {
     duration::format(*value)
 }
@@ -168,18 +183,66 @@ pub const KEYS: &[Key] = &[
     key!("results_dir", Path, Path, results_dir, path, "Folder that gets a folder for each run"),
     key!("jobs", Count, Count, jobs, usize::to_string, "Scenarios that run at the same time"),
     key!("skip_teardown", Switch, Switch, skip_teardown, bool::to_string, "Leave everything in place at the end of a run"),
+    key!(
+        "skip_data_collector",
+        Switch,
+        Switch,
+        skip_data_collector,
+        bool::to_string,
+        "Collect nothing when a scenario fails; otherwise MTV's must-gather runs before its teardown"
+    ),
+    key!("data_collector_path", Path, Path, data_collector_path, maybe_path, "Folder for what is collected; unset: the run's own"),
+    key!("must_gather_timeout", Time, Time, must_gather_timeout, time, "Longest time of one must-gather"),
+    key!(
+        "cluster_host",
+        Text,
+        Text,
+        cluster_host,
+        maybe_text,
+        "URL of the API server, to log in by user and password instead of a kubeconfig; also $CLUSTER_HOST"
+    ),
+    key!("cluster_username", Text, Text, cluster_username, maybe_text, "User of that login; also $CLUSTER_USERNAME"),
+    key!(
+        "cluster_password_env",
+        Text,
+        Text,
+        cluster_password_env,
+        maybe_text,
+        "Environment variable with its password; unset: MTV_TEST_CLUSTER_PASSWORD, else CLUSTER_PASSWORD"
+    ),
+    key!("cluster_password_file", Path, Path, cluster_password_file, maybe_path, "File with its password"),
+    key!(
+        "cluster_ca_file",
+        Path,
+        Path,
+        cluster_ca_file,
+        maybe_path,
+        "PEM certificates to trust for that login beside the system's: the cluster's and the ingress CA"
+    ),
+    key!(
+        "insecure_verify_skip",
+        Switch,
+        Switch,
+        insecure_verify_skip,
+        bool::to_string,
+        "Do not verify the TLS certificates of the cluster and of what it serves"
+    ),
+    key!(
+        "source_provider_insecure_skip_verify",
+        Switch,
+        Switch,
+        source_provider_insecure_skip_verify,
+        maybe_switch,
+        "Wins over `insecure_skip_verify` of the provider profile"
+    ),
 ];
 
 /// Keys of mtv-api-tests that are no settings here, and what to do instead.
 pub const REFUSED: &[(&str, &str)] = &[
     ("check_vms_signals", "remove it: it has no effect in mtv-api-tests either"),
-    ("cluster_host", "name the cluster with `--kubeconfig` and `--context`"),
-    ("cluster_password", "name the cluster with `--kubeconfig` and `--context`"),
-    ("cluster_username", "name the cluster with `--kubeconfig` and `--context`"),
-    ("insecure_verify_skip", "write `insecure-skip-tls-verify: true` into the kubeconfig"),
+    ("cluster_password", "put it into the environment as MTV_TEST_CLUSTER_PASSWORD, or into a file that `cluster_password_file` names"),
     ("number_of_vms", "remove it: it has no effect in mtv-api-tests either"),
     ("remote_ocp_cluster", "remove it: this release has no remote scenarios"),
-    ("source_provider_insecure_skip_verify", "write `insecure_skip_verify = true` into the provider profile"),
     ("target_ocp_version", "remove it: the cluster tells its version"),
     ("tests_params", "write scenarios as TOML and name their folder with `--scenarios`"),
     ("vm_name_search_pattern", "remove it: it has no effect in mtv-api-tests either"),

@@ -13,9 +13,9 @@ use toml::de::{DeTable, DeValue};
 use super::{
     blot::{Show, blot},
     diagnostics::{Problem, Problems, Source},
-    read,
+    protect, read,
     settings::Settings,
-    settings_keys::{self, ENV_IGNORED, ENV_PREFIX, KEYS, Key, REFUSED, Takes, Value},
+    settings_keys::{self, ENV_IGNORED, ENV_OF_JOBS, ENV_PREFIX, KEYS, Key, REFUSED, Takes, Value},
     suggest::did_you_mean,
 };
 
@@ -124,6 +124,14 @@ pub fn load(sources: &Sources) -> Result<Resolved, Problems> {
             Err(problem) => problems.push(*problem),
         }
     }
+    for (name, target) in ENV_OF_JOBS {
+        // Below the settings file: a job's variables are about the place where it runs.
+        if let (Some(value), Some(key)) = (sources.env.get(*name).filter(|value| !value.is_empty()), settings_keys::find(target))
+            && *resolved.origin(key.name) == Origin::Default
+        {
+            resolved.write(key, Value::Text(value.clone()), Origin::Env((*name).to_owned()));
+        }
+    }
     from_env(&sources.env, &mut resolved, &mut problems);
     from_set(&sources.set, &mut resolved, &mut problems);
     for (name, value, flag) in &sources.flags {
@@ -143,13 +151,17 @@ pub fn check(file: &Path, text: &str) -> Problems {
 }
 
 fn from_file(file: &Path, text: &str, resolved: &mut Resolved, problems: &mut Problems) {
-    let shown: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let shown: Vec<&str> = KEYS.iter().map(|key| key.name).chain(protect::KEYS.iter().copied()).collect();
     let source = Source::new(file.display().to_string(), blot(text, Show::Known(&shown)));
     let Some(document) = read::document(&source, text, problems) else { return };
     alias_twice(&source, &document, problems);
     let mut keys: Vec<_> = document.iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     for (name, value) in keys {
+        if name.get_ref() == protect::TABLE {
+            resolved.settings.protect.extend(protect::read(&source, file, name.span(), value, problems));
+            continue;
+        }
         let place = Place { source: &source, name: name.span(), value: value.span() };
         let Some(key) = known(name.get_ref(), name.get_ref(), KEYS.iter().map(|key| key.name.to_owned()), &place, problems) else {
             continue;
@@ -208,13 +220,16 @@ fn from_env(env: &BTreeMap<String, String>, resolved: &mut Resolved, problems: &
 
 fn from_set(set: &[String], resolved: &mut Resolved, problems: &mut Problems) {
     for argument in set {
-        let source = Source::new("--set", argument.as_str());
         let Some((name, text)) = argument.split_once('=') else {
+            let source = Source::new("--set", argument.as_str());
             problems.push(
                 Problem::error(format!("`{argument}` is no setting")).at(&source, 0..argument.len(), "").help("write `--set key=value`"),
             );
             continue;
         };
+        // What is no setting may be a password, such as mtv-api-tests' `cluster_password`.
+        let shown = if settings_keys::find(name).is_some() { argument.as_str() } else { name };
+        let source = Source::new("--set", shown);
         let place = Place { source: &source, name: 0..name.len(), value: name.len() + 1..argument.len() };
         let Some(key) = known(name, name, KEYS.iter().map(|key| key.name.to_owned()), &place, problems) else { continue };
         place.accept(key, key.takes.parse(text), Origin::Set, resolved, problems);

@@ -81,7 +81,7 @@ where
     let levels = match verbosity {
         0 => "error",
         1 => "warn,mtv_test=info",
-        _ => "info,mtv_test=debug",
+        _ => "info,mtv_test=trace",
     };
     let writer = Masked::new(move |text: &str| {
         screen.line(text.trim_end_matches('\n'));

@@ -140,30 +140,36 @@ fn internal(error: anyhow::Error) -> CliError {
 async fn place(request: &RunRequest, settings: &Settings) -> Result<Place, CliError> {
     match &request.profile {
         ProfileChoice::File(profile) => Ok(Place {
-            connect: ConnectOptions { kubeconfig: request.cluster.kubeconfig.clone(), context: request.cluster.context.clone() },
+            connect: request.connect.clone(),
             profile: (**profile).clone(),
             ephemeral: false,
-            again: again(&request.cluster, &settings.providers),
+            again: again(&request.cluster, &request.connect, &settings.providers),
             #[cfg(feature = "lab")]
             lab: None,
         }),
         #[cfg(feature = "lab")]
         ProfileChoice::Lab { name, options } => {
             let lab = crate::cli::lab::start(options, name).await?;
-            let connect = ConnectOptions { kubeconfig: Some(lab.kubeconfig.clone()), context: None };
+            let connect = ConnectOptions { kubeconfig: Some(lab.kubeconfig.clone()), ..ConnectOptions::default() };
             Ok(Place { connect, profile: lab.profile.clone(), ephemeral: true, again: Vec::new(), lab: Some(lab) })
         }
     }
 }
 
 /// Options that bring `clean` to the same cluster and profiles.
-fn again(cluster: &ClusterOptions, providers: &Path) -> Vec<String> {
+fn again(cluster: &ClusterOptions, connect: &ConnectOptions, providers: &Path) -> Vec<String> {
     let mut options = Vec::new();
     if let Some(file) = &cluster.kubeconfig {
         options.extend(["--kubeconfig".to_owned(), file.display().to_string()]);
     }
     if let Some(context) = &cluster.context {
         options.extend(["--context".to_owned(), context.clone()]);
+    }
+    if let Some(login) = &connect.login {
+        // The password stays where it was found: in a file or the environment.
+        for (key, value) in [("cluster_host", &login.host), ("cluster_username", &login.username)] {
+            options.extend(["--set".to_owned(), format!("{key}={value}")]);
+        }
     }
     options.extend(["--providers".to_owned(), providers.display().to_string()]);
     options

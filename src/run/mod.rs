@@ -6,6 +6,7 @@ mod execute;
 mod migrated;
 pub mod names;
 mod owned;
+mod protect;
 mod removal;
 mod session;
 mod shared;

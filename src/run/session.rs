@@ -32,6 +32,9 @@ const OPERATOR_PODS: Duration = Duration::from_mins(5);
 /// Name of the operator's settings object in MTV.
 const CONTROLLER: &str = "forklift-controller";
 
+/// StorageClass whose StorageProfile a run completes, and the name of that profile.
+const NFS: &str = "nfs";
+
 /// What the cluster says of itself.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterFacts {
@@ -235,6 +238,9 @@ pub async fn open(
             },
         )?;
     }
+    if facts.storage_class == NFS {
+        set_nfs_profile(&owner, cx).await?;
+    }
     if warm {
         set_precopy_interval(&owner, cx, &settings).await?;
     }
@@ -268,7 +274,6 @@ pub fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<
 /// Sets the interval between precopies, which is one for the whole cluster: only if it differs, shared with runs that go on
 /// beside this one, and put back by the last of them.
 async fn set_precopy_interval(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<(), Failure> {
-    const FIELD: &str = "controller_precopy_interval";
     let namespace = settings.mtv_namespace.as_str();
     let minutes = settings.snapshots_interval.as_secs().div_ceil(60).max(1);
     let field =
@@ -299,10 +304,38 @@ async fn set_precopy_interval(owner: &Owner, cx: &StepCx, settings: &Settings) -
         .await
 }
 
+/// CDI knows no access mode for a plain NFS server: the profile of a class of this name says it, as in mtv-api-tests.
+async fn set_nfs_profile(owner: &Owner, cx: &StepCx) -> Result<(), Failure> {
+    let sets = json!([{ "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem" }]);
+    let field = Field { kind: &kinds::STORAGE_PROFILE, namespace: None, name: NFS, pointer: "/spec/claimPropertySets" };
+    let shared = Shared { cluster: &owner.cluster, journal: &owner.journal, run: &owner.run };
+    if let Changed::Refused { by, value } = shared.set(field, &sets).await? {
+        cx.warn(format!("run {by} needs claimPropertySets of StorageProfile {NFS} to be {value}; going on with that"));
+    }
+    Ok(())
+}
+
+/// Endpoints whose certificates are not verified, with whose choice that was.
+fn tls_exceptions(cluster: &Cluster, profile: &Profile) -> Vec<String> {
+    let mut endpoints = Vec::new();
+    if !cluster.tls_verified() {
+        endpoints.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
+    }
+    if profile.insecure_skip_verify {
+        endpoints.push(format!("source {} (insecure_skip_verify of profile `{}`, or source_provider_insecure_skip_verify)", profile.api_url, profile.name));
+    }
+    endpoints
+}
+
 /// Tells the report what the run stands on.
 pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
     let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+    let unverified = tls_exceptions(cluster, profile);
+    if !unverified.is_empty() {
+        cx.warn(format!("TLS certificates are not verified, by the user's own choice: {}", unverified.join("; ")));
+    }
     let facts = BTreeMap::from([
+        ("tls_unverified".to_owned(), if unverified.is_empty() { "none".to_owned() } else { unverified.join("; ") }),
         ("cluster".to_owned(), cluster.server()),
         ("openshift_version".to_owned(), text(&facts.openshift)),
         ("mtv_version".to_owned(), text(&facts.mtv)),

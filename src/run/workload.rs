@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::{
     ClonesUnderWay, ScenarioState, Session, Teardown,
     owned::Owner,
+    protect,
     session::{cluster_facts, connect_cluster, open, provider_failure, tell_facts},
 };
 use crate::{
@@ -86,6 +87,7 @@ impl MigrationRun {
         cx.progress("connecting to the cluster and the source", None);
         let cluster = connect_cluster(&self.connect).await?;
         let cluster = self.cluster.get_or_init(|| cluster);
+        protect::check(cluster, &self.settings.protect).await?;
         let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect(&self.profile));
         let facts = facts?;
         let source: Arc<dyn SourceProvider> = source.map_err(provider_failure)?.into();

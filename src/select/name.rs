@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{
     diagnostics::{Problem, Problems},
+    protect::matches,
     scenario::Scenario,
     suggest::nearest,
 };
@@ -35,25 +36,6 @@ pub fn select(names: &[String], scenarios: &[Arc<Scenario>]) -> Result<Vec<usize
 
 fn all_names(scenario: &Scenario) -> impl Iterator<Item = &str> {
     std::iter::once(scenario.name.as_str()).chain(scenario.aliases.iter().map(String::as_str))
-}
-
-/// Whether a name is meant by a pattern in which `*` stands for any text. Linear in the length of both times the stars.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    true
 }
 
 #[cfg(test)]

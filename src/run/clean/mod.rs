@@ -10,10 +10,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, Sources, Teardown, execute::runtime, names::RUN_LABEL, session::connect_cluster};
+use super::{Done, Sources, Teardown, execute::runtime, names::RUN_LABEL, protect, session::connect_cluster};
 use crate::{
     cli::{CleanRequest, CleanTarget, CliError, CliResult},
-    cluster::{Cluster, ConnectOptions},
+    cluster::Cluster,
     config::{profile::Profile, profile_file::ProfileFile, settings_load::Origin},
     engine::{Deadline, Emitter, Failure, StepCx, signals},
     events::Trouble,
@@ -21,6 +21,7 @@ use crate::{
     journal::{self, Entry, Header, Journal, Record, State},
     providers::{self, SourceProvider},
     report,
+    secrets::mask,
 };
 
 /// How long a removal may take to come back after an interrupt, so that answers that are under way are written down.
@@ -145,8 +146,12 @@ async fn supervised(
 }
 
 async fn connect(request: &CleanRequest) -> Result<Cluster, CliError> {
-    let connect = ConnectOptions { kubeconfig: request.cluster.kubeconfig.clone(), context: request.cluster.context.clone() };
-    connect_cluster(&connect).await.map_err(environment)
+    let cluster = connect_cluster(&request.connect).await.map_err(environment)?;
+    // A clean-up only takes away what runs made: it is not stopped, but it is told.
+    if let Err(Failure::Failed(trouble) | Failure::Errored(trouble)) = protect::check(&cluster, &request.settings.settings.protect).await {
+        anstream::eprintln!("warning: {}; only what runs made there is deleted", mask(&trouble.summary));
+    }
+    Ok(cluster)
 }
 
 async fn disconnect(sources: &Sources) {
