@@ -513,7 +513,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__subcmd__test__subcmd__run)
-            opts="-m -j -v -h --marker --jobs --storage-class --results-dir --skip-teardown --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
+            opts="-m -j -v -h --marker --jobs --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -540,6 +540,13 @@ _mtv__test() {
                     return 0
                     ;;
                 --results-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --data-collector-path)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs

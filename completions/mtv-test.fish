@@ -42,6 +42,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to [default: the cluster\'s]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l results-dir -d 'Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l data-collector-path -d 'Folder for what is collected of failed scenarios [default: the run\'s own folder]' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
@@ -55,6 +56,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l color -d 'Use 
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-teardown -d 'Leave everything in place at the end'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-data-collector -d 'Collect nothing when a scenario fails'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l lab -d 'Run against the simulated data centre instead of a cluster and a source'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'

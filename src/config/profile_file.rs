@@ -332,6 +332,18 @@ impl ProfileFile {
             copyoffload,
         };
         self.check_ca(entry, &profile, &mut problems);
+        if let Some(url) = &raw.api_url
+            && let Some(login) = login(&url.value)
+        {
+            // It is known to the mask from here on, whatever else is said about this profile.
+            let password = login.split_once(':').map_or(login, |(_, password)| password);
+            Secret::new(password);
+            problems.push(
+                Problem::error("`api_url` holds a login")
+                    .at(&self.source, url.span.clone(), "")
+                    .help("write user and password into `username` and `password`, and the URL without them"),
+            );
+        }
         problems.into_result(profile)
     }
 
@@ -472,6 +484,11 @@ fn host(url: &str) -> String {
         return authority.split_inclusive(']').next().unwrap_or_default().to_owned();
     }
     authority.split(':').next().unwrap_or_default().to_owned()
+}
+
+/// User and password of a URL that holds them.
+fn login(url: &str) -> Option<&str> {
+    url.split_once("://")?.1.rsplit_once('@').map(|(login, _)| login)
 }
 
 /// Whether every user of the machine can read the file.

@@ -11,7 +11,7 @@ use super::{
     http::{self, Counts, Lost, Safety},
     tls::Trust,
 };
-use crate::config::profile::Profile;
+use crate::{config::profile::Profile, trace::Exchange};
 
 /// Longest wait for an ordinary answer; lists of thousands of objects take seconds on a loaded engine.
 pub const CALL: Duration = Duration::from_mins(1);
@@ -48,6 +48,24 @@ pub enum Body<'a> {
     Json(&'a Value),
     /// Fields of a form.
     Form(&'a [(&'a str, &'a str)]),
+}
+
+impl Body<'_> {
+    /// As JSON, for whoever looks on.
+    fn shown(&self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Json(value) => value.to_string().into_bytes(),
+            Self::Form(fields) => fields.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect::<Value>().to_string().into_bytes(),
+        }
+    }
+}
+
+/// A URL without its user information.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _no_such_part = (url.set_username(""), url.set_password(None));
+    url.to_string()
 }
 
 /// An answer of whatever status.
@@ -155,12 +173,18 @@ impl Rest {
             value.set_sensitive(true);
             request = request.header(*name, value);
         }
+        let exchange = Exchange::begin(|| format!("{} {} {}", call.name, call.method, shown(&call.url)), "json", &call.body.shown());
         request = match call.body {
             Body::None => request,
             Body::Json(value) => request.json(value),
             Body::Form(fields) => request.form(fields),
         };
-        let response = request.send().await.map_err(|error| TryError::Lost(error.into()))?;
+        let lost = |error: reqwest::Error| {
+            let lost = Lost::from(error);
+            exchange.answer(&format!("no answer: {lost:?}"), "", b"");
+            TryError::Lost(lost)
+        };
+        let response = request.send().await.map_err(lost)?;
         let (status, headers) = (response.status(), response.headers().clone());
         match status {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => return Err(TryError::Busy(status)),
@@ -170,7 +194,8 @@ impl Rest {
             }
             _ => {}
         }
-        let raw = response.bytes().await.map_err(|error| TryError::Lost(error.into()))?.to_vec();
+        let raw = response.bytes().await.map_err(lost)?.to_vec();
+        exchange.answer(status.as_str(), headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(), &raw);
         Ok(Reply { status, headers, body: serde_json::from_slice(&raw).unwrap_or(Value::Null), raw })
     }
 }

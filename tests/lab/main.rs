@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
+mod canaries;
 mod crash;
 mod environment;
+mod login;
 mod support;
 mod tier0;
 mod vcsim;

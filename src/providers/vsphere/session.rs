@@ -21,6 +21,7 @@ use crate::{
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
+    trace::Exchange,
 };
 
 /// Longest wait for an ordinary answer. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
@@ -267,7 +268,12 @@ async fn call(
 }
 
 async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Duration, text: &str) -> Result<Node, TryError> {
-    let lost = |error: reqwest::Error| TryError::Lost(error.into());
+    let exchange = Exchange::begin(|| format!("vsphere POST {} {action}", address(url)), "text/xml", text.as_bytes());
+    let lost = |error: reqwest::Error| {
+        let lost = Lost::from(error);
+        exchange.answer(&format!("no answer: {lost:?}"), "", b"");
+        TryError::Lost(lost)
+    };
     let response = client
         .post(url.clone())
         .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
@@ -282,6 +288,7 @@ async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Durat
         return Err(TryError::Busy(status));
     }
     let text = response.text().await.map_err(lost)?;
+    exchange.answer(status.as_str(), "text/xml", text.as_bytes());
     match answer(&text) {
         Ok(Answer::Response(node)) if status.is_success() => Ok(node),
         Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
