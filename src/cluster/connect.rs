@@ -57,6 +57,11 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.accept_invalid_certs |= options.insecure;
         register_secrets(&mut config).await;
+        if let Some(token) = &config.auth_info.token {
+            // kube panics on it when it builds the client.
+            http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                .map_err(|_| anyhow::anyhow!("the login's token cannot be sent: it holds a line end or another control character"))?;
+        }
         let requests = Requests::default();
         let client = ClientBuilder::try_from(config.clone())
             .with_context(|| format!("failed to set up a client for {}", config.cluster_url))?

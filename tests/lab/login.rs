@@ -85,7 +85,7 @@ async fn a_protected_cluster_stays_untouched() {
         assert!(told(&output).contains(&expected) && told(&output).contains("(mtv-test.toml:7)"), "{rule}: {}", told(&output));
         assert!(told(&output).contains("customers work here"), "{rule}: {}", told(&output));
         let cases = junit(&lab.path("results/latest/junit-report.xml"));
-        assert!(cases.contains(&("mtv-test/set_up".to_owned(), "error".to_owned())), "{cases:?}");
+        assert!(cases.contains(&("mtv-test/mtv-test/set_up".to_owned(), "error".to_owned())), "{cases:?}");
         assert_eq!(lab.objects().await, before, "{rule}");
     }
     let text = "[protect]\napi_host = \"*.example.com\"\ncluster_id = \"other\"\ninfrastructure_name = [\"prod-*\"]\n";

@@ -205,7 +205,11 @@ fn load_profile(request: &CleanRequest, of_run: Option<&Path>, name: &str) -> Re
     let chosen = *settings.origin("providers") != Origin::Default;
     let file = of_run.filter(|_| !chosen).map_or_else(|| settings.settings.providers.clone(), Path::to_owned);
     let load = || ProfileFile::load(&file)?.select(name, &|name| std::env::var(name).ok());
-    load().map(|(profile, _)| profile).map_err(|e| format!("profile `{name}` cannot be used: {e}"))
+    let overridden = |(mut profile, _): (Profile, _)| {
+        profile.override_tls(&settings.settings);
+        profile
+    };
+    load().map(overridden).map_err(|e| format!("profile `{name}` cannot be used: {e}"))
 }
 
 fn environment(failure: Failure) -> CliError {
