@@ -17,17 +17,8 @@ pub const TARGET: &str = "mtv_test::requests";
 const LONGEST: usize = 64 * 1024;
 
 /// Keys whose text is a credential wherever it stands, in lower case.
-const CREDENTIALS: &[&str] = &[
-    "access_token",
-    "authorization",
-    "id_token",
-    "passphrase",
-    "password",
-    "refresh_token",
-    "token",
-    "userdata",
-    "userdatabase64",
-];
+const CREDENTIALS: &[&str] =
+    &["access_token", "authorization", "id_token", "passphrase", "password", "refresh_token", "token", "userdata", "userdatabase64"];
 
 /// A request on its way, so that its answer can be told with it.
 #[derive(Debug, Clone)]

@@ -58,7 +58,8 @@ fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError
             .hint("write https://HOST:PORT; user and password have settings of their own"));
     }
     let Some(password) = password(settings)? else {
-        return Err(half("cluster_host", "the password").hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
+        return Err(half("cluster_host", "the password")
+            .hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
     };
     Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone() }))
 }
@@ -67,7 +68,9 @@ fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError
 fn password(settings: &Settings) -> Result<Option<Secret>, CliError> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
     match (&settings.cluster_password_file, &settings.cluster_password_env) {
-        (Some(_), Some(_)) => Err(CliError::usage("cluster_password_file and cluster_password_env are both set").hint("keep one of the two")),
+        (Some(_), Some(_)) => {
+            Err(CliError::usage("cluster_password_file and cluster_password_env are both set").hint("keep one of the two"))
+        }
         (Some(file), None) => match std::fs::read_to_string(file) {
             Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => Err(CliError::usage(format!("{} is empty", file.display()))),
             Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),

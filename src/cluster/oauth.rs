@@ -150,7 +150,8 @@ fn random() -> anyhow::Result<String> {
 fn told(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-    let said = json.as_ref().and_then(|v| v["error_description"].as_str().or_else(|| v["message"].as_str()).or_else(|| v["error"].as_str()));
+    let said =
+        json.as_ref().and_then(|v| v["error_description"].as_str().or_else(|| v["message"].as_str()).or_else(|| v["error"].as_str()));
     crate::secrets::mask(said.unwrap_or(text.trim())).chars().take(REPEATED).collect()
 }
 

@@ -118,13 +118,7 @@ pub(super) fn read(
 }
 
 /// The rules of one table.
-fn rules(
-    source: &Arc<Source>,
-    file: &Path,
-    name: &Range<usize>,
-    value: &Spanned<DeValue<'_>>,
-    problems: &mut Problems,
-) -> Vec<Rule> {
+fn rules(source: &Arc<Source>, file: &Path, name: &Range<usize>, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Vec<Rule> {
     let DeValue::Table(table) = value.get_ref() else {
         problems.push(read::wrong_kind(source, value.span(), TABLE, "a table", value.get_ref()));
         return Vec::new();

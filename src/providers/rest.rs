@@ -56,7 +56,9 @@ impl Body<'_> {
         match self {
             Self::None => Vec::new(),
             Self::Json(value) => value.to_string().into_bytes(),
-            Self::Form(fields) => fields.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect::<Value>().to_string().into_bytes(),
+            Self::Form(fields) => {
+                fields.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect::<Value>().to_string().into_bytes()
+            }
         }
     }
 }

@@ -274,6 +274,7 @@ pub fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<
 /// Sets the interval between precopies, which is one for the whole cluster: only if it differs, shared with runs that go on
 /// beside this one, and put back by the last of them.
 async fn set_precopy_interval(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<(), Failure> {
+    const FIELD: &str = "controller_precopy_interval";
     let namespace = settings.mtv_namespace.as_str();
     let minutes = settings.snapshots_interval.as_secs().div_ceil(60).max(1);
     let field =
@@ -322,7 +323,10 @@ fn tls_exceptions(cluster: &Cluster, profile: &Profile) -> Vec<String> {
         endpoints.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
     }
     if profile.insecure_skip_verify {
-        endpoints.push(format!("source {} (insecure_skip_verify of profile `{}`, or source_provider_insecure_skip_verify)", profile.api_url, profile.name));
+        endpoints.push(format!(
+            "source {} (insecure_skip_verify of profile `{}`, or source_provider_insecure_skip_verify)",
+            profile.api_url, profile.name
+        ));
     }
     endpoints
 }

@@ -162,7 +162,8 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
     // A token is one word; what is in a canary beside stands for a kubeconfig that was edited badly.
     private(&folder.join("token"), &format!("{}token: {}\n", &kubeconfig[..begin], serde_json::to_string(secret).unwrap()));
     // What a plugin of the kubeconfig is started with, and in which surroundings.
-    let plugin = format!("tr '\\\\0' '\\\\n' < /proc/self/environ > {0}; tr '\\\\0' '\\\\n' < /proc/$PPID/cmdline >> {0}; exit 1", path("child"));
+    let plugin =
+        format!("tr '\\\\0' '\\\\n' < /proc/self/environ > {0}; tr '\\\\0' '\\\\n' < /proc/$PPID/cmdline >> {0}; exit 1", path("child"));
     let exec = format!(
         "{}exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: sh\n      args: [\"-c\", \"{plugin}\"]\n      interactiveMode: Never\n",
         &kubeconfig[..begin]

@@ -76,7 +76,9 @@ async fn a_protected_cluster_stays_untouched() {
         "api_host = [\"api.prod.example.com\", \"127.*\"]".to_owned(),
         "infrastructure_name = \"LAB-*\"".to_owned(),
     ] {
-        let text = format!("# production\n[[protect]]\napi_host = \"api.other.example.com\"\n\n[[protect]]\nreason = \"customers work here\"\n{rule}\n");
+        let text = format!(
+            "# production\n[[protect]]\napi_host = \"api.other.example.com\"\n\n[[protect]]\nreason = \"customers work here\"\n{rule}\n"
+        );
         fs::write(lab.path("mtv-test.toml"), text).unwrap();
         let output = lab.run(&["-m", "tier0"]).output().unwrap();
         assert_eq!(output.status.code(), Some(7), "{rule}: {}", told(&output));

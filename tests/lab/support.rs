@@ -21,7 +21,18 @@ use tempfile::TempDir;
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mtv-test"));
     // What the developer's machine has configured must not reach the test.
-    for name in ["KUBECONFIG", "ARTIFACT_DIR", "KUBERNETES_SERVICE_HOST", "RUST_LOG", "HTTPS_PROXY", "https_proxy", "CLICOLOR_FORCE", "CLUSTER_HOST", "CLUSTER_USERNAME", "CLUSTER_PASSWORD"] {
+    for name in [
+        "KUBECONFIG",
+        "ARTIFACT_DIR",
+        "KUBERNETES_SERVICE_HOST",
+        "RUST_LOG",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "CLICOLOR_FORCE",
+        "CLUSTER_HOST",
+        "CLUSTER_USERNAME",
+        "CLUSTER_PASSWORD",
+    ] {
         command.env_remove(name);
     }
     command.env("NO_COLOR", "1");
