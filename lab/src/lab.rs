@@ -338,6 +338,7 @@ async fn start_roles(cx: &Context, roles: &Roles, authority: &Authority) -> anyh
         (Role::Jobs, Box::pin(roles::jobs::start(cx))),
         (Role::Kubelet, Box::pin(roles::kubelet::start(cx))),
         (Role::Cdi, Box::pin(roles::cdi::start(cx))),
+        (Role::Populator, Box::pin(roles::populator::start(cx))),
         (Role::Kubevirt, Box::pin(roles::kubevirt::start(cx, authority))),
     ];
     let wanted = starting.into_iter().filter(|(role, _)| roles.has(*role));

@@ -11,6 +11,7 @@ pub mod kubevirt;
 pub mod life;
 pub mod namespace;
 pub mod openshift;
+pub mod populator;
 pub mod provisioner;
 pub mod pv;
 pub mod quantity;
@@ -89,6 +90,8 @@ roles! {
     Kubelet = "kubelet";
     /// CDI: DataVolumes.
     Cdi = "cdi";
+    /// Forklift's volume populators.
+    Populator = "populator";
     /// KubeVirt: virtual machines, their subresources and guests.
     Kubevirt = "kubevirt";
     /// What an OpenShift cluster with MTV holds from the start.

@@ -2,12 +2,12 @@
 
 use mtv_api::{
     forklift::{StepStatus, VmStatus},
-    kinds::PVC,
+    kinds::{Kind, POD, PVC},
 };
 use serde_json::Value;
 
-use super::{Run, itinerary::Facts, step, steps};
-use crate::forklift::{builder::disks, cluster::Look};
+use super::{Fatal, Run, itinerary::Facts, step, steps};
+use crate::forklift::{builder::disks, cluster::Look, plan::Work};
 
 /// Prefix of the annotation that CDI puts on a PVC when a checkpoint is copied.
 const COPIED: &str = "cdi.kubevirt.io/storage.checkpoint.copied";
@@ -31,10 +31,13 @@ impl Run<'_, '_> {
         let mut count = Count::default();
         let total = if volumes.is_empty() { claims.len() } else { volumes.len() };
         if volumes.is_empty() {
-            for claim in claims.iter().filter(|c| c.text("/status/phase") == "Bound") {
-                if let Some(task) = find(step, claim.annotation(disks::SOURCE)) {
+            for claim in &claims {
+                let Some(task) = find(step, claim.annotation(disks::SOURCE)) else { continue };
+                if claim.text("/status/phase") == "Bound" {
                     count.completed += 1;
                     steps::transferred(task, &now);
+                } else {
+                    populating(self.work, task, claim, &mut count, &now).await?;
                 }
             }
         }
@@ -113,6 +116,30 @@ fn update(task: &mut StepStatus, volume: &Value, claim: Option<&Value>, count: &
         "Failed" => steps::fail(task, "the data volume failed"),
         _ => {}
     }
+}
+
+/// Updates a task from the populator of its claim and the populator's pod.
+async fn populating(work: &Work<'_>, task: &mut StepStatus, claim: &Value, count: &mut Count, now: &str) -> anyhow::Result<()> {
+    let cluster = &work.context.cluster;
+    let namespace = claim.text("/metadata/namespace");
+    let source = claim.pointer("/spec/dataSourceRef").unwrap_or(&Value::Null);
+    let api_version = format!("{}/v1beta1", source.text("/apiGroup"));
+    let populator = match Kind::find(&api_version, source.text("/kind")) {
+        Some(kind) => cluster.get(kind, namespace, source.text("/name")).await?,
+        None => None,
+    };
+    let progress = populator.as_ref().map(|p| p.text("/status/progress")).unwrap_or_default();
+    let pod = cluster.get(&POD, namespace, &format!("populate-{}", claim.uid())).await?;
+    if progress.is_empty() && pod.is_some_and(|pod| pod.text("/status/phase") == "Failed") {
+        let text = format!("populator pod failed for PVC {}. Please check the pod logs", claim.uid());
+        steps::fail(task, &text);
+        return Err(Fatal(text).into());
+    }
+    count.running += 1;
+    steps::phase(task, "Running");
+    steps::start(task, now);
+    task.progress.completed = transferred(progress, task.progress.total);
+    Ok(())
 }
 
 /// Mebibytes behind CDI's `12.34%`.

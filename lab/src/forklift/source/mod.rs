@@ -7,6 +7,7 @@
 mod login;
 pub mod machine;
 pub mod openshift;
+mod ovirt;
 pub mod vsphere;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use super::{cluster::Cluster, plan::Work, reference::Reference};
 use crate::world::World;
 
 /// All kinds whose Providers can be connected. A new source is one folder beside this file and one line here.
-pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift];
+pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &ovirt::Ovirt];
 
 /// The kind of this name, as in `Provider.spec.type`.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {

@@ -207,6 +207,10 @@ async fn copy(
 
 /// The disk to copy from, as the world knows it.
 fn source(object: &DynamicObject) -> Option<String> {
+    let imaged = write::text(&object.data, "/spec/source/imageio/diskId");
+    if !imaged.is_empty() {
+        return Some(format!("ovirt:{imaged}"));
+    }
     let file = object.annotations().get(DISK_SOURCE).cloned();
     file.or_else(|| Some(base_disk(write::text(&object.data, "/spec/source/vddk/backingFile")))).filter(|f| !f.is_empty())
 }
