@@ -10,16 +10,16 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use mtv_api::{
-    forklift::{MapSpec, ObjectRef, ProviderPair, ProviderSpec},
+    forklift::{HookRef, MapSpec, ObjectRef, ProviderPair, ProviderSpec},
     kinds::{self, Kind},
 };
 use mtv_test::{
     config::{
         catalogue::Catalogue,
         profile::{Profile, ProviderKind},
-        scenario::Scenario,
+        scenario::{Scenario, ScenarioVm},
     },
-    forklift::{self, Cutover, NetworkTarget, PlanInput, manifest},
+    forklift::{self, Cutover, NetworkTarget, PlanInput, PlannedVm, manifest},
     providers::{Disk, Nic, Power, VmDescription},
     run::{names, namespace_body, source_secret},
     secrets::Secret,
@@ -122,12 +122,26 @@ fn profile() -> Profile {
 }
 
 async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, providers: &ProviderPair) {
-    let name = names::object(&scenario.name);
-    let vms: Vec<VmDescription> = scenario.virtual_machines.iter().map(|wish| vm(&wish.name)).collect();
+    let mut hooks = Vec::new();
+    for (step, suffix, hook) in [("PreHook", "pre-hook", &scenario.pre_hook), ("PostHook", "post-hook", &scenario.post_hook)] {
+        let Some(hook) = hook else { continue };
+        let name = names::plan_object(&scenario.name, Some(suffix));
+        let spec = forklift::hook_spec("quay.io/example/hook-runner", hook);
+        judge.create(&kinds::HOOK, manifest(&kinds::HOOK, Some(namespace), &name, &spec)).await;
+        hooks.push(HookRef { step: step.to_owned(), hook: ObjectRef::new(namespace, name) });
+    }
+    for index in 0..scenario.plans.len() {
+        plan(judge, scenario, index, namespace, providers, &hooks).await;
+    }
+}
+
+async fn plan(judge: &mut Judge, scenario: &Scenario, index: usize, namespace: &str, providers: &ProviderPair, hooks: &[HookRef]) {
+    let name = names::plan_object(&scenario.name, scenario.plans[index].name.as_deref());
+    let vms: Vec<VmDescription> = scenario.vms_of(index).map(|(_, wish)| vm(&wish.name)).collect();
     let sources: Vec<&VmDescription> = vms.iter().collect();
     let storage = MapSpec { provider: providers.clone(), map: forklift::storage_entries(&sources, "standard") };
     judge.create(&kinds::STORAGE_MAP, manifest(&kinds::STORAGE_MAP, Some(namespace), &name, &storage)).await;
-    let (map, targets) = forklift::network_entries(&sources, namespace, &names::nad_base(RUN, &scenario.name));
+    let (map, targets) = forklift::network_entries(&sources, namespace, &names::nad_base(RUN, &name));
     for (index, target) in targets.iter().enumerate() {
         if let NetworkTarget::Multus { namespace, name } = &target.1 {
             judge.create(&kinds::NAD, nad_body(namespace, name, index)).await;
@@ -135,12 +149,20 @@ async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, provi
     }
     let network = MapSpec { provider: providers.clone(), map };
     judge.create(&kinds::NETWORK_MAP, manifest(&kinds::NETWORK_MAP, Some(namespace), &name, &network)).await;
+    let planned = |(source, (_, wish)): (&VmDescription, (usize, &ScenarioVm))| PlannedVm {
+        id: source.id.clone(),
+        name: source.name.clone(),
+        target_name: wish.target_name.clone(),
+    };
     let plan = forklift::plan_spec(PlanInput {
         scenario,
+        plan: index,
+        kind: ProviderKind::Vsphere,
         provider: providers.clone(),
         map: PlanInput::maps(namespace, &name, &name),
         target_namespace: namespace,
-        vms: vms.iter().map(|vm| (vm.id.clone(), vm.name.clone())).collect(),
+        vms: vms.iter().zip(scenario.vms_of(index)).map(planned).collect(),
+        hooks: hooks.to_vec(),
         run: RUN,
     });
     judge.create(&kinds::PLAN, manifest(&kinds::PLAN, Some(namespace), &name, &plan)).await;

@@ -16,7 +16,13 @@ use super::{
 };
 
 /// Files of `scenarios/`, embedded in the binary in this order. A test compares the list with the folder.
-pub const EMBEDDED: &[(&str, &str)] = &[("sanity.toml", include_str!("../../scenarios/sanity.toml"))];
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("sanity.toml", include_str!("../../scenarios/sanity.toml")),
+    ("warm.toml", include_str!("../../scenarios/warm.toml")),
+    ("comprehensive.toml", include_str!("../../scenarios/comprehensive.toml")),
+    ("hooks.toml", include_str!("../../scenarios/hooks.toml")),
+    ("remote.toml", include_str!("../../scenarios/remote.toml")),
+];
 
 /// Prefix of the path of an embedded file.
 const EMBEDDED_PREFIX: &str = "embedded:";

@@ -35,6 +35,8 @@ pub struct Settings {
     pub object_timeout: Duration,
     /// Longest time for all attempts to log in to a guest.
     pub ssh_timeout: Duration,
+    /// Image that runs the playbooks of hooks.
+    pub hook_image: String,
     /// Folder that holds a folder per run.
     pub results_dir: PathBuf,
     /// Scenarios at the same time.
@@ -83,6 +85,7 @@ impl Default for Settings {
             inventory_timeout: Duration::from_mins(5),
             object_timeout: Duration::from_mins(4),
             ssh_timeout: Duration::from_mins(5),
+            hook_image: "quay.io/konveyor/hook-runner:latest".to_owned(),
             results_dir: PathBuf::from("mtv-test-results"),
             jobs: 4,
             skip_teardown: false,

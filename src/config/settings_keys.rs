@@ -180,6 +180,7 @@ pub const KEYS: &[Key] = &[
         "Longest wait for one object to be deleted, or a virtual machine to start or stop"
     ),
     key!("ssh_timeout", Time, Time, ssh_timeout, time, "Longest time for all attempts to log in to a guest"),
+    key!("hook_image", Text, Text, hook_image, text, "Image that runs the playbooks of hooks"),
     key!("results_dir", Path, Path, results_dir, path, "Folder that gets a folder for each run"),
     key!("jobs", Count, Count, jobs, usize::to_string, "Scenarios that run at the same time"),
     key!("skip_teardown", Switch, Switch, skip_teardown, bool::to_string, "Leave everything in place at the end of a run"),

@@ -39,7 +39,52 @@ pub fn migration_spec(plan: ObjectRef, cutover: Cutover, now: Timestamp) -> Migr
     MigrationSpec { plan, cutover, ..MigrationSpec::default() }
 }
 
-/// Follows a Plan until its Migration has ended, telling progress on the way. Returns the Plan's last status.
+/// Waits until Plans run at the same time, which is what they are made for: it fails when one has ended before the others ran.
+///
+/// # Errors
+/// A failed test that says of each Plan where it stands.
+pub async fn all_at_once(cluster: &Cluster, cx: &StepCx, namespace: &str, plans: &[String]) -> Result<(), Failure> {
+    cx.progress(format!("waiting for Plans {} to run at the same time", plans.join(" and ")), None);
+    let mut standing = String::new();
+    let awaited = Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name: "", until: "to run at the same time", limit: NOTICE };
+    let seen = cluster
+        .wait_all(cx, awaited, |all| {
+            let states: Vec<(&str, Option<&str>, bool)> = plans
+                .iter()
+                .map(|plan| {
+                    let object = all.iter().find(|o| o.metadata.name.as_ref() == Some(plan));
+                    let status = object.map(|o| o.status::<PlanStatus>()).unwrap_or_default();
+                    (plan.as_str(), end_of(&status), status.conditions.holds("Executing").is_some())
+                })
+                .collect();
+            let words = |(plan, end, executing): &(&str, Option<&str>, bool)| {
+                format!("{plan} {}", end.unwrap_or(if *executing { "Executing" } else { "not started" }))
+            };
+            standing = states.iter().map(words).collect::<Vec<_>>().join(", ");
+            Ok(if states.iter().all(|(_, end, executing)| end.is_none() && *executing) {
+                Some(true)
+            } else if states.iter().any(|(_, end, _)| end.is_some()) {
+                Some(false)
+            } else {
+                None
+            })
+        })
+        .await;
+    let problem = match seen {
+        Ok(true) => return Ok(()),
+        Ok(false) => "one had ended before all others ran".to_owned(),
+        Err(Failure::Errored(trouble)) => trouble.summary,
+        Err(other) => return Err(other),
+    };
+    Err(Failure::Failed(
+        Trouble::new(format!("Plans of the scenario did not run at the same time: {standing}"))
+            .detail(problem)
+            .hint("ForkliftController's controller_max_vm_inflight bounds how many VMs are migrated at once"),
+    ))
+}
+
+/// Follows a Plan until its Migration has ended, telling progress on the way. Returns the Plan's last status, however it ended:
+/// see [`succeeded`].
 ///
 /// The Plan is what is watched: the controller writes it before the Migration, and a canceled Migration never gets a
 /// completion time.
@@ -68,7 +113,7 @@ pub async fn follow(
         return Err(Failure::Failed(trouble));
     }
     let mut last = String::new();
-    let status = cluster
+    cluster
         .wait(cx, awaited("to end", limit), |object| {
             let Some(object) = object else {
                 return Err(Failure::Failed(Trouble::new(format!("Plan {namespace}/{plan} was deleted while it ran"))));
@@ -87,11 +132,24 @@ pub async fn follow(
             // A migration that does not end in time is the product's failure, not the environment's.
             Failure::Errored(trouble) => Failure::Failed(trouble.hint("a longer plan_wait_timeout helps if it was still moving")),
             other => other,
-        })?;
-    match end_of(&status) {
-        Some("Succeeded") => Ok(status),
-        end => Err(Failure::Failed(trouble_of(&status, namespace, plan, end.unwrap_or("ended")))),
-    }
+        })
+}
+
+/// Whether an execution ended well.
+pub fn succeeded(status: &PlanStatus) -> bool {
+    end_of(status) == Some("Succeeded")
+}
+
+/// The step of the pipeline that a VM failed in.
+pub fn failed_step(vm: &VmStatus) -> Option<&str> {
+    vm.pipeline.iter().find(|step| step.error.is_some()).map(|step| step.name.as_str())
+}
+
+/// Why a VM failed: the reasons of the step and of the VM, each once.
+pub fn reasons_of(vm: &VmStatus) -> Vec<&str> {
+    let step = vm.pipeline.iter().find_map(|step| step.error.as_ref());
+    let reasons = step.into_iter().chain(vm.error.as_ref()).flat_map(|e| &e.reasons);
+    reasons.map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// Type of the condition that says how an execution ended.
@@ -116,22 +174,14 @@ pub fn progress_of(status: &PlanStatus) -> (String, Option<f64>) {
 }
 
 /// What went wrong, VM by VM: the step, its reasons, and how far the others came.
-fn trouble_of(status: &PlanStatus, namespace: &str, plan: &str, end: &str) -> Trouble {
+pub fn trouble_of(status: &PlanStatus, namespace: &str, plan: &str) -> Trouble {
+    let end = end_of(status).unwrap_or("ended");
     let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
     let mut details = Vec::new();
     let mut first = None;
     for vm in vms {
-        let step = vm.pipeline.iter().find(|s| s.error.is_some());
-        let reasons: Vec<&str> = step
-            .and_then(|s| s.error.as_ref())
-            .into_iter()
-            .chain(vm.error.as_ref())
-            .flat_map(|e| &e.reasons)
-            .map(String::as_str)
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        let place = step.map_or_else(|| vm.error.as_ref().map_or("no step", |e| e.phase.as_str()), |s| s.name.as_str());
+        let reasons = reasons_of(vm);
+        let place = failed_step(vm).unwrap_or_else(|| vm.error.as_ref().map_or("no step", |e| e.phase.as_str()));
         if reasons.is_empty() {
             let conditions: Vec<_> = vm.conditions.iter().filter(|c| c.is_true()).map(|c| c.kind.as_str()).collect();
             details.push(format!("VM {}: phase {} {}", vm.name, vm.phase, conditions.join(", ")));
@@ -197,7 +247,7 @@ mod tests {
                     {"name": "VirtualMachineCreation", "progress": {"completed": 0, "total": 1}}]}]}
         }))
         .unwrap();
-        let trouble = trouble_of(&status, "ns", "p", end_of(&status).unwrap());
+        let trouble = trouble_of(&status, "ns", "p");
         assert_eq!(trouble.summary, "VM a failed in step DiskTransfer: no space");
         assert!(
             trouble.details[1].contains("Initialize done, DiskTransfer failed, VirtualMachineCreation not started"),

@@ -8,8 +8,8 @@ mod ready;
 
 pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
-pub use migration::{Cutover, follow, migration_spec, progress_of};
-pub use plan::{PlanInput, plan_spec};
+pub use migration::{Cutover, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, succeeded, trouble_of};
+pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
 pub use ready::wait_ready;
 
 use mtv_api::kinds::Kind;

@@ -19,6 +19,6 @@ pub use execute::{execute, runtime};
 pub use owned::Owner;
 pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure, source_secret};
 pub use shared::{Changed, Field, Shared};
-pub use state::{ClonesUnderWay, Migrating, ScenarioState};
+pub use state::{ClonesUnderWay, Migrating, PlanState, ScenarioState};
 pub use teardown::{Done, Sources, Teardown};
 pub use workload::{MigrationRun, Planned};

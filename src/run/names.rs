@@ -58,6 +58,11 @@ pub fn object(scenario: &str) -> String {
     label.chars().take(LONGEST).collect::<String>().trim_end_matches('-').to_owned()
 }
 
+/// Name of an object of one of a scenario's Plans, if it has several: two dashes keep it from being another scenario's.
+pub fn plan_object(scenario: &str, plan: Option<&str>) -> String {
+    plan.map_or_else(|| object(scenario), |plan| format!("{}--{plan}", object(scenario)))
+}
+
 /// Lower case, with everything else than letters, digits and dashes made a dash.
 fn dns_label(name: &str) -> String {
     let mut label = String::new();

@@ -33,6 +33,15 @@ pub struct Migrating {
     pub source: VmDescription,
 }
 
+/// What the steps know of one Plan of the scenario.
+#[derive(Debug, Clone, Default)]
+pub struct PlanState {
+    /// Its status when its Migration had ended.
+    pub status: Option<PlanStatus>,
+    /// The step of the pipeline that all its VMs failed in, as the scenario expects it.
+    pub failed_in: Option<String>,
+}
+
 /// State of one scenario.
 #[derive(Debug, Default)]
 pub struct ScenarioState {
@@ -42,13 +51,18 @@ pub struct ScenarioState {
     pub networks: Vec<(String, NetworkTarget)>,
     /// Namespace of the migrated VMs.
     pub target_namespace: String,
-    /// Status of the Plan when its Migration had ended.
-    pub migrated: Option<PlanStatus>,
+    /// Its Plans in the order of [`crate::config::scenario::Scenario::plans`]; empty before the migration.
+    pub plans: Vec<PlanState>,
 }
 
 impl ScenarioState {
-    /// Descriptions of the source VMs.
+    /// Descriptions of all source VMs.
     pub fn sources(&self) -> Vec<&VmDescription> {
         self.vms.iter().map(|vm| &vm.source).collect()
+    }
+
+    /// The clones of one Plan.
+    pub fn of_plan(&self, plan: usize) -> impl Iterator<Item = &Migrating> {
+        self.vms.iter().filter(move |vm| vm.wish.plan == plan)
     }
 }

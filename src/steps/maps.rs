@@ -10,20 +10,24 @@ use crate::{
     run::{ScenarioState, names},
 };
 
-/// Creates the StorageMap.
+/// Creates the StorageMap of each Plan.
 pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
-    let spec =
-        MapSpec { provider: session.providers.clone(), map: forklift::storage_entries(&state.sources(), &session.facts.storage_class) };
-    let name = names::object(&scene.scenario.name);
-    let body = forklift::manifest(&kinds::STORAGE_MAP, Some(&session.namespace), &name, &spec);
-    session.owner.create(&kinds::STORAGE_MAP, body, Some(&scene.scenario.name)).await?;
-    forklift::wait_ready(session.cluster(), cx, &kinds::STORAGE_MAP, &session.namespace, &name, session.settings.plan_ready_timeout)
-        .await?;
-    Ok(spec.map.iter().map(|e| format!("{} to {}", e.source.name.as_deref().unwrap_or_default(), e.destination.storage_class)).collect())
+    let mut notes = Vec::new();
+    for plan in scene.plans() {
+        let sources: Vec<_> = state.of_plan(plan).map(|vm| &vm.source).collect();
+        let map = forklift::storage_entries(&sources, &session.facts.storage_class);
+        let spec = MapSpec { provider: session.providers.clone(), map };
+        create(scene, cx, &kinds::STORAGE_MAP, plan, &spec).await?;
+        notes.extend(spec.map.iter().map(|e| {
+            let to = format!("{} to {}", e.source.name.as_deref().unwrap_or_default(), e.destination.storage_class);
+            scene.of_plan(plan, &to)
+        }));
+    }
+    Ok(notes)
 }
 
-/// Creates the NetworkAttachmentDefinitions that are needed and the NetworkMap.
+/// Creates the NetworkAttachmentDefinitions that are needed and the NetworkMap of each Plan. Plans share the networks.
 pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
     let nad_namespace = scene.scenario.multus_namespace.as_deref().unwrap_or(&session.namespace);
@@ -41,14 +45,30 @@ pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) 
             session.owner.create(&kinds::NAD, body, Some(&scene.scenario.name)).await?;
         }
     }
-    let spec = MapSpec { provider: session.providers.clone(), map };
-    let name = names::object(&scene.scenario.name);
-    let body = forklift::manifest(&kinds::NETWORK_MAP, Some(&session.namespace), &name, &spec);
-    session.owner.create(&kinds::NETWORK_MAP, body, Some(&scene.scenario.name)).await?;
-    forklift::wait_ready(session.cluster(), cx, &kinds::NETWORK_MAP, &session.namespace, &name, session.settings.plan_ready_timeout)
-        .await?;
+    for plan in scene.plans() {
+        let used: Vec<&str> = state.of_plan(plan).flat_map(|vm| &vm.source.nics).map(|nic| nic.network_id.as_str()).collect();
+        let rows = map.iter().zip(&targets).filter(|(_, (id, _))| used.contains(&id.as_str())).map(|(row, _)| row.clone());
+        let spec = MapSpec { provider: session.providers.clone(), map: rows.collect() };
+        create(scene, cx, &kinds::NETWORK_MAP, plan, &spec).await?;
+    }
     state.networks = targets;
     Ok(state.networks.iter().map(|(id, target)| format!("{id} to {target}")).collect())
+}
+
+/// Creates the map of a Plan and waits until it is Ready.
+async fn create(
+    scene: &Scene<'_>,
+    cx: &StepCx,
+    kind: &'static kinds::Kind,
+    plan: usize,
+    spec: &impl serde::Serialize,
+) -> Result<(), Failure> {
+    let session = scene.session;
+    let name = scene.object(plan);
+    let body = forklift::manifest(kind, Some(&session.namespace), &name, spec);
+    session.owner.create(kind, body, Some(&scene.scenario.name)).await?;
+    forklift::wait_ready(session.cluster(), cx, kind, &session.namespace, &name, session.settings.plan_ready_timeout).await?;
+    Ok(())
 }
 
 /// A bridge network; the first one is the cluster's `cnv-bridge`, each further one has a bridge of its own name.

@@ -1,25 +1,77 @@
-//! Migrate: create the Migration and follow the Plan until it has ended.
+//! Migrate: create the Migration of each Plan and follow the Plans until they have ended, as the scenario expects it.
 
+use futures::future::join_all;
 use jiff::Timestamp;
-use mtv_api::{forklift::ObjectRef, kinds};
+use mtv_api::{
+    forklift::{ObjectRef, PlanStatus},
+    kinds,
+};
 
-use super::Scene;
+use super::{Scene, expected};
 use crate::{
     engine::{Failure, StepCx, human},
+    events::Trouble,
     forklift::{self, Cutover},
-    run::{ScenarioState, names},
+    run::{PlanState, ScenarioState},
 };
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
-    let name = names::object(&scene.scenario.name);
-    let cutover = if scene.scenario.warm_migration { Cutover::After(session.settings.cutover_delay) } else { Cutover::None };
-    let spec = forklift::migration_spec(ObjectRef::new(&session.namespace, &name), cutover, Timestamp::now());
-    let body = forklift::manifest(&kinds::MIGRATION, Some(&session.namespace), &name, &spec);
-    session.owner.create(&kinds::MIGRATION, body, Some(&scene.scenario.name)).await?;
-    let limit = session.settings.plan_wait_timeout;
-    let status = forklift::follow(session.cluster(), cx, &session.namespace, &name, &name, limit).await?;
+    let scenario = scene.scenario;
+    let delay = scenario.cutover_delay.unwrap_or(session.settings.cutover_delay);
+    let cutover = if scenario.warm_migration { Cutover::After(delay) } else { Cutover::None };
+    let plans: Vec<String> = scene.plans().map(|plan| scene.object(plan)).collect();
+    for name in &plans {
+        let spec = forklift::migration_spec(ObjectRef::new(&session.namespace, name), cutover, Timestamp::now());
+        let body = forklift::manifest(&kinds::MIGRATION, Some(&session.namespace), name, &spec);
+        session.owner.create(&kinds::MIGRATION, body, Some(&scenario.name)).await?;
+    }
+    let limit = scenario.plan_wait_timeout.unwrap_or(session.settings.plan_wait_timeout);
+    if plans.len() > 1 {
+        forklift::all_at_once(session.cluster(), cx, &session.namespace, &plans).await?;
+    }
+    let follow = |name: &String| {
+        let name = name.clone();
+        async move { forklift::follow(session.cluster(), cx, &session.namespace, &name, &name, limit).await }
+    };
+    let ended = join_all(plans.iter().map(follow)).await;
+    let mut notes = Vec::new();
+    let mut failures = Vec::new();
+    for (plan, (name, result)) in plans.iter().zip(ended).enumerate() {
+        let judged = result.and_then(|status| judge(scene, name, status));
+        match judged {
+            Ok((done, told)) => {
+                state.plans.push(done);
+                notes.extend(told.iter().map(|note| scene.of_plan(plan, note)));
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match worst(failures) {
+        Some(failure) => Err(failure),
+        None => Ok(notes),
+    }
+}
+
+/// Whether a Plan ended as the scenario expects it, and what is worth telling.
+fn judge(scene: &Scene<'_>, name: &str, status: PlanStatus) -> Result<(PlanState, Vec<String>), Failure> {
+    let namespace = &scene.session.namespace;
+    let mut notes = durations(&status);
+    let failed_in = match &scene.scenario.expect_failure {
+        None if forklift::succeeded(&status) => None,
+        None => return Err(Failure::Failed(forklift::trouble_of(&status, namespace, name))),
+        Some(wanted) => {
+            let step = expected::judge(wanted, &status, namespace, name).map_err(Failure::Failed)?;
+            notes.push(format!("failed in step {step}, as the scenario expects"));
+            Some(step)
+        }
+    };
+    Ok((PlanState { status: Some(status), failed_in }, notes))
+}
+
+/// How long each step of each VM took.
+fn durations(status: &PlanStatus) -> Vec<String> {
     let mut notes = Vec::new();
     for vm in status.migration.iter().flat_map(|m| &m.vms) {
         let took = |started: &Option<String>, completed: &Option<String>| {
@@ -33,6 +85,28 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
             .collect();
         notes.push(format!("VM {}: {}", vm.target_name(), steps.join(", ")));
     }
-    state.migrated = Some(status);
-    Ok(notes)
+    notes
+}
+
+/// One failure of several: an interrupt first, then what the environment did, then findings, all of them together.
+fn worst(failures: Vec<Failure>) -> Option<Failure> {
+    let mut worst: Option<Failure> = None;
+    for failure in failures {
+        worst = Some(match (worst, failure) {
+            (None, only) => only,
+            (Some(Failure::Interrupted), _) | (_, Failure::Interrupted) => Failure::Interrupted,
+            (Some(Failure::Failed(first)), Failure::Failed(second)) => Failure::Failed(both(first, second)),
+            (Some(Failure::Errored(first)), Failure::Errored(second) | Failure::Failed(second)) => Failure::Errored(both(first, second)),
+            (Some(Failure::Failed(first)), Failure::Errored(second)) => Failure::Errored(both(second, first)),
+        });
+    }
+    worst
+}
+
+/// Two troubles as one: the first is the summary.
+fn both(mut first: Trouble, second: Trouble) -> Trouble {
+    first.details.push(second.summary);
+    first.details.extend(second.details);
+    first.hints.extend(second.hints);
+    first
 }

@@ -1,6 +1,7 @@
 //! Steps of a scenario: a closed list. A new flow adds a kind or a parameter here, not a special case in the engine.
 
 mod clean_up;
+mod expected;
 mod maps;
 mod migrate;
 mod plan;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use crate::{
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
-    run::{ClonesUnderWay, ScenarioState, Session, namespace_body},
+    run::{ClonesUnderWay, ScenarioState, Session, names, namespace_body},
 };
 
 /// One step of a scenario's pipeline.
@@ -62,10 +63,11 @@ impl Step {
     /// The step as the engine runs it.
     pub fn planned(self, scenario: &Scenario, settings: &Settings) -> PlannedStep {
         let vms = u32::try_from(scenario.virtual_machines.len()).unwrap_or(u32::MAX);
+        let plans = u32::try_from(scenario.plans.len()).unwrap_or(u32::MAX);
         let limit = match self {
-            Self::Prepare => CLONE + settings.inventory_timeout,
-            Self::StorageMap | Self::NetworkMap | Self::Plan => settings.plan_ready_timeout,
-            Self::Migrate => settings.plan_wait_timeout,
+            Self::Prepare => CLONE + scenario.inventory_timeout.unwrap_or(settings.inventory_timeout),
+            Self::StorageMap | Self::NetworkMap | Self::Plan => settings.plan_ready_timeout.saturating_mul(plans),
+            Self::Migrate => scenario.plan_wait_timeout.unwrap_or(settings.plan_wait_timeout),
             Self::Verify => (scenario.guest_agent_timeout + settings.ssh_timeout + settings.object_timeout).saturating_mul(vms),
             Self::CleanUp => settings.object_timeout.saturating_mul(4),
         };
@@ -99,6 +101,24 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// The scenario's Plans by number.
+    fn plans(&self) -> std::ops::Range<usize> {
+        0..self.scenario.plans.len()
+    }
+
+    /// Name of the objects that belong to one of its Plans.
+    fn object(&self, plan: usize) -> String {
+        names::plan_object(&self.scenario.name, self.scenario.plans.get(plan).and_then(|plan| plan.name.as_deref()))
+    }
+
+    /// A note about one of its Plans: with the Plan's name where there are several.
+    fn of_plan(&self, plan: usize, note: &str) -> String {
+        match self.scenario.plans.get(plan).and_then(|plan| plan.name.as_deref()) {
+            Some(name) => format!("{name}: {note}"),
+            None => note.to_owned(),
+        }
+    }
+
     /// Creates a namespace of the scenario if it does not exist. One that another run of mtv-test has made is shared with it: the
     /// last one to leave deletes it. Any other that exists is used and left alone.
     async fn ensure_namespace(&self, name: &str, cx: &StepCx) -> Result<(), Failure> {

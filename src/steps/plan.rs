@@ -1,31 +1,67 @@
-//! Plan: created from the scenario, then awaited; a blocker ends the wait early.
+//! Plan: its hooks and each Plan of the scenario are created, then awaited; a blocker ends the wait early.
 
-use mtv_api::kinds;
+use mtv_api::{
+    forklift::{HookRef, ObjectRef},
+    kinds,
+};
 
 use super::Scene;
 use crate::{
     engine::{Failure, StepCx},
-    forklift::{self, PlanInput},
+    forklift::{self, PlanInput, PlannedVm},
     run::{ScenarioState, names},
 };
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
-    let name = names::object(&scene.scenario.name);
-    let spec = forklift::plan_spec(PlanInput {
-        scenario: scene.scenario,
-        provider: session.providers.clone(),
-        map: PlanInput::maps(&session.namespace, &name, &name),
-        target_namespace: &state.target_namespace,
-        vms: state.sources().iter().map(|vm| (vm.id.clone(), vm.name.clone())).collect(),
-        run: session.run(),
-    });
-    let body = forklift::manifest(&kinds::PLAN, Some(&session.namespace), &name, &spec);
-    session.owner.create(&kinds::PLAN, body, Some(&scene.scenario.name)).await?;
     let limit = session.settings.plan_ready_timeout;
-    let plan = forklift::wait_ready(session.cluster(), cx, &kinds::PLAN, &session.namespace, &name, limit).await?;
-    Ok(warnings(&plan))
+    let hooks = hooks(scene, cx).await?;
+    for plan in scene.plans() {
+        let name = scene.object(plan);
+        let vm = |vm: &crate::run::Migrating| PlannedVm {
+            id: vm.source.id.clone(),
+            name: vm.source.name.clone(),
+            target_name: vm.wish.target_name.clone(),
+        };
+        let spec = forklift::plan_spec(PlanInput {
+            scenario: scene.scenario,
+            plan,
+            kind: session.profile.kind,
+            provider: session.providers.clone(),
+            map: PlanInput::maps(&session.namespace, &name, &name),
+            target_namespace: &state.target_namespace,
+            vms: state.of_plan(plan).map(vm).collect(),
+            hooks: hooks.clone(),
+            run: session.run(),
+        });
+        let body = forklift::manifest(&kinds::PLAN, Some(&session.namespace), &name, &spec);
+        session.owner.create(&kinds::PLAN, body, Some(&scene.scenario.name)).await?;
+    }
+    let mut notes: Vec<String> = hooks.iter().map(|hook| format!("{} {}", hook.step, hook.hook.name)).collect();
+    for plan in scene.plans() {
+        let ready = forklift::wait_ready(session.cluster(), cx, &kinds::PLAN, &session.namespace, &scene.object(plan), limit).await?;
+        notes.extend(warnings(&ready).into_iter().map(|warning| scene.of_plan(plan, &warning)));
+    }
+    Ok(notes)
+}
+
+/// Creates the scenario's Hooks and waits until they are Ready.
+async fn hooks(scene: &Scene<'_>, cx: &StepCx) -> Result<Vec<HookRef>, Failure> {
+    let session = scene.session;
+    let scenario = scene.scenario;
+    let mut made = Vec::new();
+    for (step, suffix, hook) in [("PreHook", "pre-hook", &scenario.pre_hook), ("PostHook", "post-hook", &scenario.post_hook)] {
+        let Some(hook) = hook else { continue };
+        let name = names::plan_object(&scenario.name, Some(suffix));
+        let body =
+            forklift::manifest(&kinds::HOOK, Some(&session.namespace), &name, &forklift::hook_spec(&session.settings.hook_image, hook));
+        session.owner.create(&kinds::HOOK, body, Some(&scenario.name)).await?;
+        let limit = session.settings.plan_ready_timeout;
+        forklift::wait_ready(session.cluster(), cx, &kinds::HOOK, &session.namespace, &name, limit).await?;
+        made.push(HookRef { step: step.to_owned(), hook: ObjectRef::new(&session.namespace, &name) });
+    }
+    Ok(made)
 }
 
 /// Conditions of category Warn are worth a line in the report.

@@ -74,7 +74,8 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         guarded(cx, async { session.source.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
     }
     let source = guarded(cx, async { session.source.describe_vm(&id).await.map_err(provider_failure) }).await?;
-    session.inventory.wait_for_vm(cx, &id, &request.name, session.settings.inventory_timeout).await?;
+    let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
+    session.inventory.wait_for_vm(cx, &id, &request.name, limit).await?;
     Ok(Migrating { wish: wish.clone(), source })
 }
 

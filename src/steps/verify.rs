@@ -8,7 +8,7 @@ use mtv_api::{forklift::VmStatus, kinds};
 use super::Scene;
 use crate::{
     cluster::{Awaited, ObjectExt as _, name_of},
-    config::profile::GuestLogin,
+    config::{profile::GuestLogin, scenario::ExpectedFailure},
     engine::{Failure, StepCx},
     events::Trouble,
     guest,
@@ -27,16 +27,22 @@ const GREETING: &str = "mtv-test was here";
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
-    let migrated = state.migrated.as_ref().and_then(|s| s.migration.as_ref()).map(|m| m.vms.as_slice()).unwrap_or_default();
     let mut reports = Vec::new();
+    let mut notes = Vec::new();
     for vm in &state.vms {
+        let plan = state.plans.get(vm.wish.plan).cloned().unwrap_or_default();
+        if let Some(step) = plan.failed_in.filter(|step| !ExpectedFailure::leaves_vms(step)) {
+            notes.push(format!("{}: not checked: the migration failed in step {step}, as expected, and that leaves no VM", vm.source.name));
+            continue;
+        }
+        let migrated = plan.status.as_ref().and_then(|s| s.migration.as_ref()).map(|m| m.vms.as_slice()).unwrap_or_default();
         let Some(status) = migrated.iter().find(|m| m.id == vm.source.id) else {
             return Err(Failure::Failed(Trouble::new(format!("the Plan's status does not name VM {}", vm.source.name))));
         };
         reports.push(check_vm(scene, state, vm, status, cx).await?);
     }
     let problems: Vec<String> = reports.iter().flat_map(|r| r.problems.clone()).collect();
-    let notes: Vec<String> = reports.into_iter().flat_map(|r| r.notes).collect();
+    notes.extend(reports.into_iter().flat_map(|r| r.notes));
     if problems.is_empty() {
         return Ok(notes);
     }

@@ -52,6 +52,9 @@ pub struct PlanSpec {
     /// Affinity of the VM's template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_affinity: Option<Value>,
+    /// Whether raw device mappings become LUNs of the VM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rdm_as_lun: Option<bool>,
     /// Inspection before a warm migration. The CRD's default is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_preflight_inspection: Option<bool>,

@@ -132,9 +132,10 @@ async fn network_destinations(context: &Context, map: &Value, destination: &Valu
             ambiguous.push(name.to_owned());
             continue;
         }
-        // A host provider elsewhere than beside the operator sees its own namespace only.
+        // A host provider elsewhere than beside the operator sees its own namespace, and `default`, which is for everybody.
         let home = destination.text("/metadata/namespace");
-        let visible = !provider::is_host(destination) || home == context.options.mtv_namespace || home == namespace;
+        let visible =
+            !provider::is_host(destination) || home == context.options.mtv_namespace || home == namespace || namespace == "default";
         if !visible || context.cluster.get(&NAD, namespace, name).await?.is_none() {
             missing.push(format!("{namespace}/{name}"));
         }

@@ -13,7 +13,9 @@ pub const PIPELINE: &[&str] = &[
     "Cutover",
     "DiskTransferV2v",
     "ImageConversion",
+    "ConvertOpenstackSnapshot",
     "VirtualMachineCreation",
+    "WaitForGuestReboots",
     "PostHook",
 ];
 

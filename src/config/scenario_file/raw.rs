@@ -95,7 +95,7 @@ pub(in crate::config) struct RawScenario {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Plan", extend("required" = ["name"]))]
 pub(super) struct RawPlan {
-    /// What tells it from the others: a-z, 0-9 and `-`, at most 12 characters.
+    /// What tells it from the others: a-z, 0-9 and `-`, at most 11 characters.
     pub name: Option<At<String>>,
     /// Let the storage array copy the disks. Default: as the scenario says.
     pub copyoffload: Option<At<bool>>,

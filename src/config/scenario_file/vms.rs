@@ -15,8 +15,8 @@ use crate::config::{
     suggest::did_you_mean,
 };
 
-/// Longest name of a Plan: with a scenario's 50 characters and a dash it is a Kubernetes name.
-const LONGEST_PLAN: usize = 12;
+/// Longest name of a Plan: with a scenario's 50 characters and two dashes it is a Kubernetes name.
+const LONGEST_PLAN: usize = 11;
 
 /// Largest disk of vSphere: 62 TiB, in GiB.
 const LARGEST_DISK: u32 = 62 * 1024;
