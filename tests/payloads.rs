@@ -79,7 +79,7 @@ fn vm(name: &str) -> VmDescription {
         mac: format!("00:50:56:00:00:0{n}"),
         network: format!("net-{n}"),
         network_id: format!("network-{n}"),
-        addresses: Vec::new(),
+        ..Nic::default()
     };
     let disk =
         |n: i64| Disk { name: format!("Hard disk {n}"), bytes: 1 << 30, storage: format!("store-{n}"), key: 2000 + n, ..Disk::default() };
@@ -93,9 +93,8 @@ fn vm(name: &str) -> VmDescription {
         memory_mib: 1024,
         nics: vec![nic(1), nic(2), nic(3)],
         disks: vec![disk(1), disk(2)],
-        snapshots: Vec::new(),
         tools_running: true,
-        windows: false,
+        ..VmDescription::default()
     }
 }
 
@@ -186,7 +185,9 @@ async fn every_object_of_every_scenario_is_valid() {
     let namespace = names::namespace("mtv-test", RUN);
     judge.create(&kinds::NAMESPACE, namespace_body(&namespace)).await;
     let profile = profile();
-    judge.create(&kinds::SECRET, source_secret(&profile, &namespace, "vsphere-credentials", Some("PEM"))).await;
+    judge
+        .create(&kinds::SECRET, source_secret(profile.kind, &namespace, "vsphere-credentials", &forklift::access(&profile, Some("PEM"))))
+        .await;
     let providers = ProviderPair { source: ObjectRef::new(&namespace, "source"), destination: ObjectRef::new(&namespace, "host") };
     let source = ProviderSpec {
         kind: profile.kind.to_string(),

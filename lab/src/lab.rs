@@ -2,10 +2,11 @@
 
 mod cluster;
 mod files;
+mod sources;
 
 pub(crate) use files::token;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, try_join_all};
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub use cluster::Cluster;
+use sources::Sources;
 
 /// How fast time runs unless told otherwise. A cold migration of half a minute takes one to two seconds, long enough that a
 /// watcher sees its phases; the five minutes before a cutover take eight, short enough for a first try.
@@ -72,8 +74,8 @@ pub struct LabInfo {
     pub api: String,
     /// URL of Forklift's inventory service: where the lab's listens, or where one in its place is expected to.
     pub inventory: String,
-    /// URL of the vCenter's SDK.
-    pub vsphere: Option<String>,
+    /// What clients of the sources connect to, by the name of the profile.
+    pub sources: BTreeMap<&'static str, String>,
     /// Certificate authority of the lab's servers, PEM.
     pub ca_pem: String,
     /// URL of the endpoint that makes things go wrong; it wants the admin token.
@@ -139,12 +141,7 @@ impl Lab {
                 std::future::pending::<()>().await;
             });
         }
-        let (vcenter, vsphere) = if roles.has(Role::Vsphere) {
-            let (vcenter, address) = serve_vsphere(&cx, &authority).await?;
-            (Some(vcenter), Some(format!("https://{address}/sdk")))
-        } else {
-            (None, None)
-        };
+        let Sources { served, vcenter } = sources::start(&cx, &roles, &authority).await?;
         let inventory = listen(None, "Forklift's inventory").await?;
         let mut address = inventory.local_addr()?.to_string();
         // A port that was free a moment ago is what a service beside the lab is told to listen on.
@@ -179,19 +176,21 @@ impl Lab {
         let model = &world.datacenter;
         let inventory = roles.has(Role::Inventory).then(|| format!("https://{address}"));
         let host = roles.has(Role::Kubernetes).then_some(api.as_str());
-        let host = host.or_else(|| vsphere.as_deref().map(|url| url.trim_end_matches("/sdk"))).or(inventory.as_deref());
+        let host = host
+            .or_else(|| served.iter().find(|s| s.profile == "vsphere").map(|s| s.url.trim_end_matches("/sdk")))
+            .or(inventory.as_deref());
         let info = LabInfo {
             faults: host.map(|host| format!("{host}{}", faults::admin::PATH)),
             api,
             inventory: format!("https://{address}"),
-            vsphere,
+            sources: served.iter().map(|source| (source.profile, source.url.clone())).collect(),
             ca_pem: authority.pem().to_owned(),
             time_scale,
             mtv_namespace: model.cluster.mtv_namespace.clone(),
             storage_classes: model.cluster.storage_classes.iter().map(|c| c.name.clone()).collect(),
             roles: Role::ALL.iter().filter(|r| roles.has(**r)).map(|r| r.name()).collect(),
         };
-        let providers = files::providers(model, &info);
+        let providers = files::providers(model, &served, &info.ca_pem);
         Ok(Self { info, kubeconfig, providers, admin_token, identity, client, world, vcenter, contexts: vec![cx], end })
     }
 
@@ -300,15 +299,6 @@ async fn serve_api(
     tokio::spawn(async move { server.serve(listener, tls, cancel).await });
     let kubeconfig = files::kubeconfig(&url, authority.pem(), &admin.user, token);
     Ok((client, url, kubeconfig))
-}
-
-async fn serve_vsphere(cx: &Context, authority: &Authority) -> anyhow::Result<(Vcenter, SocketAddr)> {
-    let listener = listen(None, "vSphere").await?;
-    let address = listener.local_addr()?;
-    let vcenter = Vcenter::new(&cx.world);
-    let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
-    cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
-    Ok((vcenter, address))
 }
 
 /// Tells when something ended that should run as long as the lab.

@@ -163,13 +163,17 @@ fn welcome(lab: &Lab, dir: &Path) -> String {
     let path = |name: &str| dir.join(name).display().to_string();
     let kubeconfig = path("kubeconfig");
     let mut text = format!(
-        "Kubernetes API {}, vSphere {}. Try:\n  kubectl --kubeconfig {kubeconfig} get providers -A\n",
+        "Kubernetes API {}; sources: {}. Try:\n  kubectl --kubeconfig {kubeconfig} get providers -A\n",
         info.api,
-        info.vsphere.as_deref().unwrap_or("not served")
+        if info.sources.is_empty() {
+            "none".to_owned()
+        } else {
+            info.sources.iter().map(|(name, url)| format!("{name} {url}")).collect::<Vec<_>>().join(", ")
+        }
     );
-    if info.vsphere.is_some() {
+    if let Some(source) = info.sources.keys().next() {
         let providers = path("providers.toml");
-        text += &format!("  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider vsphere --marker tier0\n");
+        text += &format!("  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider {source} --marker tier0\n");
     } else {
         text += &format!("A run needs a providers file of its own: {} names no source.\n", path("providers.toml"));
     }
@@ -231,6 +235,8 @@ impl Started {
 /// The data centre cannot be used, the lab does not start, or it has no such source.
 pub async fn start(options: &LabOptions, source: &str) -> Result<Started, CliError> {
     let mut lab_options = Options::new(datacenter(options.datacenter.as_deref())?);
+    // Other sources would only take time to start.
+    lab_options.roles = lab_options.roles.for_source(source);
     if let Some(scale) = options.time_scale {
         lab_options.time_scale = scale;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::{FutureExt as _, future::BoxFuture};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::{Client, api::DynamicObject, client::Body};
@@ -69,25 +70,54 @@ impl Inventory {
 
     /// Waits until a VM of the source is in the inventory.
     pub async fn wait_for_vm(&self, cx: &StepCx, id: &str, name: &str, limit: Duration) -> Result<(), Failure> {
+        let path = format!("vms/{id}");
+        let look = || async { Ok(self.get::<Value>(&path).await?.ok_or_else(|| "not there".to_owned())) }.boxed();
+        self.wait(cx, &format!("VM {name} ({id})"), limit, look).await.map(drop)
+    }
+
+    /// Waits until a VM of this name is in the inventory, and reads it.
+    pub async fn wait_for_name(&self, cx: &StepCx, name: &str, limit: Duration) -> Result<Value, Failure> {
+        self.wait(cx, &format!("VM {name}"), limit, || self.by_name(name).boxed()).await
+    }
+
+    /// The VM of this name, or what is there instead.
+    async fn by_name(&self, name: &str) -> anyhow::Result<Result<Value, String>> {
+        let Some(all) = self.get::<Vec<Value>>("vms").await? else { return Ok(Err("not loaded".to_owned())) };
+        let ids: Vec<&str> = all.iter().filter(|vm| vm["name"] == name).filter_map(|vm| vm["id"].as_str()).collect();
+        match ids.as_slice() {
+            [id] => Ok(self.get::<Value>(&format!("vms/{id}")).await?.ok_or_else(|| "it went away".to_owned())),
+            [] => {
+                let names: Vec<&str> = all.iter().filter_map(|vm| vm["name"].as_str()).collect();
+                Ok(Err(format!("not there; the source has [{}]", names.join(", "))))
+            }
+            several => Ok(Err(format!("{} VMs have this name", several.len()))),
+        }
+    }
+
+    /// Looks until something is there. A look answers what is there instead.
+    async fn wait<'a, T: Send>(
+        &self,
+        cx: &StepCx,
+        what: &str,
+        limit: Duration,
+        look: impl Fn() -> BoxFuture<'a, anyhow::Result<Result<T, String>>> + Send + Sync,
+    ) -> Result<T, Failure> {
         let started = Instant::now();
         let deadline = cx.deadline.within(limit);
         let mut pause = PAUSES.0;
-        cx.progress(format!("waiting for VM {name} to appear in the inventory"), None);
+        cx.progress(format!("waiting for {what} to appear in the inventory"), None);
         loop {
-            let last = match self.get::<Value>(&format!("vms/{id}")).await {
-                Ok(Some(_)) => return Ok(()),
-                Ok(None) => "not there".to_owned(),
+            let last = match look().await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(last)) => last,
                 Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),
                 Err(error) => format!("{error:#}"),
             };
             if deadline.left() <= pause {
                 return Err(Failure::Errored(
-                    Trouble::new(format!(
-                        "timed out after {} waiting for VM {name} ({id}) to appear in the inventory",
-                        human(started.elapsed())
-                    ))
-                    .detail(format!("last state: {last}"))
-                    .hint("is the source Provider Ready? A longer inventory_timeout helps with big vCenters"),
+                    Trouble::new(format!("timed out after {} waiting for {what} to appear in the inventory", human(started.elapsed())))
+                        .detail(format!("last state: {last}"))
+                        .hint("is the source Provider Ready? A longer inventory_timeout helps with big sources"),
                 ));
             }
             tokio::select! {

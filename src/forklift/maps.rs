@@ -1,18 +1,18 @@
 //! StorageMap and NetworkMap from what the source says of its VMs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtv_api::forklift::{NetworkDestination, NetworkEntry, SourceRef, StorageDestination, StorageEntry};
 
-use crate::providers::VmDescription;
+use crate::providers::{Disk, Nic, VmDescription};
 
-/// One row per datastore that a disk lies on, each to the same StorageClass.
+/// One row per storage that a disk lies on, each to the same StorageClass.
 pub fn storage_entries(vms: &[&VmDescription], storage_class: &str) -> Vec<StorageEntry> {
-    let names: BTreeSet<&str> = vms.iter().flat_map(|vm| &vm.disks).map(|d| d.storage.as_str()).collect();
-    names
+    let storages: BTreeMap<&str, &Disk> = vms.iter().flat_map(|vm| &vm.disks).map(|d| (d.storage.as_str(), d)).collect();
+    storages
         .into_iter()
-        .map(|name| StorageEntry {
-            source: SourceRef::by_name(name),
+        .map(|(name, disk)| StorageEntry {
+            source: disk.storage_ref.clone().unwrap_or_else(|| SourceRef::by_name(name)),
             destination: StorageDestination { storage_class: storage_class.to_owned(), ..StorageDestination::default() },
             offload_plugin: None,
         })
@@ -42,38 +42,36 @@ impl std::fmt::Display for NetworkTarget {
     }
 }
 
-/// Source networks of the VMs in the order in which they are met, each once: id and name.
-pub fn source_networks(vms: &[&VmDescription]) -> Vec<(String, String)> {
+/// One adapter for each source network of the VMs, in the order in which they are met.
+fn source_networks<'v>(vms: &[&'v VmDescription]) -> Vec<&'v Nic> {
     let mut seen = BTreeSet::new();
-    vms.iter()
-        .flat_map(|vm| &vm.nics)
-        .filter(|nic| seen.insert(nic.network_id.clone()))
-        .map(|nic| (nic.network_id.clone(), nic.network.clone()))
-        .collect()
+    vms.iter().flat_map(|vm| &vm.nics).filter(|nic| seen.insert(nic.network_id.as_str())).collect()
 }
 
 /// The first network goes to the pod network, each further one to a NetworkAttachmentDefinition of its own.
 /// Returns the rows and, by source network id, where it goes.
 ///
-/// Rows name their source by id: names of networks need not be unique in a vCenter, and Forklift finds two pod networks of
+/// Rows name their source by id, unless the source says otherwise: names of networks need not be unique in a vCenter, and Forklift finds two pod networks of
 /// one VM (condition VMMultiplePodNetworkMappings) only in maps by id.
 pub fn network_entries(vms: &[&VmDescription], nad_namespace: &str, nad_base: &str) -> (Vec<NetworkEntry>, Vec<(String, NetworkTarget)>) {
-    let targets: Vec<(String, NetworkTarget)> = source_networks(vms)
-        .into_iter()
+    let networks = source_networks(vms);
+    let targets: Vec<(String, NetworkTarget)> = networks
+        .iter()
         .enumerate()
-        .map(|(index, (id, _))| {
+        .map(|(index, nic)| {
             let target = if index == 0 {
                 NetworkTarget::Pod
             } else {
                 NetworkTarget::Multus { namespace: nad_namespace.to_owned(), name: format!("{nad_base}-{index}") }
             };
-            (id, target)
+            (nic.network_id.clone(), target)
         })
         .collect();
     let rows = targets
         .iter()
-        .map(|(id, target)| NetworkEntry {
-            source: SourceRef::by_id(id),
+        .zip(networks)
+        .map(|((id, target), nic)| NetworkEntry {
+            source: nic.network_ref.clone().unwrap_or_else(|| SourceRef::by_id(id)),
             destination: match target {
                 NetworkTarget::Pod => NetworkDestination { kind: "pod".to_owned(), namespace: None, name: None },
                 NetworkTarget::Multus { namespace, name } => {
@@ -88,32 +86,11 @@ pub fn network_entries(vms: &[&VmDescription], nad_namespace: &str, nad_base: &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{Disk, Nic, Power};
 
     fn vm(disks: &[&str], networks: &[&str]) -> VmDescription {
-        VmDescription {
-            id: "vm-1".into(),
-            name: "a".into(),
-            uuid: String::new(),
-            power: Power::Off,
-            sockets: 1,
-            cores_per_socket: 1,
-            memory_mib: 1,
-            nics: networks
-                .iter()
-                .map(|n| Nic {
-                    name: String::new(),
-                    mac: String::new(),
-                    network: format!("name of {n}"),
-                    network_id: (*n).into(),
-                    addresses: vec![],
-                })
-                .collect(),
-            disks: disks.iter().map(|d| Disk { bytes: 1, storage: (*d).into(), key: 1, ..Disk::default() }).collect(),
-            snapshots: vec![],
-            tools_running: false,
-            windows: false,
-        }
+        let nic = |id: &&str| Nic { network: format!("name of {id}"), network_id: (*id).to_owned(), ..Nic::default() };
+        let disk = |storage: &&str| Disk { bytes: 1, storage: (*storage).to_owned(), ..Disk::default() };
+        VmDescription { nics: networks.iter().map(nic).collect(), disks: disks.iter().map(disk).collect(), ..VmDescription::default() }
     }
 
     #[test]
@@ -128,5 +105,15 @@ mod tests {
             ["net-1=pod", "net-2=ns/cb-1-1", "net-3=ns/cb-1-2"]
         );
         assert_eq!(rows.len(), 3);
+    }
+    #[test]
+    fn a_source_may_name_its_things_otherwise() {
+        let mut vm = vm(&["disk-1"], &["pod"]);
+        vm.disks[0].storage_ref = Some(SourceRef::by_id("disk-1"));
+        vm.nics[0].network_ref = Some(SourceRef { kind: Some("pod".to_owned()), ..SourceRef::default() });
+        assert_eq!(storage_entries(&[&vm], "sc")[0].source, SourceRef::by_id("disk-1"));
+        let (rows, targets) = network_entries(&[&vm], "ns", "cb-1");
+        assert_eq!((rows[0].source.kind.as_deref(), rows[0].source.id.as_deref()), (Some("pod"), None));
+        assert_eq!(targets[0].0, "pod");
     }
 }

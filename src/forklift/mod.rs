@@ -1,11 +1,13 @@
 //! Forklift's words: maps, plans, migrations and the inventory, as payloads and as things to wait for.
 
+mod access;
 mod inventory;
 mod maps;
 mod migration;
 mod plan;
 mod ready;
 
+pub use access::{access, settings};
 pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
 pub use migration::{Cutover, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, succeeded, trouble_of};

@@ -11,10 +11,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use mtv_api::forklift::SourceRef;
+use serde_json::Value;
 
-use crate::config::{
-    profile::{Profile, ProviderKind},
-    scenario::{DiskController, DiskMode, DiskType, RdmType},
+use crate::{
+    cluster::Cluster,
+    config::{
+        profile::{Profile, ProviderKind},
+        scenario::{DiskController, DiskMode, DiskType, RdmType},
+    },
+    secrets::Secret,
 };
 
 /// Why a provider could not do what it was asked for. The kind decides the exit code and whether a retry makes sense.
@@ -62,12 +68,13 @@ impl std::error::Error for ProviderError {}
 pub type ProviderResult<T> = Result<T, ProviderError>;
 
 /// Power of a VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Power {
     /// Runs.
     On,
     /// Does not run.
+    #[default]
     Off,
     /// Suspended, paused, in between.
     Other,
@@ -163,7 +170,7 @@ pub struct MarkedVm {
 }
 
 /// What a source says of one network adapter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Nic {
     /// Device label.
     pub name: String,
@@ -171,8 +178,10 @@ pub struct Nic {
     pub mac: String,
     /// Network name.
     pub network: String,
-    /// Network id (managed object reference for vSphere).
+    /// Network id (managed object reference for vSphere): what tells one network from another.
     pub network_id: String,
+    /// How a NetworkMap names the network, where that is not by its id.
+    pub network_ref: Option<SourceRef>,
     /// Guest addresses, if tools tell.
     pub addresses: Vec<String>,
 }
@@ -184,8 +193,10 @@ pub struct Disk {
     pub name: String,
     /// Bytes.
     pub bytes: u64,
-    /// Datastore, storage domain or volume type.
+    /// Datastore, storage domain, volume type or storage class.
     pub storage: String,
+    /// How a StorageMap names the storage, where that is not by its name.
+    pub storage_ref: Option<SourceRef>,
     /// Device key.
     pub key: i64,
     /// Id of the datastore (managed object reference for vSphere), empty if the source does not tell.
@@ -218,21 +229,23 @@ pub struct Snapshot {
 }
 
 /// Everything that checks need to know about a source VM, in one description.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct VmDescription {
     /// Managed object reference for vSphere, UUID elsewhere.
     pub id: String,
     /// Name.
     pub name: String,
+    /// Namespace, OpenShift sources only.
+    pub namespace: Option<String>,
     /// BIOS UUID.
     pub uuid: String,
     /// Power.
     pub power: Power,
-    /// Sockets.
+    /// Sockets; 0 where the source does not tell.
     pub sockets: u32,
-    /// Cores per socket.
+    /// Cores per socket; 0 where the source does not tell.
     pub cores_per_socket: u32,
-    /// Mebibytes.
+    /// Mebibytes; 0 where the source does not tell.
     pub memory_mib: u64,
     /// Network adapters.
     pub nics: Vec<Nic>,
@@ -246,6 +259,55 @@ pub struct VmDescription {
     pub windows: bool,
 }
 
+/// What a source lets the tool do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Clones can be made, switched and deleted. Where they cannot, the VMs of a scenario are migrated themselves, as the
+    /// inventory describes them.
+    pub clones: bool,
+    /// Snapshots can be taken.
+    pub snapshots: bool,
+}
+
+/// With what Forklift connects to a source, where the profile does not say it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `Provider.spec.url`.
+    pub url: String,
+    /// Data of the Provider's Secret; empty for a Provider without one.
+    pub secret: Vec<(&'static str, Field)>,
+}
+
+/// A value of a Provider's Secret. Not all of them are secrets: `insecureSkipVerify` must not be masked wherever "true" is told.
+#[derive(Debug, Clone)]
+pub enum Field {
+    /// May be shown.
+    Plain(String),
+    /// May not.
+    Secret(Secret),
+}
+
+impl Field {
+    /// The value itself, for the request that creates the Secret.
+    pub fn expose(&self) -> &str {
+        match self {
+            Self::Plain(value) => value,
+            Self::Secret(value) => value.expose(),
+        }
+    }
+}
+
+/// A clone that is to go, as the journal knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaving<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The run that made it.
+    pub run: &'a str,
+    /// Its id, if the making came to its end.
+    pub id: Option<&'a str>,
+}
+
 /// Whether a source VM of this name is one that is asked about.
 pub type Concerns<'a> = dyn Fn(&str) -> bool + Send + Sync + 'a;
 
@@ -255,6 +317,14 @@ pub trait SourceProvider: Send + Sync {
     fn kind(&self) -> ProviderKind;
     /// For people: kind, host, version.
     fn describe(&self) -> String;
+    /// What it lets the tool do.
+    fn abilities(&self) -> Abilities {
+        Abilities { clones: true, snapshots: true }
+    }
+    /// With what Forklift connects to it; `None`: with URL, user and password of the profile.
+    fn access(&self) -> Option<Access> {
+        None
+    }
     /// PEM certificates of the endpoint, for the Provider's Secret. `None` where TLS is not verified.
     fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>>;
     /// Clones a VM or template; the clone is powered off. Returns its id.
@@ -267,6 +337,11 @@ pub trait SourceProvider: Send + Sync {
     fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
     /// Describes a VM.
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>>;
+    /// Describes a VM from what Forklift's inventory says of it, for sources that the tool cannot ask themselves.
+    fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {
+        let name = vm["name"].as_str().unwrap_or_default();
+        Err(ProviderError::Unsupported(format!("a source of type {} describes VM {name} itself", self.kind())))
+    }
     /// VMs of these names, each name at most once in the answer; missing ones are left out.
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;
     /// All VMs made by a run, by the mark that `clone_vm` leaves.
@@ -283,6 +358,23 @@ pub trait SourceProvider: Send + Sync {
     }
     /// Powers off and deletes a VM; one that is gone already is success.
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
+    /// Removes a clone and all else that its making may have left, also when it failed half-way. What is there under its name
+    /// but is not provably the run's is left alone, which is an error. Returns whether anything was there.
+    fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
+        Box::pin(async move {
+            let mut removed = false;
+            for vm in self.find(&[leaving.name.to_owned()]).await? {
+                if vm.run.as_deref() != Some(leaving.run) && leaving.id != Some(vm.id.as_str()) {
+                    return Err(ProviderError::Operation(
+                        "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
+                    ));
+                }
+                self.delete(&vm.id).await?;
+                removed = true;
+            }
+            Ok(removed)
+        })
+    }
     /// Name of a datastore by its id; an id that does not exist is an error that names those that do.
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
@@ -293,8 +385,14 @@ pub trait SourceProvider: Send + Sync {
     fn requests(&self) -> BTreeMap<String, u64>;
 }
 
-/// Connects to the source that a profile names.
+/// Connects to the source that a profile names, with what the profile alone says.
 pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider>> {
+    connect_at(profile, None).await
+}
+
+/// Connects to the source that a profile names. `home` is the cluster that the run works on: it is the source where a profile
+/// of type openshift names no other.
+pub async fn connect_at(profile: &Profile, _home: Option<&Cluster>) -> ProviderResult<Box<dyn SourceProvider>> {
     match profile.kind {
         // One line per kind joins here as its client lands.
         ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),

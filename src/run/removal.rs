@@ -22,7 +22,7 @@ use crate::{
     engine::{Failure, StepCx},
     events::Trouble,
     journal::{Entry, EntryId, Record, State},
-    providers::SourceProvider,
+    providers::{Leaving, SourceProvider},
 };
 
 /// Longest wait for a cancel or an archive, as mtv-api-tests has it.
@@ -145,7 +145,8 @@ impl Teardown<'_> {
         Err(Failure::Errored(Trouble::new(format!("somebody changed it at each of {ATTEMPTS} tries"))))
     }
 
-    /// Deletes a clone by name, if it carries the run's mark or is the one that the journal knows by id.
+    /// Deletes a clone by name with all that its making left, if it carries the run's mark or is the one that the journal knows
+    /// by id.
     async fn delete_clone(&self, source: &dyn SourceProvider, name: &str, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
         if record.reference.is_none() {
             // Nobody knows whether it was made, or is being made right now.
@@ -157,19 +158,10 @@ impl Teardown<'_> {
                 ));
             }
         }
-        let found = source.find(&[name.to_owned()]).await.map_err(provider_failure)?;
-        let mut removed = Removed::Absent;
-        for vm in found {
-            if vm.run.as_deref() != Some(self.run.as_str()) && record.reference.as_deref() != Some(vm.id.as_str()) {
-                return Err(Failure::Errored(Trouble::new(
-                    "a VM of this name is there, but it does not carry the run's mark; it was left alone",
-                )));
-            }
-            self.note_deleting(record.id, cx).await;
-            source.delete(&vm.id).await.map_err(provider_failure)?;
-            removed = Removed::Deleted;
-        }
-        Ok(removed)
+        self.note_deleting(record.id, cx).await;
+        let leaving = Leaving { name, run: &self.run, id: record.reference.as_deref() };
+        let removed = source.remove(leaving).await.map_err(provider_failure)?;
+        Ok(if removed { Removed::Deleted } else { Removed::Absent })
     }
 
     /// Writes down that a deletion was asked for. A journal that cannot be written, on a full disk for example, must not keep

@@ -17,12 +17,15 @@ use super::{
 };
 use crate::{
     cluster::{Awaited, Cluster, ConnectOptions, ObjectExt as _},
-    config::{profile::Profile, settings::Settings},
+    config::{
+        profile::{Profile, ProviderKind},
+        settings::Settings,
+    },
     engine::{Failure, StepCx},
     events::{Trouble, What},
     forklift::{self, Inventory},
     journal::Journal,
-    providers::{ProviderError, SourceProvider},
+    providers::{self, Access, ProviderError, SourceProvider},
     select::Version,
 };
 
@@ -211,19 +214,15 @@ pub async fn open(
     owner.create(&kinds::NAMESPACE, namespace_body(&namespace), None).await?;
     let ca = source.ca_chain().await.map_err(provider_failure)?;
     let secret_name = format!("{}-credentials", profile.kind);
-    owner.create(&kinds::SECRET, source_secret(&profile, &namespace, &secret_name, ca.as_deref()), None).await?;
+    let access = source.access().unwrap_or_else(|| forklift::access(&profile, ca.as_deref()));
+    let mut secret = ObjectRef::default();
+    if !access.secret.is_empty() {
+        secret = ObjectRef::new(&namespace, &secret_name);
+        owner.create(&kinds::SECRET, source_secret(profile.kind, &namespace, &secret_name, &access), None).await?;
+    }
     let source_ref = ObjectRef::new(&namespace, format!("source-{}", profile.kind));
     let destination_ref = ObjectRef::new(&namespace, "destination-host");
-    let mut provider_settings = BTreeMap::new();
-    if let Some(image) = &profile.vddk_init_image {
-        provider_settings.insert("vddkInitImage".to_owned(), image.clone());
-    }
-    let spec = ProviderSpec {
-        kind: profile.kind.to_string(),
-        url: profile.api_url.clone(),
-        secret: ObjectRef::new(&namespace, &secret_name),
-        settings: provider_settings,
-    };
+    let spec = ProviderSpec { kind: profile.kind.to_string(), url: access.url, secret, settings: forklift::settings(&profile) };
     let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
     let manifest = |r: &ObjectRef, spec: &ProviderSpec| forklift::manifest(&kinds::PROVIDER, Some(&r.namespace), &r.name, spec);
     owner.create(&kinds::PROVIDER, manifest(&destination_ref, &host), None).await?;
@@ -251,21 +250,13 @@ pub async fn open(
 }
 
 /// The source's credentials as Forklift wants them.
-pub fn source_secret(profile: &Profile, namespace: &str, name: &str, ca: Option<&str>) -> Value {
-    let insecure = if profile.insecure_skip_verify { "true" } else { "false" };
-    let mut fields = vec![
-        ("url", profile.api_url.as_str()),
-        ("user", profile.username.as_str()),
-        ("password", profile.password.expose()),
-        ("insecureSkipVerify", insecure),
-    ];
-    fields.extend(ca.map(|ca| ("cacert", ca)));
-    let data: serde_json::Map<String, Value> =
-        fields.into_iter().map(|(key, value)| (key.to_owned(), json!(base64::engine::general_purpose::STANDARD.encode(value)))).collect();
+pub fn source_secret(kind: ProviderKind, namespace: &str, name: &str, access: &Access) -> Value {
+    let base64 = |value: &providers::Field| json!(base64::engine::general_purpose::STANDARD.encode(value.expose()));
+    let data: serde_json::Map<String, Value> = access.secret.iter().map(|(key, value)| ((*key).to_owned(), base64(value))).collect();
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": name, "namespace": namespace, "labels": {
-            "createdForProviderType": profile.kind.to_string(), "createdForResourceType": "providers",
+            "createdForProviderType": kind.to_string(), "createdForResourceType": "providers",
         }},
         "data": data,
     })

@@ -88,7 +88,7 @@ impl MigrationRun {
         let cluster = connect_cluster(&self.connect).await?;
         let cluster = self.cluster.get_or_init(|| cluster);
         protect::check(cluster, &self.settings.protect).await?;
-        let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect(&self.profile));
+        let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect_at(&self.profile, Some(cluster)));
         let facts = facts?;
         let source: Arc<dyn SourceProvider> = source.map_err(provider_failure)?.into();
         let source = self.source.get_or_init(|| source).clone();

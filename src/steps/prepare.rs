@@ -30,8 +30,9 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         .iter()
         .map(|vm| {
             let d = &vm.source;
+            let how = if scene.session.source.abilities().clones { "cloned to" } else { "taken as" };
             format!(
-                "VM {} cloned to {} ({}): {} sockets of {} cores, {} MiB, {} disks, {} adapters",
+                "VM {} {how} {} ({}): {} sockets of {} cores, {} MiB, {} disks, {} adapters",
                 vm.wish.name,
                 d.name,
                 d.id,
@@ -47,6 +48,10 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
 
 async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {
     let session = scene.session;
+    let abilities = session.source.abilities();
+    if !abilities.clones {
+        return take(scene, index, wish, cx).await;
+    }
     let request = CloneRequest {
         source: wish.name.clone(),
         name: names::clone(session.run(), &wish.name, scene.index, index),
@@ -68,7 +73,13 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
             cx.warn(format!("the guest of VM {} did not report its network within {}s; going on", request.name, GUEST_PATIENCE.as_secs()));
         }
     }
+    if !abilities.snapshots && wish.snapshots > 0 {
+        cx.warn(format!("VM {} gets no snapshots: a source of type {} takes none", request.name, session.profile.kind));
+    }
     for number in 1..=wish.snapshots {
+        if !abilities.snapshots {
+            break;
+        }
         let name = format!("{}-snapshot-{number}", request.name);
         cx.progress(format!("taking snapshot {number} of VM {}", request.name), None);
         guarded(cx, async { session.source.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
@@ -77,6 +88,23 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
     session.inventory.wait_for_vm(cx, &id, &request.name, limit).await?;
     Ok(Migrating { wish: wish.clone(), source })
+}
+
+/// Takes a VM as it is, where the source makes no clones: it is migrated under a name of the run, so that runs do not meet.
+async fn take(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {
+    let session = scene.session;
+    let kind = session.profile.kind;
+    let found = session.inventory.wait_for_name(cx, &wish.name, session.settings.inventory_timeout).await?;
+    let source = session.source.describe_inventory(&found).map_err(provider_failure)?;
+    let mut wish = wish.clone();
+    wish.target_name.get_or_insert_with(|| names::clone(session.run(), &source.name, scene.index, index));
+    if wish.source_vm_power.take() == Some(PowerWish::On) {
+        cx.warn(format!("VM {} stays as it is: a source of type {kind} cannot be switched", source.name));
+    }
+    if wish.snapshots > 0 {
+        cx.warn(format!("VM {} gets no snapshots: a source of type {kind} takes none", source.name));
+    }
+    Ok(Migrating { wish, source })
 }
 
 /// Writes the clone down, makes it, and writes down what it became. The making is a task of its own: when an interrupt drops

@@ -35,7 +35,7 @@ fn source() -> VmDescription {
         mac: format!("00:50:56:00:00:0{n}"),
         network: network.to_owned(),
         network_id: format!("id-{network}"),
-        addresses: vec![],
+        ..Nic::default()
     };
     VmDescription {
         id: "vm-1".into(),
@@ -49,7 +49,7 @@ fn source() -> VmDescription {
         disks: vec![Disk { name: "Hard disk 1".into(), bytes: 16 << 30, storage: "ds".into(), key: 2000, ..Disk::default() }],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
         tools_running: true,
-        windows: false,
+        ..VmDescription::default()
     }
 }
 

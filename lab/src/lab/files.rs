@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::LabInfo;
-use crate::datacenter::{DataCenter, Login};
+use super::sources::Served;
+use crate::datacenter::DataCenter;
 
 /// A bearer token that nobody guesses: 128 random bits behind OpenShift's prefix.
 pub(crate) fn token() -> anyhow::Result<String> {
@@ -27,31 +27,29 @@ pub(super) fn kubeconfig(url: &str, ca: &str, user: &str, token: &str) -> String
     )
 }
 
-/// The profiles of all sources that run.
-pub(super) fn providers(model: &DataCenter, info: &LabInfo) -> String {
+/// The profiles of all sources that run. The certificate authority stands in those that have TLS.
+pub(super) fn providers(model: &DataCenter, sources: &[Served], ca: &str) -> String {
     let mut text = "# Profiles of the lab's sources; they hold while this lab runs.\n".to_owned();
-    let Some(url) = &info.vsphere else { return text };
     let guest = |family: &str| model.guests.values().find(|g| g.family == family).map(|g| g.login.clone()).unwrap_or_default();
-    let Login { user, password } = &model.vsphere.login;
     let (linux, windows) = (guest("linux"), guest("windows"));
-    text.push_str("\n[provider.vsphere]\n");
-    for (key, value) in [
-        ("type", "vsphere"),
-        ("version", model.vsphere.version.as_str()),
-        ("api_url", url.as_str()),
-        ("username", user.as_str()),
-        ("password", password.as_str()),
-        ("vddk_init_image", "lab.invalid/vddk:8.0.3"),
-        ("guest_vm_linux_user", linux.user.as_str()),
-        ("guest_vm_linux_password", linux.password.as_str()),
-        ("guest_vm_win_user", windows.user.as_str()),
-        ("guest_vm_win_password", windows.password.as_str()),
-    ] {
-        if !value.is_empty() {
-            let _infallible = writeln!(text, "{key} = {}", toml::Value::from(value));
+    for source in sources {
+        let _infallible = writeln!(text, "\n[provider.{}]", source.profile);
+        let common = [
+            ("api_url", &source.url),
+            ("guest_vm_linux_user", &linux.user),
+            ("guest_vm_linux_password", &linux.password),
+            ("guest_vm_win_user", &windows.user),
+            ("guest_vm_win_password", &windows.password),
+        ];
+        for (key, value) in source.keys.iter().map(|(key, value)| (*key, value)).chain(common) {
+            if !value.is_empty() {
+                let _infallible = writeln!(text, "{key} = {}", toml::Value::from(value.as_str()));
+            }
+        }
+        if source.url.starts_with("https://") {
+            let _infallible = writeln!(text, "ca_pem = '''\n{ca}'''");
         }
     }
-    let _infallible = writeln!(text, "ca_pem = '''\n{}'''", info.ca_pem);
     text
 }
 
@@ -62,23 +60,16 @@ mod tests {
 
     #[test]
     fn profiles_are_toml_whatever_the_passwords() {
-        let mut model = DataCenter::parse(DEFAULT).unwrap();
-        model.vsphere.login.password = "a\"b'c\\d\n".to_owned();
-        let info = LabInfo {
-            api: String::new(),
-            inventory: String::new(),
-            vsphere: Some("https://127.0.0.1:1/sdk".to_owned()),
-            faults: None,
-            ca_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),
-            time_scale: 1.0,
-            mtv_namespace: String::new(),
-            storage_classes: Vec::new(),
-            roles: Vec::new(),
-        };
-        let read: toml::Table = toml::from_str(&providers(&model, &info)).unwrap();
+        let model = DataCenter::parse(DEFAULT).unwrap();
+        let ca = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        let keys = vec![("type", "vsphere".to_owned()), ("password", "a\"b'c\\d\n".to_owned())];
+        let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys };
+        let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())] };
+        let read: toml::Table = toml::from_str(&providers(&model, &[source, share], ca)).unwrap();
+        assert!(read["provider"]["ova"].get("ca_pem").is_none());
         let profile = read["provider"]["vsphere"].as_table().unwrap();
         assert_eq!(profile["password"].as_str(), Some("a\"b'c\\d\n"));
-        assert_eq!(profile["ca_pem"].as_str(), Some(info.ca_pem.as_str()));
+        assert_eq!(profile["ca_pem"].as_str(), Some(ca));
         assert_eq!(profile["guest_vm_win_user"].as_str(), Some("Administrator"));
     }
 

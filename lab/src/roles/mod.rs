@@ -104,6 +104,16 @@ roles! {
     Forklift = "forklift";
 }
 
+impl Role {
+    /// Profiles of sources that a role serves; none for roles that are no source.
+    pub const fn profiles(self) -> &'static [&'static str] {
+        match self {
+            Self::Vsphere => &["vsphere"],
+            _ => &[],
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -140,6 +150,16 @@ impl Roles {
     /// All but these.
     pub fn without(roles: &[Role]) -> Self {
         Self(Role::ALL.iter().copied().filter(|role| !roles.contains(role)).collect())
+    }
+
+    /// These, without the servers of other sources than that of a profile. One that no role serves changes nothing.
+    pub fn for_source(&self, profile: &str) -> Self {
+        let serves = |role: &Role| role.profiles().contains(&profile);
+        if !self.0.iter().any(serves) {
+            return self.clone();
+        }
+        // The ESXi profile clones through the vCenter, which the same role serves.
+        Self(self.0.iter().copied().filter(|role| role.profiles().is_empty() || serves(role)).collect())
     }
 
     /// What runs on top of a real API server: all but the server, and what a kube-controller-manager does there.

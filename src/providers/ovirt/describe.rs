@@ -30,6 +30,7 @@ fn read(vm: &Value, profiles: &Value, domains: &Value) -> VmDescription {
     VmDescription {
         id: text(vm, "/id").to_owned(),
         name: text(vm, "/name").to_owned(),
+        namespace: None,
         uuid: text(vm, "/id").to_owned(),
         power: power(text(vm, "/status")),
         sockets: topology("sockets"),
@@ -54,6 +55,7 @@ fn read_nic(nic: &Value, profiles: &Value, reported: &BTreeMap<String, Vec<Strin
         mac,
         network: of_network("/name"),
         network_id: of_network("/id"),
+        network_ref: None,
     }
 }
 

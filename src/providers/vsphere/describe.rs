@@ -74,6 +74,7 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
     VmDescription {
         id: vm.id.value.clone(),
         name: vm.text("name").unwrap_or_default().to_owned(),
+        namespace: None,
         uuid: vm.text("config.uuid").unwrap_or_default().to_lowercase(),
         power: power(vm.text("runtime.powerState")),
         sockets: cpus / cores_per_socket,
@@ -132,6 +133,7 @@ fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: 
         network_id: reference.map(|id| id.value).or_else(|| port_group.map(str::to_owned)).unwrap_or_default(),
         addresses: guest.iter().filter(|g| g.get("macAddress").is_some_and(|m| m.eq_ignore_ascii_case(&mac))).flat_map(addresses).collect(),
         mac,
+        network_ref: None,
     }
 }
 
@@ -170,6 +172,7 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
         bytes: number("capacityInBytes").or_else(|| Some(number("capacityInKB")? * 1024)).unwrap_or_default(),
         storage: datastore.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned()).or_else(in_file).unwrap_or_default(),
         key: device.get("key").and_then(|key| key.trim().parse().ok()).unwrap_or_default(),
+        storage_ref: None,
         storage_id: datastore.map(|id| id.value).unwrap_or_default(),
         file: base.get("fileName").unwrap_or_default().to_owned(),
         provisioning: provisioning(base),

@@ -73,7 +73,7 @@ pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: b
         && let Some(name) = &request.settings.settings.source_provider
     {
         let profile = load_profile(request, None, name).map_err(CliError::usage)?;
-        sources.insert(name.clone(), connect_source(&profile).await);
+        sources.insert(name.clone(), connect_source(&profile, &cluster).await);
     }
     let result = supervised(request, "mtv-api-tests", async |cx| {
         cx.progress("looking at what the list names", None);

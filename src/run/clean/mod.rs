@@ -70,7 +70,7 @@ async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
     let cluster = connect(request).await?;
     let result = supervised(request, &header.run, async |cx| {
         check_cluster(&cluster, &header).await?;
-        let sources = connect_sources(request, &header, &journal.snapshot()).await;
+        let sources = connect_sources(request, &cluster, &header, &journal.snapshot()).await;
         let teardown = Teardown::new(&cluster, &journal, &header.run, sources, request.settings.settings.object_timeout);
         let mut done = teardown.everything(cx).await?;
         let rest = unlisted(&cluster, &header, &teardown.sources, &done, cx).await;
@@ -179,14 +179,14 @@ async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Failure
 }
 
 /// Connects to every source that still has something of the run. One that cannot be reached leaves its clones, with the reason.
-async fn connect_sources(request: &CleanRequest, header: &Header, records: &[Record]) -> Sources {
+async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Header, records: &[Record]) -> Sources {
     let mut sources: Sources = BTreeMap::new();
     for record in records.iter().filter(|r| r.state != State::Gone) {
         if let Entry::Clone { profile, .. } = &record.entry
             && !sources.contains_key(profile)
         {
             let source = match load_profile(request, header.providers_file.as_deref(), profile) {
-                Ok(profile) => connect_source(&profile).await,
+                Ok(profile) => connect_source(&profile, cluster).await,
                 Err(reason) => Err(reason),
             };
             sources.insert(profile.clone(), source);
@@ -195,8 +195,8 @@ async fn connect_sources(request: &CleanRequest, header: &Header, records: &[Rec
     sources
 }
 
-async fn connect_source(profile: &Profile) -> Result<Arc<dyn SourceProvider>, String> {
-    providers::connect(profile).await.map(Arc::<dyn SourceProvider>::from).map_err(|e| e.to_string())
+async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn SourceProvider>, String> {
+    providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from).map_err(|e| e.to_string())
 }
 
 /// The profile of a clone: from the file that the user names now, else from the one that the run had.

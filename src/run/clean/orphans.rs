@@ -34,7 +34,7 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     let mut sources = Sources::new();
     if let Some(name) = &request.settings.settings.source_provider {
         let profile = load_profile(request, None, name).map_err(CliError::usage)?;
-        let source = connect_source(&profile).await.map_err(CliError::environment)?;
+        let source = connect_source(&profile, &cluster).await.map_err(CliError::environment)?;
         sources.insert(name.clone(), Ok(source));
     }
     let look = async {

@@ -1,0 +1,63 @@
+//! The sources of the lab: which servers they have, and the profile by which clients reach them.
+//!
+//! A new source is a folder of its own for its server, a role, and one line in [`start`]; that function starts the server
+//! and says what stands in the profile.
+
+use anyhow::Context as _;
+
+use super::{Vcenter, listen};
+use crate::{
+    roles::{Context, Role, Roles},
+    tls::Authority,
+};
+
+/// A source that runs.
+pub(super) struct Served {
+    /// Name of its profile.
+    pub(super) profile: &'static str,
+    /// What its clients connect to: `api_url` of the profile.
+    pub(super) url: String,
+    /// The rest of the profile but guest logins and certificates, which all have in common. `type` comes first.
+    pub(super) keys: Vec<(&'static str, String)>,
+}
+
+/// Sources that run, and what tests look at behind them.
+#[derive(Default)]
+pub(super) struct Sources {
+    /// In the order of the profiles.
+    pub(super) served: Vec<Served>,
+    /// The vCenter.
+    pub(super) vcenter: Option<Vcenter>,
+}
+
+/// Starts the sources whose roles run.
+pub(super) async fn start(cx: &Context, roles: &Roles, authority: &Authority) -> anyhow::Result<Sources> {
+    let mut sources = Sources::default();
+    if roles.has(Role::Vsphere) {
+        vsphere(cx, authority, &mut sources).await.context("failed to start the vCenter")?;
+    }
+    // One line per source joins here.
+    Ok(sources)
+}
+
+async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> anyhow::Result<()> {
+    let listener = listen(None, "vSphere").await?;
+    let url = format!("https://{}/sdk", listener.local_addr()?);
+    let vcenter = Vcenter::new(&cx.world);
+    let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+    let model = &cx.world.datacenter.vsphere;
+    sources.served.push(Served {
+        profile: "vsphere",
+        url,
+        keys: vec![
+            ("type", "vsphere".to_owned()),
+            ("version", model.version.clone()),
+            ("username", model.login.user.clone()),
+            ("password", model.login.password.clone()),
+            ("vddk_init_image", "lab.invalid/vddk:8.0.3".to_owned()),
+        ],
+    });
+    sources.vcenter = Some(vcenter);
+    Ok(())
+}
