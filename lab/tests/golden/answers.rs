@@ -17,14 +17,14 @@ use crate::{
 /// Files with answers instead of states.
 pub const FILES: &[&str] = &["api-rejections", "inventory-responses"];
 
-/// Asks what was asked and compares; `left_out` names answers that need not be the same.
-pub fn run(file: &Path, left_out: &[String]) -> Result<(), String> {
+/// Asks what was asked and compares; `fields` names those of the inventory that need not be the same.
+pub fn run(file: &Path, fields: &[String], strict: bool) -> Result<(), String> {
     let content = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let recording: Value = serde_json::from_str(&content).map_err(|error| error.to_string())?;
     let inventory = file.file_stem().is_some_and(|stem| stem == "inventory-responses");
     let differences = time::run(async {
         let bench = Bench::start(include_str!("../golden.toml"), 1.0).await;
-        if inventory { ask_inventory(&bench, &recording, left_out).await } else { create(&bench, &recording, left_out).await }
+        if inventory { ask_inventory(&bench, &recording, fields, strict).await } else { create(&bench, &recording).await }
     })??;
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
@@ -39,13 +39,10 @@ fn causes(status: &Value) -> BTreeSet<(String, String)> {
     list.map(|cause| (text(cause, "/field").to_owned(), text(cause, "/reason").to_owned())).collect()
 }
 
-async fn create(bench: &Bench, recording: &Value, left_out: &[String]) -> Result<Vec<String>, String> {
+async fn create(bench: &Bench, recording: &Value) -> Result<Vec<String>, String> {
     let mut differences = Vec::new();
     for answer in answers(recording) {
         let what = text(answer, "/what");
-        if left_out.iter().any(|name| name == what) {
-            continue;
-        }
         let object: DynamicObject = serde_json::from_value(answer["object"].clone()).map_err(|error| error.to_string())?;
         let kind = Kind::find(text(&answer["object"], "/apiVersion"), text(&answer["object"], "/kind")).ok_or("unknown kind")?;
         let (status, body) = match bench.api(kind, HOME).create(&PostParams::default(), &object).await {
@@ -65,24 +62,85 @@ async fn create(bench: &Bench, recording: &Value, left_out: &[String]) -> Result
     Ok(differences)
 }
 
-/// Paths of all fields; entries of lists count as one. Objects of Kubernetes inside are not the inventory's.
-fn fields(path: &str, value: &Value, out: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = format!("{path}/{key}");
-                if key != "object" {
-                    fields(&path, value, out);
-                }
-                out.insert(path);
-            }
-        }
-        Value::Array(list) => list.iter().for_each(|entry| fields(&format!("{path}/*"), entry, out)),
-        _ => {}
+/// A text without what belongs to one vCenter or one cluster: ids, UUIDs, hardware addresses, placeholders.
+fn common(text: &str) -> String {
+    let kinds = ["vm", "host", "group", "datastore", "domain", "network", "dvportgroup", "datacenter", "dvs"];
+    let one = |part: &str| {
+        let id = part.rsplit_once('-').is_some_and(|(kind, number)| {
+            let digits = number.trim_start_matches(|c: char| c.is_ascii_lowercase());
+            kinds.contains(&kind) && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+        });
+        let uuid = part.len() == 36 && part.bytes().filter(|b| *b == b'-').count() == 4;
+        let address = part.len() == 17 && part.bytes().filter(|b| *b == b':').count() == 5;
+        // The group of a switch's ways out has the switch's name and number.
+        let uplinks = part.contains("-DVUplinks-");
+        if id || uuid || address || uplinks || part.starts_with('<') { "*".to_owned() } else { part.to_owned() }
+    };
+    text.split('/').map(one).collect::<Vec<_>>().join("/")
+}
+
+/// What counts as the same, and what of that was met.
+struct Same<'a> {
+    fields: &'a [String],
+    met: BTreeSet<String>,
+}
+
+impl Same<'_> {
+    fn has(&mut self, path: &str) -> bool {
+        let path = path.replace("/*", "");
+        let Some(field) = self.fields.iter().find(|field| path.ends_with(&format!("/{field}"))) else { return false };
+        self.met.insert(field.clone());
+        true
     }
 }
 
-async fn ask_inventory(bench: &Bench, recording: &Value, left_out: &[String]) -> Result<Vec<String>, String> {
+/// Where two values differ. Entries of a list are found by their names, or by their places.
+fn differ(path: &str, recorded: &Value, found: &Value, same: &mut Same<'_>, out: &mut BTreeSet<String>) {
+    match (recorded, found) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                let path = format!("{path}/{key}");
+                let difference = match (a.get(key), b.get(key)) {
+                    // Objects of Kubernetes inside are not the inventory's.
+                    (Some(a), Some(_)) if key == "object" && a["metadata"].is_object() => continue,
+                    (Some(a), Some(b)) => {
+                        differ(&path, a, b, same, out);
+                        continue;
+                    }
+                    (Some(_), None) => format!("{path} is missing"),
+                    _ => format!("{path} is not recorded"),
+                };
+                if !same.has(&path) {
+                    out.insert(difference);
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.iter().chain(b).all(|entry| entry["name"].is_string()) => {
+            for (here, there, fate) in [(a, b, "missing"), (b, a, "not recorded")] {
+                for entry in here {
+                    let name = common(text(entry, "/name"));
+                    match there.iter().find(|other| common(text(other, "/name")) == name) {
+                        Some(other) if fate == "missing" => differ(&format!("{path}/*"), entry, other, same, out),
+                        Some(_) => {}
+                        None if same.has(&format!("{path}/{name}")) => {}
+                        None => drop(out.insert(format!("{path}/{name} is {fate}"))),
+                    }
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            if a.len() != b.len() && !same.has(path) {
+                out.insert(format!("{path}: recorded {} entries, found {}", a.len(), b.len()));
+            }
+            a.iter().zip(b).for_each(|(a, b)| differ(&format!("{path}/*"), a, b, same, out));
+        }
+        (Value::String(a), Value::String(b)) if common(a) == common(b) => {}
+        (a, b) if a == b || same.has(path) => {}
+        (a, b) => drop(out.insert(format!("{path}: recorded {a}, found {b}"))),
+    }
+}
+
+async fn ask_inventory(bench: &Bench, recording: &Value, fields: &[String], strict: bool) -> Result<Vec<String>, String> {
     bench.start_forklift();
     let host =
         json!({ "metadata": { "name": "host", "namespace": "openshift-mtv" }, "spec": { "type": "openshift", "url": "", "secret": {} } });
@@ -121,11 +179,9 @@ async fn ask_inventory(bench: &Bench, recording: &Value, left_out: &[String]) ->
         .and_then(|c| c.model().vms().find(|vm| vm.name == "rhel9-a").map(|vm| vm.id.clone()))
         .ok_or("no rhel9-a")?;
     let mut differences = Vec::new();
+    let mut same = Same { fields, met: BTreeSet::new() };
     for answer in answers(recording) {
         let name = text(answer, "/name");
-        if left_out.iter().any(|left| left == name) {
-            continue;
-        }
         let path = text(answer, "/request/path")
             .replace("<uid-1>", text(&source, "/metadata/uid"))
             .replace("<uid-2>", text(&host, "/metadata/uid"))
@@ -158,13 +214,12 @@ async fn ask_inventory(bench: &Bench, recording: &Value, left_out: &[String]) ->
             differences.push(format!("{name}: Forklift-Error-Message: only on one side"));
         }
         let body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
-        let (mut recorded, mut found) = (BTreeSet::new(), BTreeSet::new());
-        fields("", &answer["body"], &mut recorded);
-        fields("", &body, &mut found);
-        let (missing, more): (Vec<_>, Vec<_>) = (recorded.difference(&found).collect(), found.difference(&recorded).collect());
-        if !missing.is_empty() || !more.is_empty() {
-            differences.push(format!("{name}: missing {missing:?}, more {more:?}"));
-        }
+        let mut here = BTreeSet::new();
+        differ("", &answer["body"], &body, &mut same, &mut here);
+        differences.extend(here.into_iter().map(|difference| format!("{name}: {difference}")));
     }
+    differences.extend(
+        fields.iter().filter(|field| strict && !same.met.contains(*field)).map(|field| format!("the difference in {field} is no more")),
+    );
     Ok(differences)
 }

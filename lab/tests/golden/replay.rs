@@ -1,7 +1,7 @@
 //! Repeats a recording in a lab of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -49,10 +49,11 @@ type Wanted = BTreeMap<String, Vec<(f64, Value)>>;
 pub type Seen = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 
 /// Repeats a file.
-pub fn run(file: &Path, left_out: &BTreeMap<String, Vec<usize>>) -> Result<(), String> {
+pub fn run(file: &Path, left_out: &BTreeMap<String, Vec<usize>>, strict: bool) -> Result<(), String> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let recording: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    time::run(replay(&recording, left_out))?
+    time::run(replay(&recording, left_out, strict.then_some(name.as_str())))?
 }
 
 /// Recorded states by object, with the second at which each came.
@@ -97,10 +98,20 @@ impl Numbers {
     }
 }
 
-async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>) -> Result<(), String> {
-    let mut wanted = wanted(recording);
+/// `strict` is the name of a recording that must show each difference that is told of it.
+async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>, strict: Option<&str>) -> Result<(), String> {
+    let whole = wanted(recording);
+    let mut wanted = whole.clone();
     for (object, states) in left_out {
-        let list = wanted.get_mut(object).ok_or_else(|| format!("{object} is among the differences, but not in the recording"))?;
+        let Some(list) = wanted.get_mut(object) else {
+            if strict.is_some() {
+                return Err(format!("{object} is among the differences, but not in the recording"));
+            }
+            continue;
+        };
+        if strict.is_some() && states.iter().any(|index| *index >= list.len()) {
+            return Err(format!("{object} has {} states, but {states:?} are among the differences", list.len()));
+        }
         let mut index = 0;
         list.retain(|_| (!states.contains(&index), index += 1).0);
     }
@@ -110,7 +121,8 @@ async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>) -> R
     let settings = json!({ "metadata": { "name": "forklift-controller", "namespace": "openshift-mtv" }, "spec": { "controller_precopy_interval": 1 } });
     let _ = write::create(bench.client(), "test", &kinds::FORKLIFT_CONTROLLER, settings).await;
     let seen = Seen::default();
-    watch(&bench, &seen);
+    let fields = Fields::default();
+    watch(&bench, &seen, &fields);
     bench.start_forklift();
     power_off(&bench, &wanted);
     prepare(&bench, recording, &wanted).await;
@@ -140,7 +152,38 @@ async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>) -> R
     if reached.is_ok() {
         tokio::time::sleep(Duration::from_secs_f64(6.0 / SCALE)).await;
     }
-    compare(&seen, &wanted)
+    compare(&seen, &wanted)?;
+    let Some(file) = strict else { return Ok(()) };
+    // What is no difference (any more) is not to be told as one.
+    for object in left_out.keys() {
+        let found = seen.lock().unwrap().get(object).cloned().unwrap_or_default();
+        if whole[object].iter().map(|(_, state)| state).eq(found.iter()) {
+            return Err(format!("{object} is among the differences, but is as recorded"));
+        }
+    }
+    let mut recorded = BTreeMap::new();
+    recording["collapsed"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, states)| states.as_array().into_iter().flatten())
+        .for_each(|state| note(state, &mut recorded));
+    for (difference, values) in recorded.iter().filter(|((name, _), _)| name == file) {
+        if fields.lock().unwrap().get(difference) == Some(values) {
+            return Err(format!("{} is among the differences of machines, but is as recorded", difference.1));
+        }
+    }
+    Ok(())
+}
+
+/// Values of the machines' fields that do not count, by the recording that is told to show the difference, and field.
+type Noted = BTreeMap<(String, String), BTreeSet<String>>;
+type Fields = Arc<Mutex<Noted>>;
+
+fn note(status: &Value, values: &mut Noted) {
+    for (difference, value) in state::machines(status).iter().flat_map(state::left_out) {
+        values.entry((difference.file.clone(), difference.field.clone())).or_default().insert(value.to_string());
+    }
 }
 
 fn address(bench: &Bench) -> String {
@@ -286,9 +329,9 @@ fn localised(bench: &Bench, input: &Value, vcenter: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn watch(bench: &Bench, seen: &Seen) {
+fn watch(bench: &Bench, seen: &Seen, fields: &Fields) {
     for kind in WATCHED {
-        let (api, seen) = (bench.api(kind, ""), Arc::clone(seen));
+        let (api, seen, fields) = (bench.api(kind, ""), Arc::clone(seen), Arc::clone(fields));
         tokio::spawn(async move {
             let (mut numbers, mut names) = (Numbers::default(), BTreeMap::new());
             let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
@@ -301,6 +344,7 @@ fn watch(bench: &Bench, seen: &Seen) {
                     _ => full,
                 };
                 let state = state::of(kind.kind, &object["status"]);
+                note(&object["status"], &mut fields.lock().unwrap());
                 let mut seen = seen.lock().unwrap();
                 state::push(seen.entry(name).or_default(), state);
             }

@@ -1,6 +1,10 @@
 //! What of an object counts: conditions, phases, pipelines. Times, ids and texts do not.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value, json};
+
+use crate::VmDifference;
 
 /// Kinds whose states Forklift writes.
 pub const KINDS: &[&str] = &["Provider", "StorageMap", "NetworkMap", "Hook", "Host", "Plan", "Migration", "Conversion"];
@@ -59,6 +63,14 @@ fn task(task: &Value) -> Value {
 }
 
 fn vm(vm: &Value) -> Value {
+    let mut state = whole_vm(vm);
+    for (difference, _) in left_out(vm) {
+        state[&difference.field] = Value::Null;
+    }
+    state
+}
+
+fn whole_vm(vm: &Value) -> Value {
     let warm = vm.get("warm").filter(|w| w.is_object()).map(|warm| {
         let keys = |precopy: &Value| -> Vec<String> {
             let mut keys: Vec<String> = match precopy {
@@ -83,6 +95,20 @@ fn vm(vm: &Value) -> Value {
         "conditions": conditions(vm), "error": vm.pointer("/error/phase"), "warm": warm,
         "pipeline": list(vm, "pipeline").iter().map(step).collect::<Vec<_>>(),
     })
+}
+
+static LEFT_OUT: OnceLock<Vec<VmDifference>> = OnceLock::new();
+
+/// Says once which fields of machines do not count.
+pub fn leave_out(fields: Vec<VmDifference>) {
+    let _once = LEFT_OUT.set(fields);
+}
+
+/// A machine's fields that do not count, as they stand in its status.
+pub fn left_out(raw: &Value) -> Vec<(&'static VmDifference, Value)> {
+    let kind = if raw.get("warm").is_some_and(Value::is_object) { "warm" } else { "cold" };
+    let state = whole_vm(raw);
+    LEFT_OUT.get().into_iter().flatten().filter(|d| d.of == kind).map(|d| (d, state[&d.field].clone())).collect()
 }
 
 /// The state in a status, or in an entry of a recording, which has the same fields.
@@ -113,6 +139,14 @@ pub fn of(kind: &str, status: &Value) -> Value {
     };
     out.insert("vms".into(), Value::Array(vms.iter().map(vm).collect()));
     Value::Object(out)
+}
+
+/// Machines in a status of a Plan or Migration, or in an entry of a recording.
+pub fn machines(status: &Value) -> &[Value] {
+    match (list(status, "vms"), status.get("migration")) {
+        ([], Some(migration)) => list(migration, "vms"),
+        (vms, _) => vms,
+    }
 }
 
 /// Adds a state unless it is the last one already.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mtv_api::xml::Node;
 use serde_json::{Map, Value, json};
 
-use super::vm::Vm;
+use super::{host, vm::Vm};
 use crate::forklift::vcenter::{MoRef, Properties};
 
 /// Kinds that are collected, with the properties that are read.
@@ -14,7 +14,7 @@ pub const KINDS: &[(&str, &[&str])] = &[
     ("Datacenter", &["name", "parent", "vmFolder", "hostFolder", "datastoreFolder", "networkFolder"]),
     ("ComputeResource", &["name", "parent", "host", "network", "datastore"]),
     ("ClusterComputeResource", &["name", "parent", "host", "network", "datastore"]),
-    ("HostSystem", &["name", "parent", "summary", "runtime", "network", "datastore"]),
+    ("HostSystem", &["name", "parent", "summary", "runtime", "network", "datastore", "config.network", "config.storageDevice.scsiLun"]),
     ("Datastore", &["name", "parent", "summary"]),
     ("Network", &["name", "parent"]),
     ("OpaqueNetwork", &["name", "parent"]),
@@ -55,7 +55,7 @@ impl Id {
 }
 
 /// The service's name of a kind.
-fn kind_name(kind: &str) -> &str {
+pub fn kind_name(kind: &str) -> &str {
     match kind {
         "ComputeResource" | "ClusterComputeResource" => "Cluster",
         "HostSystem" => "Host",
@@ -227,6 +227,16 @@ fn refs(properties: &Properties, path: &str, kind: &str) -> Value {
     json!(list.unwrap_or_default())
 }
 
+/// The VLAN of a port group, or the ranges that it lets through; empty for none.
+fn vlan(group: &Properties) -> String {
+    let Some(vlan) = group.get("config").and_then(|config| config.at(&["defaultPortConfig", "vlan"])) else { return String::new() };
+    let one = |node: &Node| match (node.get("start"), node.get("end")) {
+        (Some(start), Some(end)) => format!("{start}-{end}"),
+        _ => Some(node.text.clone()).filter(|id| id != "0").unwrap_or_default(),
+    };
+    vlan.children_named("vlanId").map(one).collect::<Vec<_>>().join(",")
+}
+
 fn details(object: &Object) -> Value {
     let p = &object.properties;
     let number = |path: &[&str]| p.get("summary").and_then(|n| n.at(path)).and_then(|n| n.text.parse::<i64>().ok()).unwrap_or_default();
@@ -251,9 +261,9 @@ fn details(object: &Object) -> Value {
             "cpuSockets": number(&["hardware", "numCpuPkgs"]), "cpuCores": number(&["hardware", "numCpuCores"]),
             "memoryBytes": number(&["hardware", "memorySize"]),
             "productName": text(&["config", "product", "name"]), "productVersion": text(&["config", "product", "version"]),
-            "networking": { "pNICs": [], "vNICs": [], "portGroups": [], "switches": [] },
+            "networking": host::networking(p),
             "networks": refs(p, "network", "Network"), "datastores": refs(p, "datastore", "Datastore"), "vms": null,
-            "networkAdapters": [], "hostScsiDisks": [], "advancedOptions": null, "vmotionSupported": false, "storageVmotionSupported": false,
+            "networkAdapters": host::adapters(&host::networking(p)), "hostScsiDisks": host::disks(p), "advancedOptions": null, "vmotionSupported": false, "storageVmotionSupported": false,
         }),
         "Datastore" => json!({
             "type": text(&["type"]), "capacity": number(&["capacity"]), "free": number(&["freeSpace"]),
@@ -266,7 +276,7 @@ fn details(object: &Object) -> Value {
                 "kind": "DistributedVirtualSwitch",
                 "id": p.get("config").and_then(|n| n.get("distributedVirtualSwitch")).unwrap_or_default(),
             },
-            "vlanId": "", "host": null, "key": p.text("key"),
+            "vlanId": vlan(p), "host": null, "key": p.text("key"),
         }),
         "Network" | "OpaqueNetwork" => json!({ "vlanId": "", "host": null }),
         _ => json!({}),

@@ -135,6 +135,7 @@ fn host(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
                 .set("host", entity.moref())
                 .set("product", product(version))
                 .set("network", network(model, entity))
+                .set("storageDevice", storage(entity))
                 .set(
                     "dateTimeInfo",
                     Object::new("HostDateTimeInfo").set(
@@ -209,30 +210,29 @@ fn network(model: &Model, entity: &Entity) -> Object {
         .set("key", "key-vim.host.VirtualNic-vmk0")
         .set("portgroup", "Management Network")
         .set("spec", Object::new("HostVirtualNicSpec").set("ip", ip).set("mac", format!("00:50:56:60:00:{number:02x}")).set("mtu", 1500));
-    let pnic = Object::new("PhysicalNic")
-        .set("key", "key-vim.host.PhysicalNic-vmnic0")
-        .set("device", "vmnic0")
-        .set("pci", "0000:00:06.0")
-        .set("linkSpeed", Object::new("PhysicalNicLinkInfo").set("speedMb", 25_000).set("duplex", true))
-        .set("mac", format!("00:50:56:61:00:{number:02x}"));
-    let groups: Vec<Object> = model
-        .of_type("Network")
-        .map(|n| {
-            Object::new("HostPortGroup")
-                .set("key", format!("key-vim.host.PortGroup-{}", n.name))
-                .set("vswitch", "key-vim.host.VirtualSwitch-vSwitch0")
-                .set("computedPolicy", Object::new("HostNetworkPolicy"))
-                .set(
-                    "spec",
-                    Object::new("HostPortGroupSpec")
-                        .set("name", &n.name)
-                        .set("vlanId", 0)
-                        .set("vswitchName", "vSwitch0")
-                        .set("policy", Object::new("HostNetworkPolicy")),
-                )
-        })
-        .collect();
-    let keys = model.of_type("Network").map(|n| Value::Str(format!("key-vim.host.PortGroup-{}", n.name))).collect();
+    let pnics = (0..2).map(|index| {
+        Object::new("PhysicalNic")
+            .set("key", format!("key-vim.host.PhysicalNic-vmnic{index}"))
+            .set("device", format!("vmnic{index}"))
+            .set("pci", format!("0000:00:0{}.0", 6 + index))
+            .set("linkSpeed", Object::new("PhysicalNicLinkInfo").set("speedMb", 25_000).set("duplex", true))
+            .set("mac", format!("00:50:56:6{}:00:{number:02x}", 1 + index))
+    });
+    let names: Vec<&str> = model.of_type("Network").map(|n| n.name.as_str()).chain(["Management Network"]).collect();
+    let key = |name: &str| format!("key-vim.host.PortGroup-{name}");
+    let groups = names.iter().map(|name| {
+        let spec = Object::new("HostPortGroupSpec")
+            .set("name", *name)
+            .set("vlanId", 0)
+            .set("vswitchName", "vSwitch0")
+            .set("policy", Object::new("HostNetworkPolicy"));
+        Object::new("HostPortGroup")
+            .set("key", key(name))
+            .set("vswitch", "key-vim.host.VirtualSwitch-vSwitch0")
+            .set("computedPolicy", Object::new("HostNetworkPolicy"))
+            .set("spec", spec)
+    });
+    let keys = names.iter().map(|name| Value::Str(key(name))).collect();
     let switch = Object::new("HostVirtualSwitch")
         .set("name", "vSwitch0")
         .set("key", "key-vim.host.VirtualSwitch-vSwitch0")
@@ -244,8 +244,31 @@ fn network(model: &Model, entity: &Entity) -> Object {
     Object::new("HostNetworkInfo")
         .list("vswitch", "HostVirtualSwitch", [switch])
         .list("portgroup", "HostPortGroup", groups)
-        .list("pnic", "PhysicalNic", [pnic])
+        .list("pnic", "PhysicalNic", pnics)
         .list("vnic", "HostVirtualNic", [vnic])
+}
+
+/// The disk that a host boots from.
+fn storage(entity: &Entity) -> Object {
+    let id = uuid(0x45, &entity.id).replace('-', "");
+    let name = "mpx.vmhba0:C0:T0:L0";
+    let capacity = Object::new("HostDiskDimensionsLba").set("blockSize", 512).set("block", Value::Long(64 << 21));
+    let disk = Object::new("HostScsiDisk")
+        .set("deviceName", format!("/vmfs/devices/disks/{name}"))
+        .set("deviceType", "disk")
+        .set("key", format!("key-vim.host.ScsiDisk-{id}"))
+        .set("uuid", id)
+        .set("canonicalName", name)
+        .set("displayName", format!("Local VMware Disk ({name})"))
+        .set("lunType", "disk")
+        .set("vendor", "VMware  ")
+        .set("model", "Virtual disk    ")
+        .set("operationalState", Value::List("String", vec!["ok".into()]))
+        .set("capacity", capacity)
+        .set("devicePath", format!("/vmfs/devices/disks/{name}"))
+        .set("ssd", false)
+        .set("localDisk", true);
+    Object::new("HostStorageDeviceInfo").list("scsiLun", "ScsiLun", [disk])
 }
 
 fn cluster(model: &Model, entity: &Entity, pool: &str, name: &str) -> Option<Value> {

@@ -25,6 +25,7 @@ use crate::{
     inventory::vsphere::{
         Collector,
         model::{self, Model},
+        tree,
         vm::{self, Vm},
     },
 };
@@ -184,6 +185,12 @@ impl Connected {
 
     fn reply(&self, provider: &str, rest: &[&str], query: &Query) -> Reply {
         let name = rest[0];
+        if let ["tree", which] = rest {
+            if !self.has_parity() {
+                return Reply::Status(StatusCode::PARTIAL_CONTENT);
+            }
+            return tree(&self.collector.model(), which, provider, query.detail.unwrap_or(0)).map_or(Reply::NoSuchPath, Reply::Json);
+        }
         let Some(kinds) = model::collection(name) else { return Reply::NoSuchPath };
         if !self.has_parity() {
             return Reply::Status(StatusCode::PARTIAL_CONTENT);
@@ -291,16 +298,25 @@ fn import(migrating: &Migrating<'_>, disk: &Disk) -> Import {
     Import { source, annotations: Map::new() }
 }
 
+fn without_path(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.shift_remove("path");
+    }
+    object
+}
+
 /// A VM with its host, cluster and so on instead of their ids.
 fn workload(model: &Model, object: &model::Object, uid: &str) -> Value {
     let id = &object.properties.object.id;
-    let mut out = model.json(object, uid, "workloads", u8::MAX);
+    let mut out = without_path(model.json(object, uid, "workloads", u8::MAX));
     let host_id = object.vm.as_ref().map(|vm| vm.host.clone()).unwrap_or_default();
     if let Some(host) = model.get(&host_id) {
-        let mut host_json = model.json(host, uid, "hosts", u8::MAX);
+        let mut host_json = without_path(model.json(host, uid, "hosts", u8::MAX));
+        // Made of what is read beside the host, which is not done here.
+        host_json["networkAdapters"] = json!([]);
         let cluster_id = host.properties.text("parent").to_owned();
         if let Some(cluster) = model.get(&cluster_id) {
-            let mut cluster = model.json(cluster, uid, "clusters", u8::MAX);
+            let mut cluster = without_path(model.json(cluster, uid, "clusters", u8::MAX));
             cluster["datacenter"] = Value::Null;
             host_json["cluster"] = cluster;
         }
