@@ -10,8 +10,11 @@ pub mod engine;
 pub mod events;
 pub mod exit;
 pub mod forklift;
+pub mod gather;
 pub mod guest;
 pub mod journal;
+#[doc(hidden)]
+pub mod parsers;
 pub mod kill_points;
 pub mod providers;
 pub mod report;

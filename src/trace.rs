@@ -66,7 +66,7 @@ impl Exchange {
 }
 
 /// A body as text, masked.
-fn shown(content_type: &str, body: &[u8]) -> String {
+pub(crate) fn shown(content_type: &str, body: &[u8]) -> String {
     if body.is_empty() {
         return String::new();
     }

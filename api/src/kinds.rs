@@ -67,6 +67,8 @@ kinds! {
     JOB = "batch" "v1" "Job" "jobs" true;
     /// Apps Deployment.
     DEPLOYMENT = "apps" "v1" "Deployment" "deployments" true;
+    /// ClusterRoleBinding.
+    CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings" false;
     /// StorageClass.
     STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
     /// CustomResourceDefinition.
@@ -127,6 +129,8 @@ kinds! {
     CLUSTER_VERSION = "config.openshift.io" "v1" "ClusterVersion" "clusterversions" false;
     /// OpenShift Infrastructure.
     INFRASTRUCTURE = "config.openshift.io" "v1" "Infrastructure" "infrastructures" false;
+    /// OpenShift ImageDigestMirrorSet.
+    IMAGE_DIGEST_MIRROR_SET = "config.openshift.io" "v1" "ImageDigestMirrorSet" "imagedigestmirrorsets" false;
     /// OpenShift ConsoleCLIDownload.
     CONSOLE_CLI_DOWNLOAD = "console.openshift.io" "v1" "ConsoleCLIDownload" "consoleclidownloads" false;
     /// OLM ClusterServiceVersion.

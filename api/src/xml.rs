@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+/// Deepest nesting that is read. Answers of vSphere have some twenty levels; trees are freed and written by recursion.
+const DEEPEST: usize = 256;
+
 /// One element.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
@@ -105,14 +108,14 @@ impl Node {
     /// Reads a document.
     ///
     /// # Errors
-    /// What is malformed and where, in roxmltree's words; doctypes are refused.
+    /// What is malformed and where, in roxmltree's words; doctypes are refused, and so is nesting that nobody means.
     pub fn parse(text: &str) -> Result<Self, roxmltree::Error> {
         let document = roxmltree::Document::parse(text)?;
-        Ok(Self::from_tree(document.root_element()))
+        Self::from_tree(document.root_element()).ok_or(roxmltree::Error::NodesLimitReached)
     }
 
-    /// Copies a tree without recursion: depth comes from outside and must not end the process.
-    fn from_tree(root: roxmltree::Node<'_, '_>) -> Self {
+    /// Copies a tree without recursion: depth comes from outside and must not end the process. None if it is too deep.
+    fn from_tree(root: roxmltree::Node<'_, '_>) -> Option<Self> {
         let mut open: Vec<Node> = Vec::new();
         let mut stack = vec![(root, false)];
         let mut done = Node::default();
@@ -136,6 +139,9 @@ impl Node {
             if !node.is_element() {
                 continue;
             }
+            if open.len() >= DEEPEST {
+                return None;
+            }
             open.push(Node {
                 name: node.tag_name().name().to_owned(),
                 attrs: node.attributes().map(|a| (a.name().to_owned(), a.value().to_owned())).collect(),
@@ -145,7 +151,7 @@ impl Node {
             let children: Vec<_> = node.children().collect();
             stack.extend(children.into_iter().rev().map(|c| (c, false)));
         }
-        done
+        Some(done)
     }
 
     /// Writes the element and what it holds, without a declaration.
@@ -217,8 +223,11 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_or_a_tree_but_no_crash() {
-        let deep = "<a>".repeat(2_000) + &"</a>".repeat(2_000);
-        let _ = Node::parse(&deep);
+        for depth in [2_000, 200_000] {
+            assert!(Node::parse(&("<a>".repeat(depth) + &"</a>".repeat(depth))).is_err());
+        }
+        assert!(Node::parse(&("<a>".repeat(200) + &"</a>".repeat(200))).is_ok());
+        assert!(Node::parse(&format!("<a>{}</a>", "<b/>".repeat(2_000))).is_ok(), "many beside each other are not deep");
     }
 
     proptest! {

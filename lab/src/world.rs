@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     datacenter::{DataCenter, GuestModel},
     faults::Faults,
+    roles::kubelet::Containers,
 };
 
 /// What is on a disk. Two disks with the same image have the same content.
@@ -93,13 +94,15 @@ pub struct World {
     pub disks: Arc<Disks>,
     /// What is to go wrong between clients and servers.
     pub faults: Faults,
+    /// What is in the containers of pods.
+    pub containers: Arc<Containers>,
 }
 
 impl World {
     /// A world at its start.
     pub fn new(datacenter: DataCenter, clock: Clock) -> Self {
         let faults = Faults::new(&datacenter.faults);
-        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults }
+        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults, containers: Arc::default() }
     }
 
     /// The operating system that stands on a disk.

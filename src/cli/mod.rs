@@ -9,6 +9,7 @@ mod generate;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod list;
+mod must_gather;
 mod options;
 mod run;
 mod validate;
@@ -19,6 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use clean::{CleanRequest, CleanTarget};
 pub use error::{CliError, CliResult};
+pub use must_gather::GatherRequest;
 pub use options::{ClusterOptions, ColorChoice, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions};
 pub use run::{ProfileChoice, RunRequest};
 
@@ -40,6 +42,7 @@ enum Command {
     Run(run::Args),
     List(list::Args),
     Clean(clean::Args),
+    MustGather(must_gather::Args),
     Validate(validate::Args),
     Config(config::Args),
     #[cfg(feature = "lab")]
@@ -78,6 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> exit::ExitCode {
         Command::Run(args) => run::run(&cli.global, args),
         Command::List(args) => list::run(&args),
         Command::Clean(args) => clean::run(&cli.global, args),
+        Command::MustGather(args) => must_gather::run(&cli.global, args),
         Command::Validate(args) => validate::run(&args),
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "lab")]

@@ -3,6 +3,7 @@
 mod connect;
 mod count;
 mod error;
+mod exec;
 mod hub;
 mod oauth;
 mod object;
@@ -11,6 +12,7 @@ mod trace;
 
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
+pub use exec::copy_out;
 pub use error::{describe, is_conflict, is_not_found, is_transient};
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;

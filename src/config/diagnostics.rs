@@ -1,8 +1,15 @@
 //! What is wrong with a file, shown the way rustc shows it: file, line, column, the line itself with a caret, and how to mend it.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// How many problems are shown at once.
+const MOST_SHOWN: usize = 100;
 
 /// A text that problems point into: a file, an environment variable, a command line argument.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,12 +18,14 @@ pub struct Source {
     name: String,
     /// The text as it is shown. Secrets are blotted out by bytes, so that spans stay true.
     shown: String,
+    /// Offsets of its line ends, once somebody asks for a line.
+    line_ends: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     /// A text without secrets.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), shown: text.into() })
+        Arc::new(Self { name: name.into(), shown: text.into(), line_ends: OnceLock::new() })
     }
 
     /// Name of the file.
@@ -26,7 +35,8 @@ impl Source {
 
     /// Line of a byte offset, from 1.
     pub fn line(&self, offset: usize) -> usize {
-        self.shown.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+        let ends = self.line_ends.get_or_init(|| self.shown.match_indices('\n').map(|(at, _)| at).collect());
+        ends.partition_point(|end| *end < offset) + 1
     }
 
     /// Brings a span into the text: inside, on character boundaries, and not empty where that is possible.
@@ -193,9 +203,13 @@ impl Problems {
         if self.has_errors() { Err(self) } else { Ok((value, self)) }
     }
 
-    /// All reports, a blank line between them.
+    /// Reports, a blank line between them: those that somebody reads. Each goes through its whole file once more.
     pub fn render(&self, styled: bool) -> String {
-        self.0.iter().map(|p| p.render(styled)).collect::<Vec<_>>().join("\n\n")
+        let mut shown: Vec<String> = self.0.iter().take(MOST_SHOWN).map(|p| p.render(styled)).collect();
+        if let Some(more) = self.0.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+            shown.push(format!("… and {more} more of the kind; mend these first"));
+        }
+        shown.join("\n\n")
     }
 }
 

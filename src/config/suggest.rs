@@ -1,7 +1,13 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
+/// Nobody mistypes a longer name, bytes; comparing takes the product of both lengths.
+const LONGEST: usize = 200;
+
 /// The nearest candidate, if one is near enough to be meant.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let lower = wrong.to_lowercase();
     candidates
         .into_iter()

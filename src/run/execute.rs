@@ -62,6 +62,9 @@ async fn run(request: RunRequest) -> CliResult {
         Err(interrupts) => return nothing_begun(&request, &id, &results, screen, interrupts).await,
     };
     let journal = Journal::create(&results.resources, &header(&id, &place, &settings)).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    if let Some(folder) = &settings.data_collector_path {
+        link_journal(folder, &results.resources).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    }
     let clean = (!place.ephemeral).then(|| clean_command(&results.resources, &place.again));
     let (events, reports) = report::start(sinks(&results, screen, request.verbose, clean).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(&id, events);
@@ -133,6 +136,24 @@ async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen
     Ok(if tell(reports.finish()) { crate::exit::INTERNAL } else { outcome.exit() })
 }
 
+/// Jobs of mtv-api-tests look for `resources.json` in the folder of what is collected. The journal stays where it is, so that it is
+/// whole at any moment; the folder gets a link to it. Unlike there, nothing in the folder is deleted.
+fn link_journal(folder: &Path, journal: &Path) -> anyhow::Result<()> {
+    let what = || format!("failed to use the folder {} for what is collected", folder.display());
+    std::fs::create_dir_all(folder).with_context(what)?;
+    let link = folder.join("resources.json");
+    let target = std::path::absolute(journal).with_context(what)?;
+    match std::fs::symlink_metadata(&link) {
+        Ok(found) if found.is_symlink() => std::fs::remove_file(&link).with_context(what)?,
+        Ok(_) => {
+            anstream::eprintln!("warning: {} is a file of somebody else and stays as it is; the list of this run is {}", link.display(), target.display());
+            return Ok(());
+        }
+        Err(_) => {}
+    }
+    std::os::unix::fs::symlink(target, link).with_context(what)
+}
+
 fn internal(error: anyhow::Error) -> CliError {
     CliError::internal(format!("{error:#}"))
 }
@@ -157,7 +178,7 @@ async fn place(request: &RunRequest, settings: &Settings) -> Result<Place, CliEr
 }
 
 /// Options that bring `clean` to the same cluster and profiles.
-fn again(cluster: &ClusterOptions, connect: &ConnectOptions, providers: &Path) -> Vec<String> {
+pub(super) fn again(cluster: &ClusterOptions, connect: &ConnectOptions, providers: &Path) -> Vec<String> {
     let mut options = Vec::new();
     if let Some(file) = &cluster.kubeconfig {
         options.extend(["--kubeconfig".to_owned(), file.display().to_string()]);

@@ -4,6 +4,7 @@ mod clean;
 mod content;
 mod execute;
 mod migrated;
+mod must_gather;
 pub mod names;
 mod owned;
 mod protect;
@@ -16,6 +17,7 @@ mod workload;
 
 pub use clean::clean;
 pub use execute::{execute, runtime};
+pub use must_gather::must_gather;
 pub use owned::Owner;
 pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure, source_secret};
 pub use shared::{Changed, Field, Shared};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mtv_api::forklift::PlanStatus;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio_util::sync::CancellationToken;
 
 use crate::{config::scenario::ScenarioVm, forklift::NetworkTarget, providers::VmDescription};
 
@@ -53,9 +54,26 @@ pub struct ScenarioState {
     pub target_namespace: String,
     /// Its Plans in the order of [`crate::config::scenario::Scenario::plans`]; empty before the migration.
     pub plans: Vec<PlanState>,
+    /// A step did not pass, and nobody interrupted it.
+    pub went_wrong: bool,
+    /// What there is to collect of that has been collected.
+    pub collected: bool,
+    /// Of the step that runs, or was the last one and did not pass: what tells an interrupt from a failure.
+    unfinished: Option<CancellationToken>,
 }
 
 impl ScenarioState {
+    /// A step begins. One before that was dropped when its time was up has left its mark.
+    pub fn begin(&mut self, cancel: &CancellationToken) {
+        let failed = self.unfinished.replace(cancel.clone()).is_some_and(|earlier| !earlier.is_cancelled());
+        self.went_wrong |= failed;
+    }
+
+    /// The step passed.
+    pub fn passed(&mut self) {
+        self.unfinished = None;
+    }
+
     /// Descriptions of all source VMs.
     pub fn sources(&self) -> Vec<&VmDescription> {
         self.vms.iter().map(|vm| &vm.source).collect()
@@ -64,5 +82,27 @@ impl ScenarioState {
     /// The clones of one Plan.
     pub fn of_plan(&self, plan: usize) -> impl Iterator<Item = &Migrating> {
         self.vms.iter().filter(move |vm| vm.wish.plan == plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_known_to_the_next_step_and_an_interrupt_is_none() {
+        let cancel = CancellationToken::new();
+        let mut state = ScenarioState::default();
+        state.begin(&cancel);
+        state.passed();
+        state.begin(&cancel);
+        assert!(!state.went_wrong, "the step before passed");
+        state.begin(&cancel);
+        assert!(state.went_wrong, "the step before ended without having passed");
+        let mut state = ScenarioState::default();
+        state.begin(&cancel);
+        cancel.cancel();
+        state.begin(&CancellationToken::new());
+        assert!(!state.went_wrong, "the step before was interrupted");
     }
 }

@@ -139,7 +139,12 @@ impl Workload for MigrationRun {
             };
             let scene = Scene { session, scenario: &planned.scenario, index: scenario, clones: &self.clones[scenario] };
             let mut state = self.states[scenario].lock().await;
-            planned.steps[step].run(&scene, &mut state, cx).await
+            state.begin(&cx.cancel);
+            let result = planned.steps[step].run(&scene, &mut state, cx).await;
+            if result.is_ok() {
+                state.passed();
+            }
+            result
         })
     }
 

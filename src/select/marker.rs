@@ -30,6 +30,9 @@ pub const REGISTERED: &[&str] = &[
 /// Deepest nesting of parentheses and `not`. Nobody writes more, and the parser's stack stays small whatever it is fed.
 const DEEPEST: usize = 64;
 
+/// Most words of an expression. A chain of `and` becomes as deep as it is long, and is walked and freed by recursion.
+const LONGEST: usize = 1000;
+
 /// A parsed expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
@@ -48,6 +51,10 @@ impl Expression {
     pub fn parse(text: &str, known: &BTreeSet<&str>) -> Result<Self, Problems> {
         let source = Source::new("--marker", text);
         let tokens = tokens(text, &source)?;
+        if let Some((_, span)) = tokens.get(LONGEST) {
+            let problem = Problem::error(format!("the marker expression has more than {LONGEST} words")).at(&source, span.clone(), "");
+            return Err(problem.help("select by names, or give the scenarios a marker of their own").into());
+        }
         let mut parser = Parser { source: &source, tokens: &tokens, next: 0, end: text.len(), known, unknown: Problems::default() };
         let expression = parser.or(0)?;
         if let Some(token) = parser.tokens.get(parser.next) {

@@ -1,6 +1,7 @@
 //! Steps of a scenario: a closed list. A new flow adds a kind or a parameter here, not a special case in the engine.
 
 mod clean_up;
+mod collect;
 mod expected;
 mod maps;
 mod migrate;
@@ -69,7 +70,9 @@ impl Step {
             Self::StorageMap | Self::NetworkMap | Self::Plan => settings.plan_ready_timeout.saturating_mul(plans),
             Self::Migrate => scenario.plan_wait_timeout.unwrap_or(settings.plan_wait_timeout),
             Self::Verify => (scenario.guest_agent_timeout + settings.ssh_timeout + settings.object_timeout).saturating_mul(vms),
-            Self::CleanUp => settings.object_timeout.saturating_mul(4),
+            // What is collected of a failure comes before the deletions.
+            Self::CleanUp if settings.skip_data_collector => settings.object_timeout.saturating_mul(4),
+            Self::CleanUp => settings.object_timeout.saturating_mul(4) + settings.must_gather_timeout,
         };
         PlannedStep { name: self.name(), always: self == Self::CleanUp, limit: limit + SLACK }
     }
@@ -83,7 +86,7 @@ impl Step {
             Self::Plan => plan::run(scene, state, cx).await,
             Self::Migrate => migrate::run(scene, state, cx).await,
             Self::Verify => verify::run(scene, state, cx).await,
-            Self::CleanUp => clean_up::run(scene, cx).await,
+            Self::CleanUp => clean_up::run(scene, state, cx).await,
         }
     }
 }

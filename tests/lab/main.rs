@@ -5,6 +5,7 @@
 mod canaries;
 mod crash;
 mod environment;
+mod gather;
 mod login;
 mod support;
 mod tier0;

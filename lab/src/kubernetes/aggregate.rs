@@ -153,6 +153,18 @@ pub fn groups(server: &Inner) -> BTreeMap<String, Vec<String>> {
 }
 
 impl Backend {
+    /// The kubelet of a node, which all listen on this machine. Its certificate is not verified, as the real API server does
+    /// not without `--kubelet-certificate-authority`.
+    pub fn kubelet(port: u16) -> Result<Self, String> {
+        Ok(Self {
+            group: String::new(),
+            version: String::new(),
+            address: ("127.0.0.1".to_owned(), port),
+            name: ServerName::try_from("localhost").map_err(|error| error.to_string())?,
+            tls: tls(&json!({ "insecureSkipTLSVerify": true }))?,
+        })
+    }
+
     /// Sends one request over a connection of its own.
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
         let (host, port) = (&self.address.0, self.address.1);

@@ -13,6 +13,7 @@ mod count;
 mod definition;
 mod delete;
 mod discovery;
+mod exec;
 mod faulty;
 mod fields;
 mod managed;

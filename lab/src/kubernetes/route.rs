@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     Inner, access, aggregate,
     auth::Caller,
-    binding, delete, discovery, oauth, openapi,
+    binding, delete, discovery, exec, oauth, openapi,
     operation::Operation,
     read,
     request::{Format, Query, Shape, Target},
@@ -54,6 +54,9 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
     server.counts.add(&caller.name, verb, &counted(&target));
     access::authorize(&caller, verb, &target)?;
     let resource = find(server, &target)?;
+    if resource.is_core("pods") && target.subresource == "exec" && matches!(parts.method, Method::GET | Method::POST) {
+        return exec::exec(server, &target, &query, parts, upgrade, &caller).await;
+    }
     if !resource.custom && !Format::spoken(&parts.headers) {
         return Err(Failure::no_representation(target.name.is_empty() && parts.method == Method::GET));
     }

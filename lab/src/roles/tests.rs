@@ -111,7 +111,7 @@ fn job(name: &str, container: &str, map: Option<&str>) -> Value {
 #[tokio::test]
 async fn jobs_end_as_their_pods_do() {
     let bench = bench("n").await;
-    kubelet::start(&bench.cx).await.unwrap();
+    kubelet::start(&bench.cx, &crate::tls::Authority::new().unwrap()).await.unwrap();
     jobs::start(&bench.cx).await.unwrap();
     let failing = json!({ "metadata": { "name": "bad", "namespace": "n" }, "data": { "playbook.yml": "- hosts: all\n  tasks:\n  - fail: msg=no\n" } });
     bench.make(&kinds::CONFIG_MAP, failing).await;
@@ -235,7 +235,7 @@ async fn virtual_machines() -> Bench {
     pv::start(&bench.cx).await.unwrap();
     provisioner::start(&bench.cx).await.unwrap();
     gc::start(&bench.cx).await.unwrap();
-    kubelet::start(&bench.cx).await.unwrap();
+    kubelet::start(&bench.cx, &crate::tls::Authority::new().unwrap()).await.unwrap();
     kubevirt::start(&bench.cx, &Authority::new().unwrap()).await.unwrap();
     bench
 }
@@ -290,7 +290,7 @@ async fn a_virtual_machine_without_its_claim_says_so() {
 #[tokio::test]
 async fn a_conversion_pod_copies_and_hands_out_results() {
     let bench = bench("n").await;
-    kubelet::start(&bench.cx).await.unwrap();
+    kubelet::start(&bench.cx, &crate::tls::Authority::new().unwrap()).await.unwrap();
     let mut source = claim("c");
     source["metadata"]["annotations"] = json!({ "forklift.konveyor.io/disk-source": "[ds] a/a.vmdk" });
     let made = bench.make(&kinds::PVC, source).await;
@@ -327,7 +327,7 @@ async fn a_conversion_pod_copies_and_hands_out_results() {
 #[tokio::test]
 async fn a_pod_that_runs_ends_when_it_is_deleted() {
     let bench = bench("n").await;
-    kubelet::start(&bench.cx).await.unwrap();
+    kubelet::start(&bench.cx, &crate::tls::Authority::new().unwrap()).await.unwrap();
     bench
         .make(
             &kinds::POD,

@@ -82,7 +82,7 @@ impl Bench {
         roles::provisioner::start(&self.cx).await.unwrap();
         roles::namespace::start(&self.cx).await.unwrap();
         roles::gc::start(&self.cx).await.unwrap();
-        roles::kubelet::start(&self.cx).await.unwrap();
+        roles::kubelet::start(&self.cx, &mtv_lab::tls::Authority::new().unwrap()).await.unwrap();
         roles::jobs::start(&self.cx).await.unwrap();
         roles::kubevirt::start(&self.cx, &self.authority).await.unwrap();
     }

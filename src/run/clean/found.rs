@@ -33,6 +33,7 @@ const KINDS: &[&Kind] = &[
     &kinds::SECRET,
     &kinds::CONFIG_MAP,
     &kinds::SERVICE_ACCOUNT,
+    &kinds::CLUSTER_ROLE_BINDING,
     &kinds::VM,
     &kinds::DATA_VOLUME,
     &kinds::PVC,

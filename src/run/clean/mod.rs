@@ -5,6 +5,8 @@ mod found;
 mod orphans;
 mod told;
 
+pub(super) use told::Lines;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::timeout_at;
@@ -212,7 +214,8 @@ fn load_profile(request: &CleanRequest, of_run: Option<&Path>, name: &str) -> Re
     load().map(overridden).map_err(|e| format!("profile `{name}` cannot be used: {e}"))
 }
 
-fn environment(failure: Failure) -> CliError {
+/// What keeps a command from its work, as the error that it ends with.
+pub(super) fn environment(failure: Failure) -> CliError {
     match failure {
         Failure::Failed(Trouble { summary, details, hints }) | Failure::Errored(Trouble { summary, details, hints }) => {
             let text = std::iter::once(summary).chain(details).collect::<Vec<_>>().join(": ");

@@ -1,5 +1,8 @@
 //! Scheduler and kubelet: pods get a node, run what they stand for, and end.
 
+mod container;
+mod exec;
+mod gather;
 mod inspection;
 mod playbook;
 mod schedule;
@@ -24,7 +27,9 @@ use super::{
 };
 use status::State;
 use workload::{Exit, Workload};
+use crate::tls::Authority;
 
+pub use container::Containers;
 pub use serve::{METRICS_PORT, RESULTS_PORT, hold_metrics_port};
 
 const MANAGER: &str = "lab-kubelet";
@@ -39,7 +44,8 @@ const RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The lab ended meanwhile.
-pub async fn start(cx: &Context) -> anyhow::Result<()> {
+pub async fn start(cx: &Context, authority: &Authority) -> anyhow::Result<()> {
+    exec::start(cx, authority).await?;
     let nodes = life::observe(cx, Api::<Node>::all(cx.client.clone()), (), |_| {}).await?;
     let context = cx.clone();
     life::each(cx, Api::all(cx.client.clone()), watcher::Config::default(), move |pod| tend(context.clone(), nodes.clone(), pod)).await?;
@@ -93,6 +99,7 @@ async fn tend(cx: Context, nodes: Store<Node>, mut latest: Latest<Pod>) -> anyho
             let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
             cx.world.clock.sleep(STOP.min(grace)).await;
         }
+        cx.world.containers.remove(&pod.uid().unwrap_or_default());
         return write::delete(&api, &pod.name_any(), pod.uid(), Some(0)).await;
     }
     if matches!(phase(&pod), "Succeeded" | "Failed") {
@@ -137,6 +144,7 @@ async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut l
         Workload::Inspection => inspection::run(&running).await?,
         Workload::Hook => brief(&running, playbook::run(&running).await?).await?,
         Workload::Brief => brief(&running, Exit::Success).await?,
+        Workload::Gather => return gather::run(&running).await,
     };
     let finished = cx.world.clock.now();
     let (phase, code) = match exit {

@@ -17,6 +17,8 @@ pub(super) enum Workload {
     Inspection,
     /// An Ansible playbook of a Forklift Hook.
     Hook,
+    /// MTV's must-gather beside a container that keeps what it wrote.
+    Gather,
     /// Something that ends by itself: a validator, a claim's first consumer.
     Brief,
     /// Something that runs until it is deleted.
@@ -36,10 +38,14 @@ impl Workload {
     /// What runs in this pod.
     pub(super) fn of(pod: &Pod) -> Self {
         let spec = pod.spec.as_ref();
+        let gathers = |c: &k8s_openapi::api::core::v1::Container| {
+            c.command.iter().chain(&c.args).flatten().any(|word| word.contains("/usr/bin/targeted") || word.contains("/usr/bin/gather"))
+        };
         let container = |name: &str| spec.is_some_and(|s| s.containers.iter().any(|c| c.name == name));
         match pod.labels().get("forklift.app").map(String::as_str) {
             Some("virt-v2v") => Self::Conversion,
             Some("deep-inspection") => Self::Inspection,
+            _ if spec.is_some_and(|s| s.containers.iter().any(gathers)) => Self::Gather,
             _ if container("virt-v2v") => Self::Conversion,
             _ if container("hook") && pod.labels().contains_key("job-name") => Self::Hook,
             _ if spec.and_then(|s| s.restart_policy.as_deref()).is_some_and(|p| p == "Never" || p == "OnFailure")
@@ -73,6 +79,10 @@ mod tests {
                 Workload::Service,
             ),
             (json!({ "spec": { "containers": [{ "name": "main" }] } }), Workload::Service),
+            (
+                json!({ "spec": { "containers": [{ "name": "gather", "command": ["bash", "-c", "/usr/bin/targeted; sync"] }, { "name": "copy" }], "restartPolicy": "Never" } }),
+                Workload::Gather,
+            ),
         ];
         for (pod, expected) in table {
             assert_eq!(Workload::of(&serde_json::from_value(pod.clone()).unwrap()), expected, "{pod}");

@@ -107,7 +107,7 @@ fn node(name: &str, index: usize, model: &ClusterModel, now: &str) -> Item {
     Item::new(&kinds::NODE, json!({ "metadata": { "name": name, "labels": labels }, "spec": { "providerID": format!("{NODE_PROVIDER}{name}") } })).with(json!({
         "capacity": resources,
         "allocatable": resources,
-        "addresses": [{ "type": "InternalIP", "address": format!("192.168.126.{}", 11 + index) }, { "type": "Hostname", "address": name }],
+        "addresses": [{ "type": "InternalIP", "address": format!("192.168.126.{}", 11 + index) }, { "type": "Hostname", "address": "localhost" }],
         "conditions": [
             condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
             condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),

@@ -87,13 +87,24 @@ fn olm(model: &ClusterModel, now: &str) -> Vec<Item> {
     let version = model.mtv_version.as_str();
     let name = format!("mtv-operator.v{version}");
     let minor = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let operator = |version: &str| {
+        let env = |name: &str, value: String| json!({ "name": name, "value": value });
+        let container = json!({ "name": "manager", "image": image("mtv-rhel9-operator"), "env": [
+            env("OPERATOR_NAME", format!("mtv-operator.v{version}")),
+            env("MUST_GATHER_IMAGE", image("mtv-must-gather-rhel9")),
+            env("VIRT_V2V_IMAGE", image("mtv-virt-v2v-rhel9")),
+        ] });
+        let labels = json!({ "app": "forklift", "name": "controller-manager" });
+        json!({ "name": "forklift-operator", "spec": { "replicas": 1, "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } } } })
+    };
     let related: Vec<Value> = IMAGES.iter().map(|i| json!({ "name": i.replace('-', "_"), "image": image(i) })).collect();
     let annotations = json!({ "operators.openshift.io/must-gather-image": image("mtv-must-gather-rhel9"), "containerImage": image("mtv-rhel9-operator") });
     let csv = json!({
         "metadata": { "name": name, "namespace": namespace, "annotations": annotations },
         "spec": {
             "displayName": "Migration Toolkit for Virtualization Operator", "version": version, "relatedImages": related,
-            "install": { "strategy": "deployment", "spec": { "deployments": [] } },
+            "install": { "strategy": "deployment", "spec": { "deployments": [operator(version)] } },
             "installModes": [{ "type": "OwnNamespace", "supported": true }],
         },
     });
@@ -101,7 +112,17 @@ fn olm(model: &ClusterModel, now: &str) -> Vec<Item> {
         "metadata": { "name": "mtv-operator", "namespace": namespace },
         "spec": { "name": "mtv-operator", "channel": format!("release-v{minor}"), "source": "redhat-operators", "sourceNamespace": "openshift-marketplace", "installPlanApproval": "Automatic" },
     });
+    // How QE's clusters take images of a release that is not out yet: by digest, from another registry.
+    let mirror = |name: &str| {
+        json!({ "source": format!("registry.redhat.io/migration-toolkit-virtualization/{name}"),
+            "mirrors": [format!("brew.registry.lab.invalid/rh-osbs/{name}"), format!("quay.lab.invalid/mtv/{name}")] })
+    };
+    let mirrors = json!({
+        "metadata": { "name": format!("devel-testing-for-{}", minor.replace('.', "-")) },
+        "spec": { "imageDigestMirrors": IMAGES.iter().map(|name| mirror(name)).collect::<Vec<_>>() },
+    });
     vec![
+        Item::new(&kinds::IMAGE_DIGEST_MIRROR_SET, mirrors),
         Item::new(&kinds::OPERATOR_GROUP, json!({ "metadata": { "name": "migration", "namespace": namespace }, "spec": { "targetNamespaces": [namespace] } }))
             .with(json!({ "lastUpdated": now, "namespaces": [namespace] })),
         Item::new(&kinds::CSV, csv).with(json!({ "phase": "Succeeded", "reason": "InstallSucceeded", "message": "install strategy completed with no errors", "lastTransitionTime": now, "lastUpdateTime": now })),

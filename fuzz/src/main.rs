@@ -1,0 +1,21 @@
+//! One target for all parsers: `MTV_FUZZ_PARSER` names the one that is fed. See `fuzz/run`.
+#![no_main]
+
+use std::sync::OnceLock;
+
+use mtv_test::parsers::{ALL, Parser};
+
+static CHOSEN: OnceLock<&'static Parser> = OnceLock::new();
+
+fn chosen() -> &'static Parser {
+    CHOSEN.get_or_init(|| {
+        let wanted = std::env::var("MTV_FUZZ_PARSER").unwrap_or_default();
+        ALL.iter().find(|parser| parser.name == wanted).unwrap_or_else(|| {
+            let names: Vec<&str> = ALL.iter().map(|parser| parser.name).collect();
+            eprintln!("MTV_FUZZ_PARSER must be one of {}", names.join(", "));
+            std::process::exit(1)
+        })
+    })
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| (chosen().feed)(data));

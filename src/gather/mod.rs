@@ -1,0 +1,201 @@
+//! MTV's must-gather, run natively: a namespace with a pod of the release's own image, the files fetched out of it, and both
+//! deleted again. It is bounded in time and journalled; what it cannot do it says, and nothing else fails with it.
+
+mod image;
+mod pod;
+
+use std::{
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use mtv_api::kinds::{self, Kind};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    cluster::{Awaited, copy_out},
+    engine::{Failure, StepCx},
+    events::Trouble,
+    journal::{Entry, State},
+    run::{Owner, names},
+};
+use pod::Progress;
+
+/// Longest wait for the account that a new namespace gets.
+const ACCOUNT: Duration = Duration::from_mins(1);
+
+/// Longest time for sending the deletions at the end, also after an interrupt.
+const LEAVE: Duration = Duration::from_secs(30);
+
+/// What is gathered: everything of the MTV on the cluster, or what belongs to one plan or VM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Namespace and name of the plan.
+    pub plan: Option<(String, String)>,
+    /// Id of a VM of the plan, as the source has it.
+    pub vm: Option<String>,
+}
+
+impl Target {
+    /// For messages and folders.
+    fn told(&self) -> String {
+        match (&self.plan, &self.vm) {
+            (Some((namespace, plan)), Some(vm)) => format!("Plan {namespace}/{plan}, VM {vm}"),
+            (Some((namespace, plan)), None) => format!("Plan {namespace}/{plan}"),
+            _ => "the whole of MTV".to_owned(),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// How many.
+    pub files: usize,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Gathers into `folder`, which must not exist, within `limit`. `mtv_namespace` is where MTV runs.
+pub async fn gather(owner: &Owner, cx: &StepCx, mtv_namespace: &str, target: &Target, folder: &Path, limit: Duration) -> Result<Gathered, Failure> {
+    let told = target.told();
+    cx.progress(format!("gathering logs and objects of {told}"), None);
+    // The name says whose it is, and of what: two scenarios of a run gather at the same time.
+    let digest = Sha256::digest(format!("{told}\0{}", folder.display()));
+    let name = names::namespace("mtv-test-gather", &format!("{}-{:02x}{:02x}", owner.run, digest[0], digest[1]));
+    let work = work(owner, cx, mtv_namespace, target, folder, (&name, limit));
+    let result = tokio::select! {
+        result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {
+            Err(Failure::Errored(Trouble::new(format!("must-gather of {told} was not done within {}", crate::engine::human(limit)))
+                .hint("must_gather_timeout gives it more time")))
+        }),
+        () = cx.cancel.cancelled() => Err(Failure::Interrupted),
+    };
+    // Also after an interrupt: the teardown would find it, but nothing need wait for that.
+    match tokio::time::timeout(LEAVE, leave(owner, &name)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => cx.warn(format!("what gathered is still there, and the teardown tries again: {error:#}")),
+        Err(_) => cx.warn(format!("what gathered is still there, and the teardown tries again: no answer within {LEAVE:?}")),
+    }
+    result
+}
+
+async fn work(
+    owner: &Owner,
+    cx: &StepCx,
+    mtv_namespace: &str,
+    target: &Target,
+    folder: &Path,
+    (name, limit): (&str, Duration),
+) -> Result<Gathered, Failure> {
+    let cluster = &owner.cluster;
+    let image = image::resolve(cluster, mtv_namespace).await;
+    let mut notes = image.notes;
+    owner.create(&kinds::NAMESPACE, pod::namespace(name), None).await?;
+    owner.create(&kinds::CLUSTER_ROLE_BINDING, pod::binding(name), None).await?;
+    let account =
+        Awaited { kind: &kinds::SERVICE_ACCOUNT, namespace: Some(name), name: "default", until: "to be there", limit: ACCOUNT };
+    cluster.wait(cx, account, |account| Ok(account.map(drop))).await?;
+    let created = owner.create(&kinds::POD, pod::pod(name, &image.reference, target, mtv_namespace), None).await?;
+    let pod_name = created.metadata.name.unwrap_or_default();
+    let awaited = Awaited { kind: &kinds::POD, namespace: Some(name), name: &pod_name, until: "to gather", limit };
+    let failed = |why: String| {
+        Failure::Errored(Trouble::new(format!("must-gather with {} failed: {why}", image.reference)).hint("is the image there for this cluster's nodes?"))
+    };
+    let code = cluster
+        .wait(cx, awaited, |pod| match pod.map(pod::progress) {
+            None => Err(failed("the pod is gone".to_owned())),
+            Some(Progress::Working(_)) => Ok(None),
+            Some(Progress::Ended(code)) => Ok(Some(code)),
+            Some(Progress::Hopeless(why)) => Err(failed(why)),
+        })
+        .await?;
+    if code != 0 {
+        notes.push(format!("the script of {} ended with {code}; what it had written until then is here", image.reference));
+    }
+    let files = fetch(owner, name, &pod_name, folder).await?;
+    Ok(Gathered { folder: folder.to_owned(), files, notes })
+}
+
+/// Fetches the files as an archive and unpacks it.
+async fn fetch(owner: &Owner, namespace: &str, pod_name: &str, folder: &Path) -> anyhow::Result<usize> {
+    let what = || format!("failed to fetch what was gathered into {}", folder.display());
+    // Objects and logs of a cluster are nobody else's business.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(what)?;
+    let archive = folder.join(".must-gather.tar");
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&archive).with_context(what)?;
+    let command = ["tar", "-C", pod::FOLDER, "-cf", "-", "."];
+    copy_out(&owner.cluster, namespace, pod_name, pod::COPY, &command, tokio::fs::File::from_std(file)).await.with_context(what)?;
+    let (from, to) = (archive.clone(), folder.to_owned());
+    let files = tokio::task::spawn_blocking(move || unpack(&from, &to)).await.context("unpacking was stopped")?.with_context(what)?;
+    std::fs::remove_file(&archive).with_context(what)?;
+    Ok(files)
+}
+
+/// Unpacks files and folders; an archive out of a container gets no links, no devices and no way out of the folder.
+fn unpack(archive: &Path, folder: &Path) -> anyhow::Result<usize> {
+    let mut archive = tar::Archive::new(std::fs::File::open(archive)?);
+    let mut files = 0;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_file() {
+            entry.set_preserve_permissions(false);
+            files += usize::from(entry.unpack_in(folder)? && kind.is_file());
+        }
+    }
+    Ok(files)
+}
+
+/// Sends the deletions of what was made, without waiting for the end.
+async fn leave(owner: &Owner, name: &str) -> anyhow::Result<()> {
+    let ours = |entry: &Entry| match entry {
+        Entry::Object { kind, name: n, namespace, .. } => (n == name && namespace.is_empty()).then(|| kind.clone()),
+        _ => None,
+    };
+    for record in owner.journal.snapshot().into_iter().rev().filter(|r| r.state != State::Gone) {
+        let Some(kind) = ours(&record.entry) else { continue };
+        let kinds: [&'static Kind; 2] = [&kinds::NAMESPACE, &kinds::CLUSTER_ROLE_BINDING];
+        let (Some(kind), Some(uid)) = (kinds.into_iter().find(|k| k.kind == kind), record.reference.as_deref()) else { continue };
+        owner.journal.deleting(record.id).await?;
+        owner.cluster.delete(kind, None, name, Some(uid)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_cannot_leave_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut add = |name: &str, kind: tar::EntryType| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(0o777);
+            header.set_size(if kind.is_file() { 1 } else { 0 });
+            // `append_data` refuses such names, as any writer does that means well.
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            if kind.is_symlink() {
+                header.set_link_name("/etc").unwrap();
+            }
+            header.set_cksum();
+            builder.append(&header, &b"x"[..usize::from(kind.is_file())]).unwrap();
+        };
+        add("./a/b.log", tar::EntryType::Regular);
+        add("../out.log", tar::EntryType::Regular);
+        add("link", tar::EntryType::Symlink);
+        let archive = folder.path().join("x.tar");
+        std::fs::write(&archive, builder.into_inner().unwrap()).unwrap();
+        let to = folder.path().join("to");
+        std::fs::create_dir(&to).unwrap();
+        assert_eq!(unpack(&archive, &to).unwrap(), 1);
+        assert!(to.join("a/b.log").is_file() && !folder.path().join("out.log").exists() && !to.join("link").exists());
+    }
+}

@@ -1,0 +1,97 @@
+//! must-gather: by hand, by itself when a scenario fails, and what it says when it cannot.
+
+use std::{fs, path::Path};
+
+use mtv_api::kinds;
+
+use crate::support::{Lab, binary, junit, told};
+
+fn files(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found
+}
+
+/// A data centre whose Linux guests have another password than their profile says: SSH of the migrated VM fails.
+fn with_a_wrong_guest_password(lab: &Lab) {
+    let path = lab.path("lab/providers.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let changed: String = text
+        .lines()
+        .map(|line| if line.starts_with("guest_vm_linux_password") { "guest_vm_linux_password = \"another-one\"\n".to_owned() } else { format!("{line}\n") })
+        .collect();
+    fs::write(path, changed).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scenario_that_fails_is_gathered_once_before_its_teardown() {
+    let lab = Lab::start(&[]);
+    let before = lab.objects().await;
+    with_a_wrong_guest_password(&lab);
+    let arguments = ["--set", "ssh_timeout=5s", "--data-collector-path", "collected", "sanity-warm", "--set", "cutover_delay=10s"];
+    let output = lab.run(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let run = mtv_test::journal::read(&lab.path("results/latest/resources.json")).unwrap().header.unwrap().run;
+    let gathered = files(&lab.path("collected").join(&run).join("sanity-warm"));
+    for expected in ["/plans/sanity-warm.yaml", "must-gather.log", "/pods/", "forklift-controller"] {
+        assert!(gathered.iter().any(|file| file.contains(expected)), "{expected} is not in {gathered:#?}\n{}", told(&output));
+    }
+    assert_eq!(fs::read_to_string(lab.path("collected/resources.json")).unwrap(), fs::read_to_string(lab.path("results/latest/resources.json")).unwrap());
+    let cases = junit(&lab.path("results/latest/junit-report.xml"));
+    let not_passed: Vec<_> = cases.iter().filter(|(_, ended)| ended != "passed").collect();
+    assert!(matches!(not_passed.as_slice(), [(name, ended)] if name.ends_with("verify") && ended == "failure"), "{cases:?}");
+    assert_eq!(lab.objects().await, before, "{}", told(&output));
+
+    // Not with the old suite's switch.
+    let output = lab.run(&["--set", "ssh_timeout=5s", "--skip-data-collector", "sanity-warm", "--set", "cutover_delay=10s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(!lab.path("results/latest/must-gather").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
+    let lab = Lab::start(&[]);
+    let output = lab.run(&["--skip-teardown", "sanity-cold"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let before = lab.objects().await;
+    let plans: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(lab.client().await, &kinds::PLAN.resource());
+    let plan = plans.list(&kube::api::ListParams::default()).await.unwrap().items.remove(0);
+    let (namespace, name) = (plan.metadata.namespace.unwrap(), plan.metadata.name.unwrap());
+    let full_name = format!("{namespace}/{name}");
+    let vm = plan.data["spec"]["vms"][0]["name"].as_str().unwrap_or_default().to_owned();
+    let gather = |arguments: &[&str]| {
+        let mut command = binary();
+        command.current_dir(lab.folder.path()).args(["must-gather", "--kubeconfig", "lab/kubeconfig"]).args(arguments);
+        command.output().unwrap()
+    };
+    for (folder, arguments) in [("plan", vec!["--plan", &full_name]), ("vm", vec!["--plan", &full_name, "--vm", &vm]), ("all", vec![])] {
+        let output = gather(&[&["--dest-dir", folder], arguments.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(0), "{folder}: {}", told(&output));
+        let gathered = files(&lab.path(folder));
+        assert!(gathered.iter().any(|file| file.ends_with(&format!("/plans/{name}.yaml"))), "{folder}: {gathered:#?}");
+        assert_eq!(folder == "all", gathered.iter().any(|file| file.contains("/forkliftcontrollers/")), "{folder}: {gathered:#?}");
+        assert_eq!(lab.objects().await, before, "{folder}: {}", told(&output));
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(lab.path(folder)).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    for (arguments, words) in [
+        (vec!["--plan", "a/none"], "Plan a/none does not exist"),
+        (vec!["--plan", &full_name, "--vm", "none"], "has no VM `none`"),
+    ] {
+        let output = gather(&arguments);
+        assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+        assert!(told(&output).contains(words), "{}", told(&output));
+    }
+    // Bounded in time, with nothing left of it.
+    let output = gather(&["--set", "must_gather_timeout=1ms"]);
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    assert!(told(&output).contains("was not done within"), "{}", told(&output));
+    assert_eq!(lab.objects().await, before, "{}", told(&output));
+}
