@@ -251,10 +251,13 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused() {
-        let deep = format!("{}tier0{}", "(".repeat(5000), ")".repeat(5000));
+        let deep = format!("{}tier0{}", "(".repeat(400), ")".repeat(400));
         assert!(Expression::parse(&deep, &known()).unwrap_err().to_string().contains("nested too deeply"));
-        let deep = format!("{}tier0", "not ".repeat(5000));
+        let deep = format!("{}tier0", "not ".repeat(900));
         assert!(Expression::parse(&deep, &known()).unwrap_err().to_string().contains("nested too deeply"));
+        // A chain is as deep as it is long.
+        let long = format!("tier0{}", " and tier0".repeat(100_000));
+        assert!(Expression::parse(&long, &known()).unwrap_err().to_string().contains("more than 1000 words"));
     }
 
     #[test]
