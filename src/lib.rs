@@ -13,9 +13,9 @@ pub mod forklift;
 pub mod gather;
 pub mod guest;
 pub mod journal;
+pub mod kill_points;
 #[doc(hidden)]
 pub mod parsers;
-pub mod kill_points;
 pub mod providers;
 pub mod report;
 pub mod run;

@@ -4,12 +4,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use crate::{
-    config::{
-        diagnostics::Problems,
-        duration,
-        profile_file::ProfileFile,
-        scenario_file, settings_load,
-    },
+    config::{diagnostics::Problems, duration, profile_file::ProfileFile, scenario_file, settings_load},
     journal,
     providers::vsphere,
     select::{Version, marker::Expression},
@@ -38,8 +33,21 @@ pub const ALL: &[Parser] = &[
     Parser {
         name: "scenarios",
         feed: |data| text(data, scenarios),
-        seeds: &[include_str!("../scenarios/sanity.toml"), "[scenario.x]\nrequires = { providers = [\"vsphere\"] }\nvirtual_machines = [{ name = \"a\" }]\n"],
-        pieces: &["[scenario.x]\n", "a = 1\n", "[", "[[scenario.x.virtual_machines]]\nname = \"a\"\n", "x = {", "\"", "\u{feff}", "x.", "'''\n"],
+        seeds: &[
+            include_str!("../scenarios/sanity.toml"),
+            "[scenario.x]\nrequires = { providers = [\"vsphere\"] }\nvirtual_machines = [{ name = \"a\" }]\n",
+        ],
+        pieces: &[
+            "[scenario.x]\n",
+            "a = 1\n",
+            "[",
+            "[[scenario.x.virtual_machines]]\nname = \"a\"\n",
+            "x = {",
+            "\"",
+            "\u{feff}",
+            "x.",
+            "'''\n",
+        ],
     },
     Parser {
         name: "settings",
@@ -95,9 +103,11 @@ pub const ALL: &[Parser] = &[
     },
     Parser {
         name: "soap",
-        feed: |data| text(data, |text| {
+        feed: |data| {
+            text(data, |text| {
                 let _answer = vsphere::is_answer(text);
-            }),
+            })
+        },
         seeds: &[
             "<e:Envelope xmlns:e=\"e\" xmlns:xsi=\"x\"><e:Body><r xsi:type=\"T\"><returnval type=\"VirtualMachine\">vm-1</returnval></r></e:Body></e:Envelope>",
             "<Envelope><Body><Fault><faultstring>m</faultstring><detail><F/></detail></Fault></Body></Envelope>",

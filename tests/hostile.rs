@@ -104,7 +104,13 @@ fn time_grows_with_length_and_not_with_its_square() {
                         (little, much) = (little.max(cost(parser, &short)), much.min(cost(parser, &long)));
                     }
                     if much > 1_000_000 && much > BOUND * little.max(1) {
-                        slow.push(format!("{}: {piece:?} × {}: {little} ns for {} bytes, {much} ns for {}", parser.name, long.len() / piece.len(), short.len(), long.len()));
+                        slow.push(format!(
+                            "{}: {piece:?} × {}: {little} ns for {} bytes, {much} ns for {}",
+                            parser.name,
+                            long.len() / piece.len(),
+                            short.len(),
+                            long.len()
+                        ));
                     }
                     measured += 1;
                 }

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueHint};
 
 use super::{CliError, CliResult, ClusterOptions, GlobalOptions, SettingsOptions, context};
-use crate::{cluster::ConnectOptions, config::settings_load::{self, Resolved}, gather::Target};
+use crate::{
+    cluster::ConnectOptions,
+    config::settings_load::{self, Resolved},
+    gather::Target,
+};
 
 /// Gather logs and objects of MTV, or of one of its plans
 ///

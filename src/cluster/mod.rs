@@ -12,8 +12,8 @@ mod trace;
 
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
-pub use exec::copy_out;
 pub use error::{describe, is_conflict, is_not_found, is_transient};
+pub use exec::copy_out;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;
 

@@ -126,7 +126,8 @@ mod tests {
             object.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
             serde_json::from_value(object).unwrap()
         };
-        let containers = json!([{ "name": "a" }, { "name": "b", "env": [{ "name": "X", "value": "y" }, { "name": VARIABLE, "value": IMAGE }] }]);
+        let containers =
+            json!([{ "name": "a" }, { "name": "b", "env": [{ "name": "X", "value": "y" }, { "name": VARIABLE, "value": IMAGE }] }]);
         let deployments = json!([{ "spec": { "template": { "spec": { "containers": containers } } } }]);
         for value in [
             json!({ "spec": { "install": { "spec": { "deployments": deployments } } } }),

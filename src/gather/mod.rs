@@ -61,7 +61,14 @@ pub struct Gathered {
 }
 
 /// Gathers into `folder`, which must not exist, within `limit`. `mtv_namespace` is where MTV runs.
-pub async fn gather(owner: &Owner, cx: &StepCx, mtv_namespace: &str, target: &Target, folder: &Path, limit: Duration) -> Result<Gathered, Failure> {
+pub async fn gather(
+    owner: &Owner,
+    cx: &StepCx,
+    mtv_namespace: &str,
+    target: &Target,
+    folder: &Path,
+    limit: Duration,
+) -> Result<Gathered, Failure> {
     let told = target.told();
     cx.progress(format!("gathering logs and objects of {told}"), None);
     // The name says whose it is, and of what: two scenarios of a run gather at the same time.
@@ -97,14 +104,16 @@ async fn work(
     let mut notes = image.notes;
     owner.create(&kinds::NAMESPACE, pod::namespace(name), None).await?;
     owner.create(&kinds::CLUSTER_ROLE_BINDING, pod::binding(name), None).await?;
-    let account =
-        Awaited { kind: &kinds::SERVICE_ACCOUNT, namespace: Some(name), name: "default", until: "to be there", limit: ACCOUNT };
+    let account = Awaited { kind: &kinds::SERVICE_ACCOUNT, namespace: Some(name), name: "default", until: "to be there", limit: ACCOUNT };
     cluster.wait(cx, account, |account| Ok(account.map(drop))).await?;
     let created = owner.create(&kinds::POD, pod::pod(name, &image.reference, target, mtv_namespace), None).await?;
     let pod_name = created.metadata.name.unwrap_or_default();
     let awaited = Awaited { kind: &kinds::POD, namespace: Some(name), name: &pod_name, until: "to gather", limit };
     let failed = |why: String| {
-        Failure::Errored(Trouble::new(format!("must-gather with {} failed: {why}", image.reference)).hint("is the image there for this cluster's nodes?"))
+        Failure::Errored(
+            Trouble::new(format!("must-gather with {} failed: {why}", image.reference))
+                .hint("is the image there for this cluster's nodes?"),
+        )
     };
     let code = cluster
         .wait(cx, awaited, |pod| match pod.map(pod::progress) {

@@ -91,7 +91,10 @@ pub(super) fn progress(pod: &DynamicObject) -> Progress {
         let waiting = &status["state"]["waiting"];
         if let Some(reason) = waiting["reason"].as_str().filter(|reason| HOPELESS.contains(reason)) {
             let message = waiting["message"].as_str().unwrap_or_default();
-            return Progress::Hopeless(format!("container {} cannot start: {reason} {message}", status["name"].as_str().unwrap_or_default()));
+            return Progress::Hopeless(format!(
+                "container {} cannot start: {reason} {message}",
+                status["name"].as_str().unwrap_or_default()
+            ));
         }
     }
     let of = |name: &str| statuses.iter().find(|s| s["name"] == name).map(|s| &s["state"]);
@@ -103,7 +106,8 @@ pub(super) fn progress(pod: &DynamicObject) -> Progress {
             Progress::Hopeless(format!("the pod is {phase}: {}", pod.text("/status/message").unwrap_or("its containers ended")))
         }
         phase => {
-            let unschedulable = pod.at("/status/conditions").and_then(Value::as_array).into_iter().flatten().find(|c| c["reason"] == "Unschedulable");
+            let unschedulable =
+                pod.at("/status/conditions").and_then(Value::as_array).into_iter().flatten().find(|c| c["reason"] == "Unschedulable");
             let why = unschedulable.and_then(|c| c["message"].as_str()).map(|m| format!(", {m}")).unwrap_or_default();
             Progress::Working(format!("{}{why}", phase.unwrap_or("no status yet")))
         }
@@ -135,9 +139,12 @@ mod tests {
         let gather = |state: Value| json!({ "phase": "Running", "containerStatuses": [{ "name": "copy", "state": { "running": {} } }, { "name": "gather", "state": state }] });
         assert_eq!(of(gather(json!({ "running": {} }))), Progress::Working("Running".to_owned()));
         assert_eq!(of(gather(json!({ "terminated": { "exitCode": 3 } }))), Progress::Ended(3));
-        assert!(matches!(of(gather(json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such manifest" } }))), Progress::Hopeless(why) if why.contains("manifest")));
+        assert!(
+            matches!(of(gather(json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such manifest" } }))), Progress::Hopeless(why) if why.contains("manifest"))
+        );
         assert!(matches!(of(json!({ "phase": "Failed", "message": "evicted" })), Progress::Hopeless(why) if why.contains("evicted")));
-        let pending = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes" }] });
+        let pending =
+            json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes" }] });
         assert_eq!(of(pending), Progress::Working("Pending, 0/3 nodes".to_owned()));
     }
 }

@@ -146,7 +146,11 @@ fn link_journal(folder: &Path, journal: &Path) -> anyhow::Result<()> {
     match std::fs::symlink_metadata(&link) {
         Ok(found) if found.is_symlink() => std::fs::remove_file(&link).with_context(what)?,
         Ok(_) => {
-            anstream::eprintln!("warning: {} is a file of somebody else and stays as it is; the list of this run is {}", link.display(), target.display());
+            anstream::eprintln!(
+                "warning: {} is a file of somebody else and stays as it is; the list of this run is {}",
+                link.display(),
+                target.display()
+            );
             return Ok(());
         }
         Err(_) => {}

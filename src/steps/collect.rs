@@ -23,7 +23,9 @@ pub async fn after_failure(scene: &Scene<'_>, state: &mut ScenarioState, cx: &St
     let folder = base.join(&scene.scenario.name);
     // The plan that was made last is the one that the scenario was at; without one, everything can be the reason.
     let plan = |record: &Record| match &record.entry {
-        Entry::Object { kind, namespace, name, scenario: Some(scenario), .. } if *kind == kinds::PLAN.kind && *scenario == scene.scenario.name => {
+        Entry::Object { kind, namespace, name, scenario: Some(scenario), .. }
+            if *kind == kinds::PLAN.kind && *scenario == scene.scenario.name =>
+        {
             Some((namespace.clone(), name.clone()))
         }
         _ => None,

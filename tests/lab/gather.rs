@@ -25,7 +25,13 @@ fn with_a_wrong_guest_password(lab: &Lab) {
     let text = fs::read_to_string(&path).unwrap();
     let changed: String = text
         .lines()
-        .map(|line| if line.starts_with("guest_vm_linux_password") { "guest_vm_linux_password = \"another-one\"\n".to_owned() } else { format!("{line}\n") })
+        .map(|line| {
+            if line.starts_with("guest_vm_linux_password") {
+                "guest_vm_linux_password = \"another-one\"\n".to_owned()
+            } else {
+                format!("{line}\n")
+            }
+        })
         .collect();
     fs::write(path, changed).unwrap();
 }
@@ -43,14 +49,18 @@ async fn a_scenario_that_fails_is_gathered_once_before_its_teardown() {
     for expected in ["/plans/sanity-warm.yaml", "must-gather.log", "/pods/", "forklift-controller"] {
         assert!(gathered.iter().any(|file| file.contains(expected)), "{expected} is not in {gathered:#?}\n{}", told(&output));
     }
-    assert_eq!(fs::read_to_string(lab.path("collected/resources.json")).unwrap(), fs::read_to_string(lab.path("results/latest/resources.json")).unwrap());
+    assert_eq!(
+        fs::read_to_string(lab.path("collected/resources.json")).unwrap(),
+        fs::read_to_string(lab.path("results/latest/resources.json")).unwrap()
+    );
     let cases = junit(&lab.path("results/latest/junit-report.xml"));
     let not_passed: Vec<_> = cases.iter().filter(|(_, ended)| ended != "passed").collect();
     assert!(matches!(not_passed.as_slice(), [(name, ended)] if name.ends_with("verify") && ended == "failure"), "{cases:?}");
     assert_eq!(lab.objects().await, before, "{}", told(&output));
 
     // Not with the old suite's switch.
-    let output = lab.run(&["--set", "ssh_timeout=5s", "--skip-data-collector", "sanity-warm", "--set", "cutover_delay=10s"]).output().unwrap();
+    let output =
+        lab.run(&["--set", "ssh_timeout=5s", "--skip-data-collector", "sanity-warm", "--set", "cutover_delay=10s"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(!lab.path("results/latest/must-gather").exists());
 }
@@ -81,10 +91,9 @@ async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(lab.path(folder)).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    for (arguments, words) in [
-        (vec!["--plan", "a/none"], "Plan a/none does not exist"),
-        (vec!["--plan", &full_name, "--vm", "none"], "has no VM `none`"),
-    ] {
+    for (arguments, words) in
+        [(vec!["--plan", "a/none"], "Plan a/none does not exist"), (vec!["--plan", &full_name, "--vm", "none"], "has no VM `none`")]
+    {
         let output = gather(&arguments);
         assert_eq!(output.status.code(), Some(7), "{}", told(&output));
         assert!(told(&output).contains(words), "{}", told(&output));

@@ -28,7 +28,8 @@ pub async fn exec(
     upgrade: Option<OnUpgrade>,
     caller: &Caller,
 ) -> Answer<Response<Body>> {
-    let get = |group: &str, namespace: &str, name: &str| server.store.read(|state| state.get(&Key::new(&Arc::from(group), namespace, name)));
+    let get =
+        |group: &str, namespace: &str, name: &str| server.store.read(|state| state.get(&Key::new(&Arc::from(group), namespace, name)));
     let name = target.name.as_str();
     let pod = get("/pods", &target.namespace, name).ok_or_else(|| Failure::not_found("", "pods", name))?;
     let container = container(&pod, query.get("container"))?;
@@ -62,7 +63,9 @@ fn container(pod: &Value, wanted: &str) -> Answer<String> {
     match (wanted, names.as_slice()) {
         ("", [only]) => Ok((*only).to_owned()),
         ("", _) if by_annotation.is_some() => Ok(by_annotation.unwrap_or_default().to_owned()),
-        ("", many) => Err(Failure::bad_request(format!("a container name must be specified for pod {name}, choose one of: [{}]", many.join(" ")))),
+        ("", many) => {
+            Err(Failure::bad_request(format!("a container name must be specified for pod {name}, choose one of: [{}]", many.join(" "))))
+        }
         (wanted, names) if names.contains(&wanted) => Ok(wanted.to_owned()),
         (wanted, _) => Err(Failure::bad_request(format!("container {wanted} is not valid for pod {name}"))),
     }

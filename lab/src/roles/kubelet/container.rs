@@ -103,7 +103,9 @@ impl Container {
             ("tar", arguments) => self.tar(arguments, input),
             _ => Outcome::fail(
                 127,
-                format!("exec: \"{program}\": executable file not found in $PATH (a container of the lab knows cat, echo, env, find, hostname, ls, sh -c, tar, test)"),
+                format!(
+                    "exec: \"{program}\": executable file not found in $PATH (a container of the lab knows cat, echo, env, find, hostname, ls, sh -c, tar, test)"
+                ),
             ),
         }
     }
@@ -331,7 +333,10 @@ mod tests {
         let mut container = container();
         assert_eq!(run(&mut container, &["cat", "/must-gather/a.log"], b"").stdout, b"a");
         assert_eq!(run(&mut container, &["ls", "/must-gather"], b"").stdout, b"a.log\nn\n");
-        assert_eq!(run(&mut container, &["sh", "-c", "test -d /must-gather && echo yes; false"], b""), Outcome { stdout: b"yes\n".to_vec(), stderr: Vec::new(), code: 1 });
+        assert_eq!(
+            run(&mut container, &["sh", "-c", "test -d /must-gather && echo yes; false"], b""),
+            Outcome { stdout: b"yes\n".to_vec(), stderr: Vec::new(), code: 1 }
+        );
         assert_eq!(run(&mut container, &["vi"], b"").code, 127);
         assert_eq!(run(&mut container, &["/bin/test", "-e", "/nowhere"], b"").code, 1);
     }

@@ -139,10 +139,16 @@ fn upgrade(cx: Context, request: &mut Request<Incoming>, mut exec: Exec) -> Resp
     let Some(accept) = headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
         return refused(StatusCode::BAD_REQUEST, "unable to upgrade: the WebSocket key is missing");
     };
-    let wanted: Vec<String> =
-        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().flat_map(|v| text(v).split(',').map(|p| p.trim().to_owned()).collect::<Vec<_>>()).collect();
+    let wanted: Vec<String> = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .flat_map(|v| text(v).split(',').map(|p| p.trim().to_owned()).collect::<Vec<_>>())
+        .collect();
     let Some(protocol) = PROTOCOLS.into_iter().find(|known| wanted.iter().any(|w| w == known)) else {
-        return refused(StatusCode::FORBIDDEN, &format!("unable to upgrade: unable to negotiate protocol: client supports {wanted:?}, server supports {PROTOCOLS:?}"));
+        return refused(
+            StatusCode::FORBIDDEN,
+            &format!("unable to upgrade: unable to negotiate protocol: client supports {wanted:?}, server supports {PROTOCOLS:?}"),
+        );
     };
     exec.closes = protocol == PROTOCOLS[0];
     let upgrade = hyper::upgrade::on(request);
@@ -168,7 +174,13 @@ fn upgrade(cx: Context, request: &mut Request<Incoming>, mut exec: Exec) -> Resp
 async fn run(cx: &Context, upgraded: Upgraded, exec: Exec) {
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
     // An empty message on the first channel that can be written: the client knows that it is connected.
-    let first = if exec.stdout { STDOUT } else if exec.stderr { STDERR } else { ERROR };
+    let first = if exec.stdout {
+        STDOUT
+    } else if exec.stderr {
+        STDERR
+    } else {
+        ERROR
+    };
     if socket.send(Message::binary(vec![first])).await.is_err() {
         return;
     }
@@ -181,7 +193,9 @@ async fn run(cx: &Context, upgraded: Upgraded, exec: Exec) {
         json!({ "metadata": {}, "status": "Failure", "message": message, "reason": "NonZeroExitCode",
             "details": { "causes": [{ "reason": "ExitCode", "message": code.to_string() }] } })
     };
-    for (channel, wanted, bytes) in [(STDOUT, exec.stdout, stdout), (STDERR, exec.stderr, stderr), (ERROR, true, status.to_string().into_bytes())] {
+    for (channel, wanted, bytes) in
+        [(STDOUT, exec.stdout, stdout), (STDERR, exec.stderr, stderr), (ERROR, true, status.to_string().into_bytes())]
+    {
         for part in bytes.chunks(FRAME).filter(|_| wanted) {
             let mut frame = vec![channel];
             frame.extend_from_slice(part);

@@ -46,13 +46,16 @@ struct Wish {
 /// Runs the container that gathers; the others go on until the pod is deleted.
 pub(super) async fn run(running: &Running<'_>) -> anyhow::Result<()> {
     let spec = running.pod.spec.clone().unwrap_or_default();
-    let words = |c: &k8s_openapi::api::core::v1::Container| c.command.iter().chain(&c.args).flatten().cloned().collect::<Vec<_>>().join(" ");
+    let words =
+        |c: &k8s_openapi::api::core::v1::Container| c.command.iter().chain(&c.args).flatten().cloned().collect::<Vec<_>>().join(" ");
     let scripts = ["/usr/bin/targeted", "/usr/bin/gather"];
     let Some(container) = spec.containers.iter().find(|c| scripts.iter().any(|script| words(c).contains(script))) else { return Ok(()) };
     let command = words(container);
     // `NS=a PLAN=b /usr/bin/targeted`, or the same in the container's environment.
     let value = |name: &str| {
-        let inline = command.split_whitespace().find_map(|word| word.strip_prefix(&format!("{name}=")).map(|v| v.trim_matches(['"', '\'']).to_owned()));
+        let inline = command
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(&format!("{name}=")).map(|v| v.trim_matches(['"', '\'']).to_owned()));
         let variable = || container.env.iter().flatten().find(|e| e.name == name).and_then(|e| e.value.clone());
         inline.or_else(variable).unwrap_or_default()
     };
@@ -112,9 +115,17 @@ async fn gather(running: &Running<'_>, wish: &Wish) -> anyhow::Result<(BTreeMap<
         }
     }
     let controller = running.cx.world.datacenter.cluster.mtv_namespace.clone();
-    let line = |message: &str| json!({ "level": "info", "ts": running.started, "logger": "plan", "msg": message, "plan": { "name": wish.plan, "namespace": wish.namespace } }).to_string();
-    files.insert(format!("namespaces/{controller}/logs/forklift-controller/main/current.log"), format!("{}\n{}\n", line("Reconcile started."), line("Reconcile ended.")));
-    files.insert("version".to_owned(), format!("Migration Toolkit for Virtualization must-gather\n{}\n", running.cx.world.datacenter.cluster.mtv_version));
+    let line = |message: &str| {
+        json!({ "level": "info", "ts": running.started, "logger": "plan", "msg": message, "plan": { "name": wish.plan, "namespace": wish.namespace } }).to_string()
+    };
+    files.insert(
+        format!("namespaces/{controller}/logs/forklift-controller/main/current.log"),
+        format!("{}\n{}\n", line("Reconcile started."), line("Reconcile ended.")),
+    );
+    files.insert(
+        "version".to_owned(),
+        format!("Migration Toolkit for Virtualization must-gather\n{}\n", running.cx.world.datacenter.cluster.mtv_version),
+    );
     files.insert("must-gather.log".to_owned(), log);
     Ok((files, code))
 }

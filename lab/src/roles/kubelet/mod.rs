@@ -25,9 +25,9 @@ use super::{
     life::{self, Latest},
     write,
 };
+use crate::tls::Authority;
 use status::State;
 use workload::{Exit, Workload};
-use crate::tls::Authority;
 
 pub use container::Containers;
 pub use serve::{METRICS_PORT, RESULTS_PORT, hold_metrics_port};
