@@ -15,6 +15,7 @@ pub mod lab;
 pub mod ovirt;
 pub mod roles;
 pub mod tls;
+pub mod trust;
 pub mod vsphere;
 pub mod web;
 pub mod world;

@@ -2,14 +2,16 @@
 
 use std::{process::Stdio, time::Duration};
 
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api,
-    api::DynamicObject,
+    api::{DynamicObject, PostParams},
     core::{ApiResource, GroupVersionKind},
     runtime::wait::await_condition,
 };
 use mtv_api::kinds;
 use mtv_testkit::{Options, RealCluster, crds};
+use serde_json::json;
 
 use crate::support::{Lab, junit, told};
 
@@ -61,6 +63,28 @@ async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
     assert_eq!(lab.objects().await, before);
     let again = lab.clean(&[]);
     assert!(again.status.success() && told(&again).contains("nothing is left"), "{}", told(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_asks_for_nothing_may_run_in_a_restricted_namespace() {
+    let Some((cluster, _lab)) = start(&[]).await else { return };
+    let client = cluster.client().await.unwrap();
+    let restricted = json!({ "metadata": { "name": "restricted", "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.create(&PostParams::default(), &serde_json::from_value(restricted).unwrap()).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(client, "restricted");
+    let pod = json!({ "metadata": { "name": "plain" }, "spec": { "initContainers": [{ "name": "a", "image": "i" }], "containers": [{ "name": "b", "image": "i" }] } });
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    // A policy that was just made holds a moment later, and nothing tells when.
+    let made = async {
+        while pods.create(&PostParams::default(), &pod).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), made).await.expect("the pod is refused");
+    let privileged = json!({ "metadata": { "name": "asks" }, "spec": { "containers": [{ "name": "b", "image": "i", "securityContext": { "privileged": true } }] } });
+    let refused = pods.create(&PostParams::default(), &serde_json::from_value(privileged).unwrap()).await;
+    assert!(refused.unwrap_err().to_string().contains("PodSecurity"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,96 +1,39 @@
 //! vcsim as a child process, govc beside it, and profiles for it.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use mtv_test::{
     config::profile::{Profile, ProviderKind},
     providers::{SourceProvider, connect},
     secrets::Secret,
 };
+pub use mtv_testkit::vcsim::{PASSWORD, USER};
 
-/// User of every simulated vCenter.
-pub const USER: &str = "admin";
-/// Its password: with characters that XML and URLs treat in their own ways.
-pub const PASSWORD: &str = "p&ss <w>%";
 /// Longest wait of a test for something that happens beside it.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// The folder of real servers, if there is one that has `program`. With `CI=true` it must be there.
-fn asset(program: &str) -> Option<PathBuf> {
-    let folder = ["MTV_TEST_ASSETS", "KUBEBUILDER_ASSETS"].iter().find_map(std::env::var_os).map(PathBuf::from);
-    let found = folder.map(|f| f.join(program)).filter(|f| f.is_file());
-    if found.is_none() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "CI=true needs {program} in the folder named by MTV_TEST_ASSETS; tests/servers/build makes it"
-        );
-        println!("ignored: no assets, see CONTRIBUTING.md");
-    }
-    found
-}
-
-/// A running vcsim. It ends when this value goes, and with the test process at the latest: its standard input ends then.
+/// A running vcsim.
 pub struct Vcsim {
-    child: Child,
+    server: mtv_testkit::Vcsim,
     /// SDK URL.
     pub url: String,
-    govc: PathBuf,
-    folder: tempfile::TempDir,
 }
 
 impl Vcsim {
     /// Starts a vcsim with plain HTTP; `None` without assets.
     pub fn start(arguments: &[&str]) -> Option<Self> {
-        let (vcsim, govc) = (asset("vcsim")?, asset("govc")?);
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(vcsim)
-            .args(["-follow-stdin", "-user", USER, "-password", PASSWORD])
-            .args(arguments)
-            // Simulated datastores are folders.
-            .env("TMPDIR", folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
-        let url = read.ok().and_then(|_| serde_json::from_str::<serde_json::Value>(&line).ok()?.get("url")?.as_str().map(str::to_owned));
-        let Some(url) = url else {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("vcsim printed no URL but `{line}`");
-        };
-        Some(Self { child, url, govc, folder })
+        let server = mtv_testkit::Vcsim::start(arguments).unwrap()?;
+        Some(Self { url: server.url().to_owned(), server })
     }
 
     /// A folder that goes with the server.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.server.folder()
     }
 
     /// Runs govc and gives what it prints.
     pub fn govc(&self, arguments: &[&str]) -> String {
-        let output = Command::new(&self.govc)
-            .args(arguments)
-            .env("GOVC_URL", &self.url)
-            .env("GOVC_USERNAME", USER)
-            .env("GOVC_PASSWORD", PASSWORD)
-            .env("GOVC_INSECURE", "true")
-            .env("GOVC_PERSIST_SESSION", "false")
-            .env("GOVC_DATACENTER", "/DC0")
-            .output()
-            .unwrap();
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "govc {arguments:?}: {out}{err}");
-        out.into_owned()
+        self.server.govc(arguments).unwrap()
     }
 
     /// One property of an object, by inventory path or reference, as govc reads it.
@@ -116,13 +59,6 @@ impl Vcsim {
     /// A connected client.
     pub async fn connect(&self) -> Box<dyn SourceProvider> {
         connect(&self.profile()).await.unwrap()
-    }
-}
-
-impl Drop for Vcsim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

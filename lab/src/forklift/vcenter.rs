@@ -1,12 +1,10 @@
 //! A client of vSphere's SDK: SOAP over HTTPS, as much of `vim25` as controllers and inventory need.
 
-pub mod tls;
-
 use std::{fmt, time::Duration};
 
 use mtv_api::xml::Node;
 
-use crate::faults::OWN_AGENT;
+use crate::{faults::OWN_AGENT, trust};
 
 /// Deadline of one request. `WaitForUpdatesEx` asks the server to answer within less.
 const REQUEST: Duration = Duration::from_mins(1);
@@ -144,7 +142,7 @@ impl Vcenter {
     pub async fn connect(access: &Access) -> Result<Self> {
         let url =
             reqwest::Url::parse(&access.url).map_err(|_| Error::Transport(format!("dial tcp: lookup {}: no such host", access.url)))?;
-        let (config, seen) = tls::config(access.ca.as_deref()).map_err(Error::Transport)?;
+        let (config, seen) = trust::config(access.ca.as_deref()).map_err(Error::Transport)?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .cookie_store(true)
@@ -305,8 +303,8 @@ impl Vcenter {
 ///
 /// # Errors
 /// The provider of cryptography has no usable protocol version.
-pub fn insecure_tls() -> std::result::Result<(rustls::ClientConfig, tls::Seen), String> {
-    tls::config(None)
+pub fn insecure_tls() -> std::result::Result<(rustls::ClientConfig, trust::Seen), String> {
+    trust::config(None)
 }
 
 /// `propSet` of a property filter.

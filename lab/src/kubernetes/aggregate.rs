@@ -12,11 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
-};
+use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -27,6 +23,7 @@ use super::{
     status::{Answer, Failure},
     store::Key,
 };
+use crate::trust;
 
 /// How long discovery waits for a backend: a dead one must not hold up everyone's `kubectl api-resources`.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,59 +46,14 @@ pub struct Backend {
     tls: Arc<ClientConfig>,
 }
 
-/// Accepts every certificate, for an APIService that says `insecureSkipTLSVerify`.
-#[derive(Debug)]
-struct Unverified(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 fn tls(spec: &Value) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    if spec["insecureSkipTLSVerify"] == true {
-        let verifier = Arc::new(Unverified(provider));
-        return Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()));
-    }
-    let pem = BASE64_STANDARD.decode(spec["caBundle"].as_str().unwrap_or_default()).map_err(|error| format!("caBundle: {error}"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots.add(certificate.map_err(|error| format!("caBundle: {error}"))?).map_err(|error| format!("caBundle: {error}"))?;
-    }
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    let bundle = if spec["insecureSkipTLSVerify"] == true {
+        None
+    } else {
+        let pem = BASE64_STANDARD.decode(spec["caBundle"].as_str().unwrap_or_default()).map_err(|error| format!("caBundle: {error}"))?;
+        Some(String::from_utf8(pem).map_err(|error| format!("caBundle: {error}"))?)
+    };
+    trust::config(bundle.as_deref()).map(|(config, _)| Arc::new(config)).map_err(|error| format!("caBundle: {error}"))
 }
 
 fn services() -> Arc<str> {

@@ -15,6 +15,9 @@ use crate::{compare::Answer, servers::Side};
 /// Longest wait for the events of a watch: far more than they take, so that only a defect reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What takes longer is told, so that an event that never comes does not go unnoticed.
+const SLOW: Duration = Duration::from_secs(5);
+
 /// How long until it is looked again for a path that is not served yet.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -110,8 +113,8 @@ pub async fn run(side: &Side, files: &[File]) -> Vec<Answer> {
         assert_eq!(code, 201, "{}: the namespace of {}", side.name, file.name);
         for (at, step) in file.steps.iter().enumerate() {
             let (method, path) = step.request.split_once(' ').unwrap();
-            let mut answer = send(side, method, path, &kept, step).await;
             let start = Instant::now();
+            let mut answer = send(side, method, path, &kept, step).await;
             while step.served && answer.code != 200 && start.elapsed() < PATIENCE {
                 tokio::time::sleep(AGAIN).await;
                 answer = send(side, method, path, &kept, step).await;
@@ -124,6 +127,9 @@ pub async fn run(side: &Side, files: &[File]) -> Vec<Answer> {
                 kept.insert(name.clone(), value.to_owned());
             }
             answer.kept.clone_from(&kept);
+            if start.elapsed() > SLOW {
+                println!("{}: {:.0?} for {}", side.name, start.elapsed(), answer.place);
+            }
             answers.push(answer);
         }
     }

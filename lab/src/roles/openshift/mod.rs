@@ -1,6 +1,7 @@
 //! What an OpenShift cluster with MTV and OpenShift Virtualization holds before anyone migrates anything.
 
 mod accounts;
+mod admission;
 mod cluster;
 mod mtv;
 mod operator;
@@ -62,7 +63,7 @@ pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
-    try_join_all(items.map(|item| make(cx, item))).await?;
+    try_join_all(items.chain(admission::items()).map(|item| make(cx, item))).await?;
     let inventory = mtv::route(cx, addresses).await?;
     accounts::start(cx, addresses.ca.clone()).await?;
     operator::start(cx).await?;

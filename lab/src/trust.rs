@@ -1,4 +1,4 @@
-//! TLS towards a vCenter: verified against a given CA or not at all, and the fingerprint of what the server showed.
+//! TLS of the lab's own clients: verified against a given CA or not at all, and the fingerprint of what the server showed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -97,11 +97,11 @@ pub fn config(ca: Option<&str>) -> Result<(ClientConfig, Seen), String> {
             trusted = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect();
             let (added, _) = roots.add_parsable_certificates(trusted.clone());
             if added == 0 {
-                return Err("the CA certificate in the secret holds no PEM certificate".to_owned());
+                return Err("the CA certificate holds no PEM certificate".to_owned());
             }
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
-                .map_err(|error| format!("the CA certificate in the secret cannot be used: {error}"))?;
+                .map_err(|error| format!("the CA certificate cannot be used: {error}"))?;
             Some(verifier)
         }
     };
