@@ -17,6 +17,8 @@ pub struct DataCenter {
     pub cluster: ClusterModel,
     /// The vCenter.
     pub vsphere: VsphereModel,
+    /// Storage arrays, which datastores and storage classes can lie on.
+    pub arrays: Vec<ArrayModel>,
     /// The oVirt engine.
     pub ovirt: OvirtModel,
     /// Guest operating systems by name; disks of VMs refer to them.
@@ -53,6 +55,31 @@ pub struct StorageClassModel {
     pub volume_mode: String,
     /// `ReadWriteOnce` or `ReadWriteMany`.
     pub access_mode: String,
+    /// Storage array of its volumes.
+    #[serde(default)]
+    pub array: Option<String>,
+}
+
+/// A storage array.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArrayModel {
+    /// Name.
+    pub name: String,
+    /// Kind, as Forklift's StorageMap spells it, such as `ontap`.
+    pub vendor: String,
+    /// Address of its management API. Nothing answers there: the lab knows the login.
+    pub hostname: String,
+    /// Login of its management API.
+    pub login: Login,
+    /// Further keys of the storage Secret that must be right, such as `ONTAP_SVM`.
+    #[serde(default)]
+    pub keys: BTreeMap<String, String>,
+    /// Beginning of the names of its devices, behind `naa.`.
+    pub naa: String,
+    /// Whether it copies by itself; otherwise the ESXi host copies over the network.
+    #[serde(default = "yes")]
+    pub xcopy: bool,
 }
 
 /// User name and password.
@@ -81,6 +108,10 @@ pub struct VsphereModel {
     pub hosts: Vec<String>,
     /// Datastores.
     pub datastores: Vec<DatastoreModel>,
+    /// LUNs that are no datastores, for raw device mappings.
+    pub luns: Vec<LunModel>,
+    /// SSH login of the ESXi hosts.
+    pub esxi_login: Login,
     /// Networks.
     pub networks: Vec<NetworkModel>,
     /// Virtual machines and templates.
@@ -129,6 +160,19 @@ impl Default for OvirtModel {
 #[serde(deny_unknown_fields)]
 pub struct DatastoreModel {
     /// Name.
+    pub name: String,
+    /// Capacity in GiB.
+    pub capacity_gib: u64,
+    /// Storage array that it lies on.
+    #[serde(default)]
+    pub array: Option<String>,
+}
+
+/// A LUN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LunModel {
+    /// Canonical name, `naa.…`.
     pub name: String,
     /// Capacity in GiB.
     pub capacity_gib: u64,
@@ -267,11 +311,13 @@ impl Default for ClusterModel {
                     name: "lab-block".to_owned(),
                     volume_mode: "Block".to_owned(),
                     access_mode: "ReadWriteMany".to_owned(),
+                    array: None,
                 },
                 StorageClassModel {
                     name: "lab-file".to_owned(),
                     volume_mode: "Filesystem".to_owned(),
                     access_mode: "ReadWriteOnce".to_owned(),
+                    array: None,
                 },
             ],
             admin: Login { user: "kubeadmin".to_owned(), password: "lab-kubeadmin".to_owned() },
@@ -288,9 +334,25 @@ impl Default for VsphereModel {
             cluster: "DC0_C0".to_owned(),
             hosts: vec!["esxi-0.lab".to_owned(), "esxi-1.lab".to_owned()],
             datastores: Vec::new(),
+            luns: Vec::new(),
+            esxi_login: Login { user: "root".to_owned(), password: "lab-esxi".to_owned() },
             networks: Vec::new(),
             vms: Vec::new(),
         }
+    }
+}
+
+impl DataCenter {
+    /// The storage array of a datastore.
+    pub fn array_of_datastore(&self, name: &str) -> Option<&ArrayModel> {
+        let datastore = self.vsphere.datastores.iter().find(|d| d.name == name)?;
+        self.arrays.iter().find(|a| Some(&a.name) == datastore.array.as_ref())
+    }
+
+    /// The storage array of a storage class.
+    pub fn array_of_class(&self, name: &str) -> Option<&ArrayModel> {
+        let class = self.cluster.storage_classes.iter().find(|c| c.name == name)?;
+        self.arrays.iter().find(|a| Some(&a.name) == class.array.as_ref())
     }
 }
 
@@ -308,6 +370,17 @@ impl DataCenter {
         model.check_vms("vsphere", vms, networks, "datastores", datastores)?;
         let OvirtModel { networks, storage_domains, vms, .. } = &model.ovirt;
         model.check_vms("ovirt", vms, networks, "storage_domains", storage_domains)?;
+        let arrays: Vec<_> = model.arrays.iter().map(|a| a.name.as_str()).collect();
+        let on = model
+            .vsphere
+            .datastores
+            .iter()
+            .map(|d| (&d.name, &d.array))
+            .chain(model.cluster.storage_classes.iter().map(|c| (&c.name, &c.array)));
+        for (name, array) in on {
+            let known = array.as_ref().is_none_or(|array| arrays.contains(&array.as_str()));
+            anyhow::ensure!(known, "`{name}`: array `{}` is not described under [[arrays]]", array.as_deref().unwrap_or_default());
+        }
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
         anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
         anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");

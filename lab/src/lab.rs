@@ -2,6 +2,7 @@
 
 mod cluster;
 mod files;
+mod offload;
 mod sources;
 
 pub(crate) use files::token;
@@ -291,7 +292,8 @@ async fn serve_api(
         User { name: CONTROLLERS.to_owned(), token: files::token()?, groups: masters, password: None },
     ];
     let faults = world.faults.clone();
-    let options = kubernetes::Options { address: Some(url.clone()), faults, ..kubernetes::Options::default() };
+    let options =
+        kubernetes::Options { address: Some(url.clone()), faults, logs: Arc::clone(&world.logs), ..kubernetes::Options::default() };
     let server = ApiServer::new(users, options);
     let client = server.client(CONTROLLERS);
     let tls = authority.server(&[])?;
@@ -325,6 +327,7 @@ async fn start_roles(cx: &Context, roles: &Roles, authority: &Authority) -> anyh
         (Role::Gc, Box::pin(roles::gc::start(cx))),
         (Role::Pv, Box::pin(roles::pv::start(cx))),
         (Role::Provisioner, Box::pin(roles::provisioner::start(cx))),
+        (Role::Populator, Box::pin(roles::populator::start(cx))),
         (Role::Jobs, Box::pin(roles::jobs::start(cx))),
         (Role::Kubelet, Box::pin(roles::kubelet::start(cx, authority))),
         (Role::Cdi, Box::pin(roles::cdi::start(cx))),

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod datacenter;
+pub mod esxi;
 pub mod faults;
 pub mod forklift;
 pub mod guests;

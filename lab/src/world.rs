@@ -51,6 +51,11 @@ impl Disks {
         self.read().get(disk).map(|content| content.image.clone())
     }
 
+    /// Whether there is a disk whose name fits.
+    pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.read().keys().any(|name| fits(name))
+    }
+
     /// The first disk with an operating system among those whose name begins like that.
     pub fn bootable(&self, beginning: &str) -> Option<DiskImage> {
         let disks = self.read();
@@ -83,6 +88,25 @@ impl Disks {
     }
 }
 
+/// What containers have printed, by UID of their pod. Kept as long as the lab: it is small, and pods go before anyone looks.
+#[derive(Debug, Default)]
+pub struct Logs(RwLock<HashMap<String, String>>);
+
+impl Logs {
+    /// Adds a line.
+    pub fn add(&self, pod: &str, line: &str) {
+        let mut logs = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let text = logs.entry(pod.to_owned()).or_default();
+        text.push_str(line);
+        text.push('\n');
+    }
+
+    /// All that a pod has printed.
+    pub fn of(&self, pod: &str) -> String {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(pod).cloned().unwrap_or_default()
+    }
+}
+
 /// What the simulators share.
 #[derive(Clone)]
 pub struct World {
@@ -96,13 +120,18 @@ pub struct World {
     pub faults: Faults,
     /// What is in the containers of pods.
     pub containers: Arc<Containers>,
+    /// Files of the ESXi hosts.
+    pub esxi: Arc<crate::esxi::Files>,
+    /// Logs of pods.
+    pub logs: Arc<Logs>,
 }
 
 impl World {
     /// A world at its start.
     pub fn new(datacenter: DataCenter, clock: Clock) -> Self {
         let faults = Faults::new(&datacenter.faults);
-        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults, containers: Arc::default() }
+        let (esxi, logs, containers) = Default::default();
+        Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults, containers, esxi, logs }
     }
 
     /// The operating system that stands on a disk.

@@ -24,6 +24,8 @@ pub struct Settings {
     pub wait_for_consolidation: bool,
     /// `feature_vmware_system_serial_number`.
     pub vmware_serial: bool,
+    /// `feature_copy_offload`.
+    pub copy_offload: bool,
     /// `controller_blocker_grace_period_minutes`: how long a blocker may last while a migration runs.
     pub blocker_grace: Duration,
 }
@@ -54,6 +56,7 @@ impl Settings {
             wait_for_reboot: flag("feature_windows_wait_for_reboot"),
             wait_for_consolidation: flag("wait_for_final_snapshot_consolidation"),
             vmware_serial: flag("feature_vmware_system_serial_number"),
+            copy_offload: flag("feature_copy_offload"),
             blocker_grace: Duration::from_mins(number("controller_blocker_grace_period_minutes", 5)),
         }
     }

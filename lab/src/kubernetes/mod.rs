@@ -69,12 +69,14 @@ pub struct Options {
     pub address: Option<String>,
     /// What is to go wrong for clients outside of this process.
     pub faults: Faults,
+    /// Logs of pods.
+    pub logs: Arc<crate::world::Logs>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // 10 000 changes are more than a run of every scenario makes; an etcd keeps five minutes.
-        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None, faults: Faults::default() }
+        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None, faults: Faults::default(), logs: Arc::default() }
     }
 }
 

@@ -62,6 +62,17 @@ pub fn get(op: &Operation) -> Answer<Response<Body>> {
     answer(op, StatusCode::OK, &*object.ok_or_else(|| op.not_found(name))?, &[])
 }
 
+/// `GET …/pods/NAME/log`: what the pod has printed.
+pub fn log(op: &Operation) -> Answer<Response<Body>> {
+    let name = &op.target.name;
+    let pod = op.server.store.read(|state| state.get(&op.key(name))).ok_or_else(|| op.not_found(name))?;
+    let text = op.server.options.logs.of(pod.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default());
+    let lines: Vec<&str> = text.lines().collect();
+    let wanted = op.query.get("tailLines").parse::<usize>().unwrap_or(usize::MAX).min(lines.len());
+    let text: String = lines[lines.len() - wanted..].iter().flat_map(|line| [*line, "\n"]).collect();
+    Ok(response::with(StatusCode::OK, "text/plain", response::full(text)))
+}
+
 /// The selectors of a list, watch or deletecollection.
 pub fn selector(op: &Operation) -> Answer<Selector> {
     Ok(Selector {

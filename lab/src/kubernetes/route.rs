@@ -151,6 +151,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
         ("GET", true, "status") if resource.status => read::get(op),
         ("PUT", true, "status") if resource.status => write::update(op),
         ("PATCH", true, "status") if resource.status => write::patch(op),
+        ("GET", true, "log") if resource.is_core("pods") => read::log(op),
         ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
         ("POST", true, "binding") if resource.is_core("pods") => binding::bind(op),
         ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),

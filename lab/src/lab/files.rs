@@ -49,6 +49,12 @@ pub(super) fn providers(model: &DataCenter, sources: &[Served], ca: &str) -> Str
         if source.url.starts_with("https://") {
             let _infallible = writeln!(text, "ca_pem = '''\n{ca}'''");
         }
+        for (name, keys) in &source.tables {
+            let _infallible = writeln!(text, "[provider.{}.{name}]", source.profile);
+            for (key, value) in keys.iter().filter(|(_, value)| !value.is_empty()) {
+                let _infallible = writeln!(text, "{key} = {}", toml::Value::from(value.as_str()));
+            }
+        }
     }
     text
 }
@@ -63,10 +69,12 @@ mod tests {
         let model = DataCenter::parse(DEFAULT).unwrap();
         let ca = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         let keys = vec![("type", "vsphere".to_owned()), ("password", "a\"b'c\\d\n".to_owned())];
-        let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys };
-        let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())] };
+        let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys, tables: Vec::new() };
+        let tables = vec![("copyoffload", vec![("esxi_user".to_owned(), "root".to_owned())])];
+        let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())], tables };
         let read: toml::Table = toml::from_str(&providers(&model, &[source, share], ca)).unwrap();
         assert!(read["provider"]["ova"].get("ca_pem").is_none());
+        assert_eq!(read["provider"]["ova"]["copyoffload"]["esxi_user"].as_str(), Some("root"));
         let profile = read["provider"]["vsphere"].as_table().unwrap();
         assert_eq!(profile["password"].as_str(), Some("a\"b'c\\d\n"));
         assert_eq!(profile["ca_pem"].as_str(), Some(ca));

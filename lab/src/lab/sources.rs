@@ -5,7 +5,7 @@
 
 use anyhow::Context as _;
 
-use super::{Vcenter, listen};
+use super::{Vcenter, listen, offload};
 use crate::{
     roles::{Context, Role, Roles},
     tls::Authority,
@@ -19,6 +19,8 @@ pub(super) struct Served {
     pub(super) url: String,
     /// The rest of the profile but guest logins and certificates, which all have in common. `type` comes first.
     pub(super) keys: Vec<(&'static str, String)>,
+    /// Tables inside the profile, by their names.
+    pub(super) tables: Vec<(&'static str, Vec<(String, String)>)>,
 }
 
 /// Sources that run, and what tests look at behind them.
@@ -46,6 +48,9 @@ async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> 
     let vcenter = Vcenter::new(&cx.world);
     let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
     cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+    let ssh = listen(None, "SSH of the ESXi hosts").await?;
+    let tables = offload::tables(&cx.world.datacenter, &vcenter.datastore_ids(), &ssh.local_addr()?.to_string());
+    cx.tasks.spawn(super::ended("SSH of the ESXi hosts", crate::esxi::serve(cx.world.clone(), ssh, cx.cancel.clone())));
     let model = &cx.world.datacenter.vsphere;
     sources.served.push(Served {
         profile: "vsphere",
@@ -57,6 +62,7 @@ async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> 
             ("password", model.login.password.clone()),
             ("vddk_init_image", "lab.invalid/vddk:8.0.3".to_owned()),
         ],
+        tables,
     });
     sources.vcenter = Some(vcenter);
     Ok(())

@@ -39,6 +39,10 @@ pub async fn start(cx: &Context) -> anyhow::Result<()> {
         let claim = volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref());
         if let (Some(claims), Some(claim)) = (&*woken.borrow(), claim) {
             claims.poke(claim.namespace.as_deref().unwrap_or_default(), claim.name.as_deref().unwrap_or_default());
+            if volume.annotations().contains_key(super::populator::POPULATED_FROM) {
+                // The claim that it was taken from must look as well.
+                claims.poke_all();
+            }
         }
     })
     .await?;
@@ -75,10 +79,20 @@ async fn bind(
         return write::finalizer(&api, MANAGER, &*claim, CLAIM_PROTECTION, false).await;
     }
     let spec = claim.spec.clone().unwrap_or_default();
+    let uid = claim.uid();
     if claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound") {
+        let bound = spec.volume_name.as_deref();
+        let taken = volumes
+            .find(|volume| Some(volume.name_any().as_str()) == bound)
+            .is_some_and(|volume| volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref()).is_some_and(|c| c.uid.is_some() && c.uid != uid));
+        if taken {
+            write::status(&api, MANAGER, &name, json!({ "phase": "Lost" })).await?;
+        }
         return Ok(());
     }
-    let uid = claim.uid();
+    if claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Lost") {
+        return Ok(());
+    }
     let reserved = |volume: &PersistentVolume| {
         volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref()).is_some_and(|c| c.uid.is_some() && c.uid == uid)
     };

@@ -54,6 +54,11 @@ struct Inner {
 }
 
 impl Vcenter {
+    /// Ids of the datastores, by name.
+    pub fn datastore_ids(&self) -> std::collections::BTreeMap<String, String> {
+        self.look(|model| model.of_type("Datastore").map(|d| (d.name.clone(), d.id.clone())).collect())
+    }
+
     /// The vCenter that the world's data-centre file describes. Says in the world what stands on its disks.
     pub fn new(world: &World) -> Self {
         let inner = Inner {

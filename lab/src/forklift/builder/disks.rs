@@ -8,7 +8,7 @@ use mtv_api::{
 };
 use serde_json::{Value, json};
 
-use super::{labels, prefix, rows, source_secret};
+use super::{labels, offload, prefix, rows, source_secret};
 use crate::forklift::{
     cluster::Look,
     plan::{Work, vms},
@@ -40,6 +40,12 @@ pub async fn claims(work: &Work<'_>, migration: &str, vm: &str) -> kube::Result<
 pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::Result<bool> {
     let cluster = &work.context.cluster;
     let namespace = &work.spec.target_namespace;
+    if offload::used(work) {
+        offload::ensure(work, migration, vm).await?;
+        if !work.is_warm() {
+            return Ok(true);
+        }
+    }
     let secret = source_secret(work, migration, &vm.id, "isDV").await?;
     let selector = format!("plan={},vmID={},migration={migration},resource=vm-config", work.uid(), vm.id);
     if cluster.list(&CONFIG_MAP, namespace, &selector).await?.is_empty() {
@@ -60,7 +66,23 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
         let row = rows.first().with_context(|| format!("storage {} is not mapped", disk.storage))?;
         volumes.push((&disk.task, volume(&migrating, disk, index, &row["destination"], import)?));
     }
-    for (task, volume) in volumes {
+    let filled = if offload::used(work) { claims(work, migration, &vm.id).await? } else { Vec::new() };
+    for (task, mut volume) in volumes {
+        if let Some(claim) = filled.iter().find(|claim| claim.annotation(SOURCE) == Some(task.as_str())) {
+            // Imports of the changes go on with the claim that the array has filled.
+            if let Some(metadata) = volume["metadata"].as_object_mut() {
+                metadata.remove("generateName");
+            }
+            volume["metadata"]["name"] = claim["metadata"]["name"].clone();
+            for (key, value) in
+                [("allowClaimAdoption", Some("true")), ("storage.prePopulated", Some("true")), ("storage.usePopulator", None)]
+            {
+                volume["metadata"]["annotations"][format!("cdi.kubevirt.io/{key}")] = json!(value);
+            }
+            if let Some(annotations) = volume.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+                annotations.retain(|_, value| !value.is_null());
+            }
+        }
         if !existing.iter().any(|found| found.annotation(SOURCE) == Some(task.as_str())) {
             cluster.create(&DATA_VOLUME, namespace, volume).await?;
         }

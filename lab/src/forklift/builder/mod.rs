@@ -2,6 +2,7 @@
 
 pub mod conversion;
 pub mod disks;
+pub mod offload;
 pub mod pod;
 pub mod vm;
 

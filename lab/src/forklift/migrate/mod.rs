@@ -4,6 +4,7 @@ pub mod cleanup;
 mod guest;
 mod hooks;
 pub mod itinerary;
+mod offload;
 mod phases;
 mod progress;
 pub mod steps;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Fatal, Outcome, Run, cleanup, itinerary::Facts, step, steps};
 use crate::forklift::{
-    builder::{self, conversion as conversion_builder, disks, vm as vm_builder},
+    builder::{self, conversion as conversion_builder, disks, offload, vm as vm_builder},
     cluster::Look,
     conditions::{self, condition},
     names,
@@ -98,7 +98,12 @@ impl Run<'_, '_> {
 
     async fn copy(&mut self, vm: &mut VmStatus, facts: &Facts) -> anyhow::Result<Outcome> {
         self.run_step(vm, facts);
-        self.copy_progress(vm, facts).await?;
+        let copied_before = vm.warm.as_ref().is_some_and(|warm| warm.successes > 0);
+        if offload::used(self.work) && !copied_before {
+            self.populator_progress(vm, facts).await?;
+        } else {
+            self.copy_progress(vm, facts).await?;
+        }
         let done = step(facts, vm).is_some_and(|s| s.completed.is_some() && s.error.is_none());
         if !done {
             return Ok(Outcome::Stay);

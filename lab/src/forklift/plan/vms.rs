@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Work;
 use crate::forklift::{
+    builder::offload,
     cluster::Look,
     conditions::{about, condition},
     names,
@@ -54,6 +55,12 @@ impl Findings {
             c("LuksAndClevisIncompatibility", "Warn", "NotValid", "With Clevis, LUKS keys are not used."),
             c("VMConsolidationNeeded", "Warn", "ConsolidationNeeded", "Snapshots must be consolidated, which may hold precopies up."),
             c("RDMDiskWarning", "Warn", "NotSupported", "Raw device mappings are copied by the storage array only."),
+            c(
+                "VDDKAndOffloadMixedUsage",
+                "Critical",
+                "NotSupported",
+                "Some disks would be copied by the storage array and others not: a plan has one way to copy.",
+            ),
             c("IndependentDiskWarning", "Warn", "NotSupported", "Independent disks are copied by the storage array only."),
         ];
         Self { list: list.into_iter().map(|c| (c, Vec::new())).collect() }
@@ -113,6 +120,9 @@ impl Work<'_> {
             self.validate_names(plan_vm, &machine, &reference, &mut ids, &mut targets, &destination, &mut findings);
             self.validate_maps(&machine, &reference, &mut findings);
             self.validate_devices(plan_vm, &machine, &reference, &destination, &mut findings);
+            if offload::mixed(self, &machine).await? {
+                findings.add("VDDKAndOffloadMixedUsage", 0, reference.to_string());
+            }
             for problem in source.problems(&reference.id, wanted).await? {
                 findings.add(problem, 0, reference.to_string());
             }

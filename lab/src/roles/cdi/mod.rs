@@ -32,6 +32,8 @@ const IMPORT: Duration = Duration::from_secs(8);
 const TICKS: u32 = 10;
 /// Annotation of the claim: the checkpoint is copied.
 const COPIED: &str = "cdi.kubevirt.io/storage.checkpoint.copied.";
+/// Annotation of the DataVolume: a claim of its name that is there already is taken over.
+const ADOPTION: &str = "cdi.kubevirt.io/allowClaimAdoption";
 /// Annotation of DataVolume and claim: the source disk.
 const DISK_SOURCE: &str = "forklift.konveyor.io/disk-source";
 
@@ -134,7 +136,13 @@ async fn import(
             latest.changed_within(cx.world.clock.scaled(SCHEDULE)).await;
             anyhow::bail!("datavolume {}/{}: its storage class does not exist", volume.namespace, volume.name);
         };
-        write::create_in(&claims_api, MANAGER, &claim).await?;
+        if write::create_in(&claims_api, MANAGER, &claim).await?.is_none()
+            && object.annotations().get(ADOPTION).is_some_and(|v| v == "true")
+        {
+            // The claim was made before, and the import may have it.
+            let owners = json!([write::controller_of(&kinds::DATA_VOLUME, &volume.name, &object.uid().unwrap_or_default())]);
+            write::merge(&claims_api, MANAGER, &volume.name, json!({ "metadata": { "ownerReferences": owners } })).await?;
+        }
     }
     let blank = object.data.pointer("/spec/source/blank").is_some();
     if write::text(&object.data, "/status/phase").is_empty() {

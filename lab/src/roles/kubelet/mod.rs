@@ -5,6 +5,7 @@ mod exec;
 mod gather;
 mod inspection;
 mod playbook;
+mod populate;
 mod schedule;
 mod serve;
 mod status;
@@ -142,6 +143,7 @@ async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut l
         Workload::Service => return running.up(&schedule::address(&running.pod)).await,
         Workload::Conversion => v2v::run(&running).await?,
         Workload::Inspection => inspection::run(&running).await?,
+        Workload::Population => populate::run(&running).await?,
         Workload::Hook => brief(&running, playbook::run(&running).await?).await?,
         Workload::Brief => brief(&running, Exit::Success).await?,
         Workload::Gather => return gather::run(&running).await,

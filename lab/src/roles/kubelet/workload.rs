@@ -15,6 +15,8 @@ pub(super) enum Workload {
     Conversion,
     /// Inspection of a snapshot before a warm migration.
     Inspection,
+    /// A populator: fills a volume.
+    Population,
     /// An Ansible playbook of a Forklift Hook.
     Hook,
     /// MTV's must-gather beside a container that keeps what it wrote.
@@ -47,6 +49,7 @@ impl Workload {
             Some("deep-inspection") => Self::Inspection,
             _ if spec.is_some_and(|s| s.containers.iter().any(gathers)) => Self::Gather,
             _ if container("virt-v2v") => Self::Conversion,
+            _ if super::populate::is(pod) => Self::Population,
             _ if container("hook") && pod.labels().contains_key("job-name") => Self::Hook,
             _ if spec.and_then(|s| s.restart_policy.as_deref()).is_some_and(|p| p == "Never" || p == "OnFailure")
                 && !pod.labels().contains_key("kubevirt.io") =>

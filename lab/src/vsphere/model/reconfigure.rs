@@ -182,10 +182,25 @@ impl Model {
         let kib = number::<u64>(device, "capacityInBytes").map(|b| b / 1024).or_else(|| number(device, "capacityInKB")).unwrap_or(0);
         let spec = device.child("backing").ok_or_else(|| Fault::invalid_device_spec(index, "device.backing"))?;
         let create = change.get("fileOperation") == Some("create");
-        let raw = (spec.xsi_type() == Some("VirtualDiskRawDiskMappingVer1BackingInfo")).then(|| {
+        let mut lun_kib = 10 << 20;
+        let raw = if spec.xsi_type() == Some("VirtualDiskRawDiskMappingVer1BackingInfo") {
             let text = |name| spec.get(name).unwrap_or_default().to_owned();
-            (text("deviceName"), text("lunUuid"), text("compatibilityMode"))
-        });
+            let device = text("deviceName");
+            let luns = crate::vsphere::types::host::scsi_disks(self);
+            let known = luns.iter().find(|(name, _)| device.rsplit('/').next() == Some(name));
+            if let Some((name, bytes)) = known {
+                lun_kib = bytes / 1024;
+                let uuid = crate::vsphere::types::host::lun_uuid(name);
+                Some((device, uuid, text("compatibilityMode")))
+            } else if self.world.datacenter.vsphere.luns.is_empty() {
+                // A data centre that describes no LUNs has any.
+                Some((device, text("lunUuid"), text("compatibilityMode")))
+            } else {
+                return Err(Fault::invalid_device_spec(index, "device.backing.deviceName"));
+            }
+        } else {
+            None
+        };
         if create && kib == 0 && raw.is_none() {
             return Err(Fault::invalid_device_spec(index, "device.capacityInKB"));
         }
@@ -207,7 +222,7 @@ impl Model {
             unit: Some(unit),
             label: next_label(&vm.devices, "Hard disk"),
             kind: DeviceKind::Disk(Disk {
-                capacity_kib: if raw.is_some() && kib == 0 { 10 << 20 } else { kib },
+                capacity_kib: if raw.is_some() { lun_kib } else { kib },
                 backing: Backing {
                     file,
                     datastore,

@@ -28,8 +28,7 @@ fn used(model: &Model, id: &str) -> u64 {
 pub fn property(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
     let Kind::Datastore { capacity, .. } = entity.kind else { return None };
     let free = capacity.saturating_sub(used(model, &entity.id));
-    // The name decides the type, as an administrator's naming would tell a person.
-    let nfs = entity.name.to_ascii_lowercase().contains("nfs");
+    let nfs = is_nfs(&entity.name);
     Some(match name {
         "summary" => Value::Object(
             Object::new("DatastoreSummary")
@@ -44,7 +43,7 @@ pub fn property(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
                 .set("type", if nfs { "NFS" } else { "VMFS" })
                 .set("maintenanceMode", "normal"),
         ),
-        "info" => Value::Object(info(entity, nfs, capacity, free)),
+        "info" => Value::Object(info(model, entity, nfs, capacity, free)),
         "host" => {
             let mount = |host: &Entity| {
                 let info = Object::new("HostMountInfo")
@@ -73,7 +72,21 @@ pub fn property(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
     })
 }
 
-fn info(entity: &Entity, nfs: bool, capacity: u64, free: u64) -> Object {
+/// Whether a datastore is an NFS export. The name decides, as an administrator's naming would tell a person.
+pub fn is_nfs(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("nfs")
+}
+
+/// Canonical name of the device that a VMFS datastore lies on: of its array, or a disk of the host's own.
+pub fn device(model: &Model, entity: &Entity) -> String {
+    let hex = crate::vsphere::model::uuid(0x38, &entity.id).replace('-', "");
+    match model.world.datacenter.array_of_datastore(&entity.name) {
+        Some(array) => format!("naa.{}{}", array.naa, hex.get(..32 - array.naa.len().min(32)).unwrap_or_default()),
+        None => format!("t10.ATA_____LAB_DISK________________________{}", hex.get(..16).unwrap_or_default()),
+    }
+}
+
+fn info(model: &Model, entity: &Entity, nfs: bool, capacity: u64, free: u64) -> Object {
     let base = Object::new(if nfs { "NasDatastoreInfo" } else { "VmfsDatastoreInfo" })
         .set("name", &entity.name)
         .set("url", url(&entity.id))
@@ -92,7 +105,7 @@ fn info(entity: &Entity, nfs: bool, capacity: u64, free: u64) -> Object {
                 .set("userName", ""),
         );
     }
-    let disk = format!("naa.600a0980{}", crate::vsphere::model::uuid(0x38, &entity.id).replace('-', "").get(..24).unwrap_or_default());
+    let disk = device(model, entity);
     base.set(
         "vmfs",
         Object::new("HostVmfsVolume")

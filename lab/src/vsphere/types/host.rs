@@ -1,6 +1,6 @@
 //! Hosts, clusters and resource pools as the API shows them.
 
-use super::device;
+use super::{datastore, device};
 use crate::vsphere::{
     ids::MoRef,
     model::{Entity, Kind, Model, uuid},
@@ -135,7 +135,7 @@ fn host(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
                 .set("host", entity.moref())
                 .set("product", product(version))
                 .set("network", network(model, entity))
-                .set("storageDevice", storage(entity))
+                .set("storageDevice", storage(model, entity))
                 .set(
                     "dateTimeInfo",
                     Object::new("HostDateTimeInfo").set(
@@ -248,27 +248,47 @@ fn network(model: &Model, entity: &Entity) -> Object {
         .list("vnic", "HostVirtualNic", [vnic])
 }
 
-/// The disk that a host boots from.
-fn storage(entity: &Entity) -> Object {
-    let id = uuid(0x45, &entity.id).replace('-', "");
-    let name = "mpx.vmhba0:C0:T0:L0";
-    let capacity = Object::new("HostDiskDimensionsLba").set("blockSize", 512).set("block", Value::Long(64 << 21));
-    let disk = Object::new("HostScsiDisk")
+/// Disks that every host sees: those of VMFS datastores, and the LUNs.
+pub fn scsi_disks(model: &Model) -> Vec<(String, u64)> {
+    let datastores = model.of_type("Datastore").filter(|d| !datastore::is_nfs(&d.name)).filter_map(|d| match d.kind {
+        Kind::Datastore { capacity, .. } => Some((datastore::device(model, d), capacity)),
+        _ => None,
+    });
+    let luns = model.world.datacenter.vsphere.luns.iter().map(|lun| (lun.name.clone(), lun.capacity_gib << 30));
+    datastores.chain(luns).collect()
+}
+
+/// `ScsiLun.uuid`, of which raw device mappings repeat a part.
+pub fn lun_uuid(name: &str) -> String {
+    format!("0200000000{}4c554e202020", name.trim_start_matches("naa."))
+}
+
+/// The disk that a host boots from, and those that all hosts share.
+fn storage(model: &Model, entity: &Entity) -> Object {
+    let boot = uuid(0x45, &entity.id).replace('-', "");
+    let boot = scsi_disk("mpx.vmhba0:C0:T0:L0", boot, 32 << 30, ("VMware  ", "Virtual disk    ")).set("localDisk", true);
+    let shared = scsi_disks(model).into_iter().map(|(name, bytes)| scsi_disk(&name, lun_uuid(&name), bytes, ("LAB     ", "LUN             ")));
+    let disks: Vec<Object> = std::iter::once(boot).chain(shared).collect();
+    Object::new("HostStorageDeviceInfo").list("scsiLun", "ScsiLun", disks).set("softwareInternetScsiEnabled", true)
+}
+
+fn scsi_disk(name: &str, uuid: String, bytes: u64, (vendor, model): (&str, &str)) -> Object {
+    let blocks = i64::try_from(bytes / 512).unwrap_or(i64::MAX);
+    let capacity = Object::new("HostDiskDimensionsLba").set("blockSize", 512).set("block", Value::Long(blocks));
+    Object::new("HostScsiDisk")
         .set("deviceName", format!("/vmfs/devices/disks/{name}"))
         .set("deviceType", "disk")
-        .set("key", format!("key-vim.host.ScsiDisk-{id}"))
-        .set("uuid", id)
+        .set("key", format!("key-vim.host.ScsiDisk-{uuid}"))
+        .set("uuid", uuid)
         .set("canonicalName", name)
-        .set("displayName", format!("Local VMware Disk ({name})"))
+        .set("displayName", format!("{} Disk ({name})", vendor.trim()))
         .set("lunType", "disk")
-        .set("vendor", "VMware  ")
-        .set("model", "Virtual disk    ")
+        .set("vendor", vendor)
+        .set("model", model)
         .set("operationalState", Value::List("String", vec!["ok".into()]))
         .set("capacity", capacity)
         .set("devicePath", format!("/vmfs/devices/disks/{name}"))
         .set("ssd", false)
-        .set("localDisk", true);
-    Object::new("HostStorageDeviceInfo").list("scsiLun", "ScsiLun", [disk])
 }
 
 fn cluster(model: &Model, entity: &Entity, pool: &str, name: &str) -> Option<Value> {

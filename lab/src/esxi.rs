@@ -1,0 +1,227 @@
+//! The SSH server of the data centre's ESXi hosts: as much of a shell as a key's installation needs. One set of files stands
+//! for all hosts.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use russh::{
+    Channel, ChannelId, MethodKind, MethodSet,
+    keys::PublicKey,
+    server::{Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{datacenter::Login, guests::host_key, world::World};
+
+/// Keys that may log in as root.
+pub const AUTHORIZED_KEYS: &str = "/etc/ssh/keys-root/authorized_keys";
+
+/// What a real sshd waits after a wrong password.
+const REJECTION: Duration = Duration::from_secs(2);
+
+/// Files of the hosts.
+#[derive(Debug, Default)]
+pub struct Files(Mutex<BTreeMap<String, String>>);
+
+impl Files {
+    fn with<R>(&self, work: impl FnOnce(&mut BTreeMap<String, String>) -> R) -> R {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A file's text.
+    pub fn read(&self, path: &str) -> Option<String> {
+        self.with(|files| files.get(path).cloned())
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &str, text: impl Into<String>) {
+        self.with(|files| files.insert(path.to_owned(), text.into()));
+    }
+
+    /// Paths of all files.
+    pub fn paths(&self) -> Vec<String> {
+        self.with(|files| files.keys().cloned().collect())
+    }
+}
+
+/// Serves SSH until cancelled.
+pub async fn serve(world: World, listener: TcpListener, cancel: CancellationToken) -> anyhow::Result<()> {
+    let config = Arc::new(Config {
+        server_id: russh::SshId::Standard(Cow::Borrowed("SSH-2.0-OpenSSH_8.8")),
+        methods: MethodSet::from(&[MethodKind::PublicKey, MethodKind::Password][..]),
+        keys: vec![host_key(b"esxi", "esxi")?],
+        auth_rejection_time: world.clock.scaled(REJECTION),
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        inactivity_timeout: None,
+        ..Config::default()
+    });
+    loop {
+        let stream = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::debug!("an ESXi host could not accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            },
+        };
+        let (config, host, cancel) = (Arc::clone(&config), Host::new(&world), cancel.clone());
+        tokio::spawn(async move {
+            let session = async {
+                match run_stream(config, stream, host).await {
+                    Ok(session) => {
+                        let _broken = session.await;
+                    }
+                    Err(error) => tracing::debug!("an SSH client of an ESXi host went: {error:#}"),
+                }
+            };
+            tokio::select! { () = cancel.cancelled() => {}, () = session => {} }
+        });
+    }
+}
+
+struct Host {
+    files: Arc<Files>,
+    login: Login,
+    /// The command that a key is bound to.
+    forced: Option<String>,
+    /// Commands that read their input, and what came so far.
+    reading: HashMap<ChannelId, (String, Vec<u8>)>,
+}
+
+impl Host {
+    fn new(world: &World) -> Self {
+        Self { files: Arc::clone(&world.esxi), login: world.datacenter.vsphere.esxi_login.clone(), forced: None, reading: HashMap::new() }
+    }
+
+    /// The line of `authorized_keys` that lets a key in.
+    fn line_of(&self, user: &str, key: &PublicKey) -> Option<String> {
+        let text = self.files.read(AUTHORIZED_KEYS).filter(|_| user == "root")?;
+        let lets_in = |line: &&str| {
+            let at = ["ssh-", "ecdsa-"].iter().filter_map(|kind| line.rfind(kind)).min();
+            at.and_then(|at| PublicKey::from_openssh(&line[at..]).ok()).is_some_and(|known| known.key_data() == key.key_data())
+        };
+        text.lines().find(lets_in).map(str::to_owned)
+    }
+
+    fn finish(&mut self, channel: ChannelId, session: &mut Session) -> anyhow::Result<()> {
+        let Some((command, input)) = self.reading.remove(&channel) else { return Ok(()) };
+        let (out, code) = match &self.forced {
+            Some(_) => ("SSH_OK\n".to_owned(), 0),
+            None => run(&self.files, &command, &String::from_utf8_lossy(&input)),
+        };
+        if !out.is_empty() {
+            session.data(channel, out)?;
+        }
+        session.exit_status_request(channel, code)?;
+        session.eof(channel)?;
+        session.close(channel)?;
+        Ok(())
+    }
+}
+
+impl Handler for Host {
+    type Error = anyhow::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        Ok(if user == self.login.user && password == self.login.password { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        Ok(if self.line_of(user, offer.public_key).is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let Some(line) = self.line_of(user, key.public_key) else { return Ok(Auth::reject()) };
+        self.forced = line.strip_prefix("command=\"").map(str::to_owned);
+        Ok(Auth::Accept)
+    }
+
+    async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), Self::Error> {
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn exec_request(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        session.channel_success(channel)?;
+        self.reading.insert(channel, (String::from_utf8_lossy(data).into_owned(), Vec::new()));
+        Ok(())
+    }
+
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+        if let Some((_, input)) = self.reading.get_mut(&channel) {
+            input.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        self.finish(channel, session)
+    }
+}
+
+/// Runs commands joined by `&&`: output and exit status.
+fn run(files: &Files, line: &str, input: &str) -> (String, u32) {
+    let mut out = String::new();
+    for command in line.split("&&") {
+        let words: Vec<&str> = command.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
+        let code = match words.as_slice() {
+            ["umask" | "true", ..] | ["mkdir", "-p", _] | ["chmod", _, _] => 0,
+            ["cat", ">", path] => {
+                files.write(path, input);
+                0
+            }
+            ["cat", path] => match files.read(path) {
+                Some(text) => {
+                    out.push_str(&text);
+                    0
+                }
+                None => 1,
+            },
+            ["test", "-e", path] => u32::from(files.read(path).is_none()),
+            ["mv", from, to] => files.with(|files| match files.remove(*from) {
+                Some(text) => {
+                    files.insert((*to).to_owned(), text);
+                    0
+                }
+                None => 1,
+            }),
+            ["rm", "-f", path] => files.with(|files| {
+                files.remove(*path);
+                0
+            }),
+            ["echo", words @ ..] => {
+                out.push_str(&words.join(" "));
+                out.push('\n');
+                0
+            }
+            _ => 127,
+        };
+        if code != 0 {
+            return (out, code);
+        }
+    }
+    (out, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_written_moved_and_read() {
+        let files = Files::default();
+        assert_eq!(run(&files, "cat /a", ""), (String::new(), 1));
+        assert_eq!(run(&files, "umask 077 && cat > /tmp/x && chmod 600 /tmp/x && mv /tmp/x /a", "hello\n"), (String::new(), 0));
+        assert_eq!(run(&files, "mkdir -p /etc && cat /a", ""), ("hello\n".to_owned(), 0));
+        assert_eq!(files.paths(), ["/a"]);
+        assert_eq!(run(&files, "reboot", "").1, 127);
+    }
+}
