@@ -89,8 +89,6 @@ kinds! {
     HOST = "forklift.konveyor.io" "v1beta1" "Host" "hosts" true;
     /// Forklift Conversion (virt-v2v run).
     CONVERSION = "forklift.konveyor.io" "v1beta1" "Conversion" "conversions" true;
-    /// Forklift's populator by storage arrays.
-    XCOPY_POPULATOR = "forklift.konveyor.io" "v1beta1" "VSphereXcopyVolumePopulator" "vspherexcopyvolumepopulators" true;
     /// Forklift's operator settings.
     FORKLIFT_CONTROLLER = "forklift.konveyor.io" "v1beta1" "ForkliftController" "forkliftcontrollers" true;
     /// Forklift's server for the appliances of an OVA provider.

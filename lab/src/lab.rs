@@ -327,7 +327,6 @@ async fn start_roles(cx: &Context, roles: &Roles, authority: &Authority) -> anyh
         (Role::Gc, Box::pin(roles::gc::start(cx))),
         (Role::Pv, Box::pin(roles::pv::start(cx))),
         (Role::Provisioner, Box::pin(roles::provisioner::start(cx))),
-        (Role::Populator, Box::pin(roles::populator::start(cx))),
         (Role::Jobs, Box::pin(roles::jobs::start(cx))),
         (Role::Kubelet, Box::pin(roles::kubelet::start(cx, authority))),
         (Role::Cdi, Box::pin(roles::cdi::start(cx))),

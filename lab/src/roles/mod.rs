@@ -84,8 +84,6 @@ roles! {
     Pv = "pv";
     /// Making and removing of volumes: the storage driver.
     Provisioner = "provisioner";
-    /// Filling of claims by populators.
-    Populator = "populator";
     /// Jobs and their pods.
     Jobs = "jobs";
     /// Scheduler and kubelet: pods.

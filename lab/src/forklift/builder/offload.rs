@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mtv_api::{
     forklift::VmStatus,
-    kinds::{PVC, SECRET, SERVICE_ACCOUNT, XCOPY_POPULATOR},
+    kinds::{PVC, SECRET, SERVICE_ACCOUNT, VSPHERE_XCOPY_VOLUME_POPULATOR},
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -82,7 +82,7 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
             "metadata": { "name": claim.text("/metadata/name"), "labels": claim["metadata"]["labels"], "ownerReferences": owner },
             "spec": spec,
         });
-        accept_existing(cluster.create(&XCOPY_POPULATOR, namespace, populator).await)?;
+        accept_existing(cluster.create(&VSPHERE_XCOPY_VOLUME_POPULATOR, namespace, populator).await)?;
     }
     Ok(())
 }
@@ -203,7 +203,7 @@ fn claim(migrating: &Migrating<'_>, disk: &Disk, index: usize, row: &Value, secr
             "volumeMode": "Block",
             "accessModes": [access],
             "resources": { "requests": { "storage": disk.capacity.to_string() } },
-            "dataSourceRef": { "apiGroup": XCOPY_POPULATOR.group, "kind": XCOPY_POPULATOR.kind, "name": name },
+            "dataSourceRef": { "apiGroup": VSPHERE_XCOPY_VOLUME_POPULATOR.group, "kind": VSPHERE_XCOPY_VOLUME_POPULATOR.kind, "name": name },
         },
     }))
 }

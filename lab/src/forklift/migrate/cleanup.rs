@@ -2,7 +2,7 @@
 
 use mtv_api::{
     forklift::VmStatus,
-    kinds::{CONFIG_MAP, CONVERSION, DATA_VOLUME, JOB, POD, PVC, SECRET, VM, XCOPY_POPULATOR},
+    kinds::{CONFIG_MAP, CONVERSION, DATA_VOLUME, JOB, POD, PVC, SECRET, VM, VSPHERE_XCOPY_VOLUME_POPULATOR},
 };
 
 use crate::forklift::{
@@ -45,7 +45,7 @@ pub async fn clean_up(work: &Work<'_>, migration: &str, vm: &VmStatus, all: bool
     cluster.delete_all(&POD, home, &format!("{mine},forklift.app=deep-inspection")).await?;
     cluster.delete_all(&SECRET, target, &format!("{mine},resource=vm-config")).await?;
     cluster.delete_all(&CONFIG_MAP, target, &format!("{mine},resource=vm-config")).await?;
-    cluster.delete_all(&XCOPY_POPULATOR, target, &format!("migration={migration},vmID={}", vm.id)).await?;
+    cluster.delete_all(&VSPHERE_XCOPY_VOLUME_POPULATOR, target, &format!("migration={migration},vmID={}", vm.id)).await?;
     for pod in cluster.list(&POD, target, &format!("migration={migration},vmID={}", vm.id)).await? {
         if pod.text("/metadata/name").starts_with("populate-") {
             cluster.delete(&POD, target, pod.text("/metadata/name"), Propagation::Background).await?;

@@ -2,7 +2,7 @@
 
 use mtv_api::{
     forklift::VmStatus,
-    kinds::{POD, XCOPY_POPULATOR},
+    kinds::{POD, VSPHERE_XCOPY_VOLUME_POPULATOR},
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ impl Run<'_, '_> {
         let namespace = self.work.spec.target_namespace.as_str();
         let selector = format!("migration={},vmID={}", self.migration.uid(), vm.id);
         let claims = disks::claims(self.work, self.migration.uid(), &vm.id).await?;
-        let populators = cluster.list(&XCOPY_POPULATOR, namespace, &selector).await?;
+        let populators = cluster.list(&VSPHERE_XCOPY_VOLUME_POPULATOR, namespace, &selector).await?;
         let pods = cluster.list(&POD, namespace, &selector).await?;
         let Some(step) = step(facts, vm) else { return Ok(()) };
         let mut seen = Vec::new();

@@ -204,9 +204,10 @@ fn completion(told: &Told, result: &str, used: u8, seconds: f64) -> String {
     text
 }
 
-/// Whether a pod is one of these.
+/// Whether a pod is one of these; other populators talk to no array.
 pub(super) fn is(pod: &Pod) -> bool {
-    pod.spec.as_ref().is_some_and(|s| s.containers.iter().any(|c| c.name == "populate"))
+    let told = |args: &[String]| args.iter().any(|arg| arg.starts_with("--storage-vendor-product="));
+    pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == "populate" && c.args.as_deref().is_some_and(told))
 }
 
 #[cfg(test)]

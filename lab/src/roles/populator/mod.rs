@@ -1,16 +1,17 @@
-//! The populator controller of Forklift: claims that name a populator as their source get a volume that its pod has filled.
+//! Forklift's volume populators: claims whose data source is a populator of Forklift get a volume with content.
 //!
-//! The pod writes on the volume of a helper claim, `prime-UID`; then the volume is handed over to the claim that asked for it.
+//! As the real controller does: a claim of its own (`prime-UID`) gets a volume from the storage driver, a pod (`populate-UID`)
+//! fills it, and then the volume is given to the claim that asked.
 
 mod pod;
 mod progress;
+mod xcopy;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::{Api, ResourceExt, api::ListParams, runtime::watcher};
-use mtv_api::kinds::{EVENT, FORKLIFT_CONTROLLER, Kind, XCOPY_POPULATOR};
+use kube::{Api, ResourceExt, runtime::watcher};
+use mtv_api::kinds::{self, Kind};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,17 +20,25 @@ use super::{
     write,
 };
 
-const MANAGER: &str = "forklift-populator-controller";
-/// Annotation of a volume: which claim was filled by which populator.
-pub(super) const POPULATED_FROM: &str = "forklift.konveyor.io/populated-from";
-/// How often the controller looks at what it waits for.
+const MANAGER: &str = "lab-populator";
+/// How often claim, pod and volume are looked at: the real controller hears of each change, and of progress every five seconds.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a claim waits that found too many pods at work.
-const THROTTLED: Duration = Duration::from_secs(10);
-/// Label of populators: host that the copy goes through.
-const HOST: &str = "sourceHost";
-/// Kinds of populators. Only this one fails for good with its first pod.
-const KINDS: &[&Kind] = &[&XCOPY_POPULATOR];
+/// Copying a disk, whatever its size: the lab's disks are empty. Progress is told along the way.
+const COPY: Duration = Duration::from_secs(8);
+/// Tries of a pod that fails, as in the real controller. Copies by the storage array are an affair of `xcopy`.
+const TRIES: u32 = 3;
+/// Annotation of a volume: which claim got it from a populator.
+pub(super) const POPULATED_FROM: &str = "forklift.konveyor.io/populated-from";
+/// Labels that the claim's helper shares with it.
+const SHARED: &[&str] = &["migration", "plan", "vmID"];
+/// Annotation of the claim: how often its pod was made again.
+const RECREATIONS: &str = "recreations";
+
+/// Kinds of populators, with where the content of what they read is kept in the world.
+const POPULATORS: &[(&Kind, fn(&Value) -> String)] = &[
+    (&kinds::OVIRT_VOLUME_POPULATOR, |spec| format!("ovirt:{}", write::text(spec, "/diskId"))),
+    (&kinds::OPENSTACK_VOLUME_POPULATOR, |spec| format!("openstack:{}", write::text(spec, "/imageId"))),
+];
 
 /// Starts the role.
 ///
@@ -37,121 +46,191 @@ const KINDS: &[&Kind] = &[&XCOPY_POPULATOR];
 /// The lab ended meanwhile.
 pub async fn start(cx: &Context) -> anyhow::Result<()> {
     let context = cx.clone();
-    life::each(cx, Api::all(cx.client.clone()), watcher::Config::default(), move |claim| populate(context.clone(), claim)).await?;
+    life::each(cx, Api::all(cx.client.clone()), watcher::Config::default(), move |claim: Latest<PersistentVolumeClaim>| {
+        let context = context.clone();
+        async move {
+            // The two tell their claims apart by the kind of the source.
+            let mut claim = claim;
+            if claim.get().spec.as_ref().and_then(|s| s.data_source_ref.as_ref()).is_some_and(xcopy::is) {
+                xcopy::populate(context, claim).await
+            } else {
+                populate(context, claim).await
+            }
+        }
+    })
+    .await?;
     Ok(())
+}
+
+/// The populator that a claim names.
+fn asked(claim: &PersistentVolumeClaim) -> Option<(&'static Kind, fn(&Value) -> String, String)> {
+    let source = claim.spec.as_ref()?.data_source_ref.as_ref()?;
+    let (kind, content) =
+        POPULATORS.iter().find(|(kind, _)| source.api_group.as_deref() == Some(kind.group) && source.kind == kind.kind)?;
+    Some((kind, *content, source.name.clone()))
 }
 
 async fn populate(cx: Context, mut latest: Latest<PersistentVolumeClaim>) -> anyhow::Result<()> {
-    let seen = latest.get();
-    let source = seen.spec.as_ref().and_then(|s| s.data_source_ref.as_ref());
-    let Some(source) = source.filter(|s| s.api_group.as_deref() == Some(XCOPY_POPULATOR.group)) else { return Ok(()) };
-    let Some(kind) = KINDS.iter().find(|kind| kind.kind == source.kind) else { return Ok(()) };
-    let (namespace, name, uid) = (seen.namespace().unwrap_or_default(), seen.name_any(), seen.uid().unwrap_or_default());
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cx.client.clone(), &namespace);
-    let Some(claim) = claims.get_opt(&name).await?.filter(|c| c.uid() == seen.uid()) else { return Ok(()) };
-    if claim.metadata.deletion_timestamp.is_some() || claim.spec.as_ref().is_some_and(|s| s.volume_name.is_some()) {
+    let claim = latest.get();
+    let bound = claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound");
+    let Some((kind, content, name)) = asked(&claim) else { return Ok(()) };
+    if claim.metadata.deletion_timestamp.is_some() || bound {
         return Ok(());
     }
-    let populators = write::api(&cx.client, kind, &namespace);
-    let Some(populator) = populators.get_opt(&source.name).await? else {
-        // It comes a moment after its claim.
-        latest.changed_within(cx.world.clock.scaled(LOOK)).await;
-        anyhow::bail!("claim {namespace}/{name}: no {} {} yet", kind.kind, source.name);
-    };
-    let pods: Api<Pod> = Api::namespaced(cx.client.clone(), &namespace);
-    let pod_name = format!("populate-{uid}");
-    let prime_name = format!("prime-{uid}");
-    if pods.get_opt(&pod_name).await?.is_none() {
-        wait_for_turn(&cx, &claim, &populator.data, populator.labels().get(HOST)).await?;
-        let prime = pod::prime(&claim, &prime_name);
-        write::create_in(&claims, MANAGER, &prime).await?;
-        write::create_in(&pods, MANAGER, &pod::of(&claim, &populator, kind, &pod_name, &prime_name)?).await?;
-        event(&cx, &claim, "Normal", "PopulatorCreated", "Populator started").await;
-    }
-    loop {
-        let Some(pod) = pods.get_opt(&pod_name).await? else { anyhow::bail!("pod {namespace}/{pod_name} was deleted") };
-        progress::read(&cx, &pod, &uid, &populators, &source.name).await;
-        match pod.status.as_ref().and_then(|s| s.phase.as_deref()) {
-            Some("Succeeded") => break,
-            Some("Failed") => {
-                let text = format!(
-                    "VSphere xcopy populator failed (no retry): Please check the logs of the populator pod, {namespace}/{pod_name}"
-                );
-                event(&cx, &claim, "Warning", "PopulatorFailed", &text).await;
-                return Ok(());
-            }
-            _ => cx.world.clock.sleep(LOOK).await,
-        }
-    }
-    hand_over(&cx, &claims, &claim, &source.name, &prime_name).await
-}
-
-/// Gives the volume of the helper claim to the claim that asked for it, and removes the helper.
-async fn hand_over(
-    cx: &Context,
-    claims: &Api<PersistentVolumeClaim>,
-    claim: &PersistentVolumeClaim,
-    source: &str,
-    prime_name: &str,
-) -> anyhow::Result<()> {
-    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
-    let prime = claims.get_opt(prime_name).await?.with_context(|| format!("claim {namespace}/{prime_name} is not there"))?;
-    let volume =
-        prime.spec.as_ref().and_then(|s| s.volume_name.clone()).with_context(|| format!("claim {namespace}/{prime_name} has no volume"))?;
-    let reference = json!({ "namespace": namespace, "name": name, "uid": claim.uid(), "resourceVersion": claim.resource_version() });
-    let patch =
-        json!({ "metadata": { "annotations": { POPULATED_FROM: format!("{namespace}/{source}") } }, "spec": { "claimRef": reference } });
-    write::merge(&Api::<PersistentVolume>::all(cx.client.clone()), MANAGER, &volume, patch).await?;
-    loop {
-        let Some(prime) = claims.get_opt(prime_name).await? else { break };
-        if prime.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Lost") {
-            event(cx, claim, "Normal", "PopulatorFinished", "Populator finished").await;
-            write::delete(claims, prime_name, prime.uid(), None).await?;
-            break;
-        }
-        cx.world.clock.sleep(LOOK).await;
-    }
-    Ok(())
-}
-
-/// Waits until fewer pods than the limit work for the same host.
-async fn wait_for_turn(cx: &Context, claim: &PersistentVolumeClaim, populator: &Value, host: Option<&String>) -> anyhow::Result<()> {
-    let own = write::text(populator, "/spec/migrationHost");
-    let host = if own.is_empty() { host.map(String::as_str).unwrap_or_default() } else { own };
-    if host.is_empty() {
-        return Ok(());
-    }
-    let namespace = &cx.world.datacenter.cluster.mtv_namespace;
-    loop {
-        let controllers = write::api(&cx.client, &FORKLIFT_CONTROLLER, namespace).list(&ListParams::default()).await?;
-        let limit = controllers.items.first().map(|c| c.data["spec"]["controller_max_populator_inflight"].clone()).unwrap_or_default();
-        let limit = limit.as_u64().or_else(|| limit.as_str()?.parse().ok()).unwrap_or(20);
-        let pods = Api::<Pod>::all(cx.client.clone()).list(&ListParams::default().labels(&format!("{HOST}={host}"))).await?;
-        let at_work = |pod: &&Pod| {
-            pod.name_any().starts_with("populate-")
-                && !matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"))
-        };
-        let active = pods.items.iter().filter(at_work).count() as u64;
-        if limit == 0 || active < limit {
-            return Ok(());
-        }
-        let text = format!("Waiting for available populator slot on host {host} ({active}/{limit} in-flight)");
-        event(cx, claim, "Normal", "PopulatorThrottled", &text).await;
-        cx.world.clock.sleep(THROTTLED).await;
-    }
-}
-
-/// Tells people. An event that cannot be written is no reason to stop.
-async fn event(cx: &Context, claim: &PersistentVolumeClaim, kind: &str, reason: &str, text: &str) {
-    let now = cx.world.clock.now();
     let namespace = claim.namespace().unwrap_or_default();
-    let event = json!({
-        "metadata": { "generateName": format!("{}.", claim.name_any()), "namespace": namespace },
-        "involvedObject": { "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": namespace, "name": claim.name_any(), "uid": claim.uid() },
-        "type": kind, "reason": reason, "message": text, "count": 1, "firstTimestamp": now, "lastTimestamp": now,
-        "source": { "component": MANAGER }, "reportingComponent": MANAGER, "reportingInstance": "",
-    });
-    if let Err(error) = write::create(&cx.client, MANAGER, &EVENT, event).await {
-        tracing::debug!("an event about claim {} was not written: {error:#}", claim.name_any());
+    let populators = write::api(&cx.client, kind, &namespace);
+    let Some(populator) = populators.get_opt(&name).await? else {
+        latest.changed_within(cx.world.clock.scaled(LOOK)).await;
+        return Ok(());
+    };
+    let work = Work { cx: &cx, claim: &claim, namespace: &namespace, uid: claim.uid().unwrap_or_default() };
+    work.prime().await?;
+    if !work.copied(kind, &name).await? {
+        anyhow::bail!("claim {namespace}/{}: its populator pod failed", claim.name_any());
+    }
+    let from = content(populator.data.get("spec").unwrap_or(&Value::Null));
+    cx.world.disks.copy(&from, format!("pvc:{}", work.uid));
+    work.hand_over().await
+}
+
+struct Work<'a> {
+    cx: &'a Context,
+    claim: &'a PersistentVolumeClaim,
+    namespace: &'a str,
+    uid: String,
+}
+
+impl Work<'_> {
+    fn prime_name(&self) -> String {
+        format!("prime-{}", self.uid)
+    }
+
+    fn claims(&self) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.cx.client.clone(), self.namespace)
+    }
+
+    /// The claim that gets the volume first: the same without a data source.
+    async fn prime(&self) -> anyhow::Result<()> {
+        let mut spec = serde_json::to_value(self.claim.spec.clone().unwrap_or_default())?;
+        if let Value::Object(spec) = &mut spec {
+            spec.retain(|key, _| !matches!(key.as_str(), "dataSource" | "dataSourceRef" | "volumeName"));
+        }
+        let owner = write::controller_of(&kinds::PVC, &self.claim.name_any(), &self.uid);
+        let labels: serde_json::Map<String, Value> =
+            SHARED.iter().filter_map(|key| Some(((*key).to_owned(), json!(self.claim.labels().get(*key)?)))).collect();
+        let prime =
+            json!({ "metadata": { "name": self.prime_name(), "namespace": self.namespace, "labels": labels, "ownerReferences": [owner] }, "spec": spec });
+        write::create(&self.cx.client, MANAGER, &kinds::PVC, prime).await.map(drop)
+    }
+
+    /// Runs the pod until it has filled the volume; false if it failed for good.
+    async fn copied(&self, kind: &Kind, populator: &str) -> anyhow::Result<bool> {
+        let name = format!("populate-{}", self.uid);
+        let pods: Api<Pod> = Api::namespaced(self.cx.client.clone(), self.namespace);
+        let mut tries = 1;
+        let mut since = None;
+        loop {
+            let pod = pods.get_opt(&name).await?;
+            let phase = pod.as_ref().and_then(|p| p.status.as_ref()).and_then(|s| s.phase.as_deref()).unwrap_or_default();
+            match phase {
+                "Succeeded" => {
+                    self.progress(kind, populator, 100).await?;
+                    return Ok(true);
+                }
+                "Failed" if tries >= TRIES => return Ok(false),
+                "Failed" => {
+                    write::delete(&pods, &name, pod.and_then(|p| p.uid()), Some(0)).await?;
+                    let patch = json!({ "metadata": { "annotations": { RECREATIONS: tries.to_string() } } });
+                    write::merge(&self.claims(), MANAGER, &self.claim.name_any(), patch).await?;
+                    tries += 1;
+                    since = None;
+                }
+                "Running" => {
+                    let begin = *since.get_or_insert_with(tokio::time::Instant::now);
+                    let share = begin.elapsed().as_secs_f64() / self.cx.world.clock.scaled(COPY).as_secs_f64();
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 99")]
+                    let percent = (share * 100.0).clamp(0.0, 99.0) as u32;
+                    self.progress(kind, populator, percent).await?;
+                }
+                "" => self.pod(&name).await?,
+                _ => {}
+            }
+            self.cx.world.clock.sleep(LOOK).await;
+        }
+    }
+
+    async fn pod(&self, name: &str) -> anyhow::Result<()> {
+        let mut labels = json!({ "pvcName": self.claim.name_any() });
+        for key in ["migration", "vmID", "plan", "sourceHost"] {
+            if let Some(value) = self.claim.labels().get(key) {
+                labels[key] = json!(value);
+            }
+        }
+        let block = self.claim.spec.as_ref().and_then(|s| s.volume_mode.as_deref()) == Some("Block");
+        let mut container = json!({ "name": "populate", "image": "lab.invalid/populator:latest",
+            "ports": [{ "containerPort": 8443, "name": "metrics", "protocol": "TCP" }],
+            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } } });
+        if block {
+            container["volumeDevices"] = json!([{ "name": "target", "devicePath": "/dev/block" }]);
+        } else {
+            container["volumeMounts"] = json!([{ "name": "target", "mountPath": "/mnt" }]);
+        }
+        let owner = write::controller_of(&kinds::PVC, &self.claim.name_any(), &self.uid);
+        let pod = json!({
+            "metadata": { "name": name, "namespace": self.namespace, "labels": labels, "ownerReferences": [owner] },
+            "spec": {
+                "containers": [container], "restartPolicy": "Never",
+                "securityContext": { "runAsNonRoot": true, "runAsUser": 107, "seccompProfile": { "type": "RuntimeDefault" } },
+                "volumes": [{ "name": "target", "persistentVolumeClaim": { "claimName": self.prime_name() } }],
+            },
+        });
+        write::create(&self.cx.client, MANAGER, &kinds::POD, pod).await.map(drop)
+    }
+
+    async fn progress(&self, kind: &Kind, populator: &str, percent: u32) -> anyhow::Result<()> {
+        let api = write::api(&self.cx.client, kind, self.namespace);
+        // Populators have no status subresource.
+        write::merge(&api, MANAGER, populator, json!({ "status": { "progress": percent.to_string() } })).await.map(drop)
+    }
+
+    /// Gives the volume to the claim that asked for it, and takes the other one away once that is bound.
+    async fn hand_over(&self) -> anyhow::Result<()> {
+        let claims = self.claims();
+        let volumes: Api<PersistentVolume> = Api::all(self.cx.client.clone());
+        let (name, prime) = (self.claim.name_any(), self.prime_name());
+        loop {
+            let bound = |claim: &PersistentVolumeClaim| claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound");
+            if claims.get_opt(&name).await?.is_none_or(|claim| claim.uid().as_deref() != Some(&self.uid) || bound(&claim)) {
+                return write::delete(&claims, &prime, None, None).await;
+            }
+            let volume = claims.get_opt(&prime).await?.filter(bound).and_then(|p| p.spec?.volume_name);
+            if let Some(volume) = volume {
+                let reference = json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name, "namespace": self.namespace,
+                    "uid": self.uid, "resourceVersion": Value::Null });
+                write::merge(&volumes, MANAGER, &volume, json!({
+                    "metadata": { "annotations": { POPULATED_FROM: format!("{}/{name}", self.namespace) } },
+                    "spec": { "claimRef": reference },
+                }))
+                .await?;
+            }
+            self.cx.world.clock.sleep(LOOK).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_names_its_populator() {
+        let claim = |group: &str, kind: &str| {
+            let claim = json!({ "spec": { "dataSourceRef": { "apiGroup": group, "kind": kind, "name": "p" } } });
+            serde_json::from_value::<PersistentVolumeClaim>(claim).unwrap()
+        };
+        let found = asked(&claim("forklift.konveyor.io", "OvirtVolumePopulator")).unwrap();
+        assert_eq!((found.0.plural, found.1(&json!({ "diskId": "d" }))), ("ovirtvolumepopulators", "ovirt:d".to_owned()));
+        assert!(asked(&claim("snapshot.storage.k8s.io", "VolumeSnapshot")).is_none());
+        assert!(asked(&PersistentVolumeClaim::default()).is_none());
     }
 }

@@ -1,40 +1,15 @@
-//! The pod that fills a volume, and the claim whose volume it fills.
+//! The pod in which a storage array is told to fill a volume.
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::{
-    ResourceExt,
-    api::{DynamicObject, ObjectMeta},
-};
-use mtv_api::kinds::{Kind, PVC};
+use kube::{ResourceExt, api::DynamicObject};
+use mtv_api::kinds::Kind;
 use serde_json::{Value, json};
 
-use crate::roles::write;
+use super::SHARED;
 
-/// Labels that pod and helper claim share with the claim.
-const SHARED: &[&str] = &["migration", "plan", "vmID"];
 /// Image of the populators.
 const IMAGE: &str = "lab.invalid/vsphere-copy-offload-populator:latest";
-
-/// The helper claim: like the one that asked, without its source.
-pub(super) fn prime(claim: &PersistentVolumeClaim, name: &str) -> PersistentVolumeClaim {
-    let mut spec = claim.spec.clone().unwrap_or_default();
-    (spec.data_source, spec.data_source_ref, spec.volume_name) = (None, None, None);
-    let labels = claim.labels().iter().filter(|(key, _)| SHARED.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone()));
-    let mut owner = write::controller_of(&PVC, &claim.name_any(), &claim.uid().unwrap_or_default());
-    (owner.controller, owner.block_owner_deletion) = (None, None);
-    PersistentVolumeClaim {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: claim.namespace(),
-            labels: Some(labels.collect()),
-            owner_references: Some(vec![owner]),
-            ..ObjectMeta::default()
-        },
-        spec: Some(spec),
-        status: None,
-    }
-}
 
 /// The pod.
 ///

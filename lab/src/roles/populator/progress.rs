@@ -4,7 +4,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value, json};
 
-use super::super::Context;
 use super::MANAGER;
 use crate::roles::{kubelet::METRICS_PORT, write};
 
@@ -12,7 +11,7 @@ use crate::roles::{kubelet::METRICS_PORT, write};
 const METRICS: &str = "vsphere_xcopy_volume_populator_";
 
 /// Reads the metrics of a pod that runs and writes what they say. What cannot be read is tried again with the next look.
-pub(super) async fn read(cx: &Context, pod: &Pod, owner: &str, populators: &Api<DynamicObject>, name: &str) {
+pub(super) async fn read(pod: &Pod, owner: &str, populators: &Api<DynamicObject>, name: &str) {
     let Some(ip) = pod.status.as_ref().and_then(|s| s.pod_ip.clone()) else { return };
     if pod.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Running") {
         return;
@@ -33,7 +32,6 @@ pub(super) async fn read(cx: &Context, pod: &Pod, owner: &str, populators: &Api<
     if let Err(error) = write::merge(populators, MANAGER, name, patch).await {
         tracing::debug!("status of populator {name} was not written: {error:#}");
     }
-    let _ = cx;
 }
 
 /// The status that the metrics of one claim say.
