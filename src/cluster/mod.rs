@@ -109,6 +109,19 @@ impl Cluster {
         Ok(list.map_err(|e| describe(&e, "list", &name_of(kind, namespace, "")))?.items)
     }
 
+    /// What the containers of a pod have printed.
+    pub async fn pod_log(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log");
+        let read = || async {
+            let request = http::Request::get(&path).body(Vec::new()).map_err(|e| kube::Error::Service(e.into()))?;
+            self.client.request_text(request).await
+        };
+        read.retry(backoff())
+            .when(is_transient)
+            .await
+            .map_err(|e| describe(&e, "read the log of", &name_of(&mtv_api::kinds::POD, Some(namespace), name)))
+    }
+
     /// Sends a create. The caller has to know what a conflict or an unclear answer means for it.
     pub async fn post(&self, kind: &'static Kind, namespace: Option<&str>, body: &Value) -> Result<DynamicObject, kube::Error> {
         let object: DynamicObject = serde_json::from_value(body.clone()).map_err(kube::Error::SerdeError)?;

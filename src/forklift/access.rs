@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    config::profile::{Profile, ProviderKind},
+    config::{
+        copyoffload::EsxiCloneMethod,
+        profile::{Profile, ProviderKind},
+    },
     providers::{Access, Field},
 };
 
@@ -41,6 +44,9 @@ pub fn settings(profile: &Profile) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     if let Some(image) = &profile.vddk_init_image {
         settings.insert("vddkInitImage".to_owned(), image.clone());
+    }
+    if profile.copyoffload.as_ref().is_some_and(|offload| offload.clone_method == EsxiCloneMethod::Ssh) {
+        settings.insert("esxiCloneMethod".to_owned(), EsxiCloneMethod::Ssh.name().to_owned());
     }
     settings
 }

@@ -5,6 +5,7 @@ mod inventory;
 mod maps;
 mod migration;
 mod plan;
+mod populators;
 mod ready;
 
 pub use access::{access, settings};
@@ -12,6 +13,7 @@ pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
 pub use migration::{Cutover, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, succeeded, trouble_of};
 pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
+pub use populators::{Copied, Copies, add_tasks, read_logs, wait_for_secret};
 pub use ready::wait_ready;
 
 use mtv_api::kinds::Kind;

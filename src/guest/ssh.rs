@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use russh::{
     ChannelMsg, Disconnect,
     client::{self, AuthResult, Handle},
-    keys::{PrivateKeyWithHashAlg, decode_secret_key},
+    keys::{HashAlg, PrivateKeyWithHashAlg, decode_secret_key},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -50,29 +50,32 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A session in a guest.
+/// A session in a guest, or on a host.
 pub struct Ssh {
-    handle: Handle<TrustTunnel>,
+    handle: Handle<HostKey>,
 }
 
-/// Host keys of freshly migrated guests are not known to anybody. The stream itself comes through the API server's verified
-/// TLS from the one virtual machine that is asked for, and nothing secret but the guest's own test login is sent.
-struct TrustTunnel;
+/// The fingerprint that a server's key must have. Without one any key is taken: host keys of freshly migrated guests are not
+/// known to anybody. Their stream comes through the API server's verified TLS from the one virtual machine that is asked for,
+/// and nothing secret but the guest's own test login is sent.
+struct HostKey(Option<String>);
 
-impl client::Handler for TrustTunnel {
+impl client::Handler for HostKey {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, _: &russh::keys::PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        Ok(true)
+    async fn check_server_key(&mut self, key: &russh::keys::PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let Some(wanted) = &self.0 else { return Ok(true) };
+        let russh::keys::PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
+        Ok(key.fingerprint(HashAlg::Sha256).to_string() == *wanted)
     }
 }
 
-async fn shake_hands<S>(stream: S) -> Result<Handle<TrustTunnel>, SshError>
+async fn shake_hands<S>(stream: S, key: HostKey) -> Result<Handle<HostKey>, SshError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = client::Config { keepalive_interval: Some(KEEPALIVE), keepalive_max: 3, ..client::Config::default() };
-    Ok(client::connect_stream(Arc::new(config), stream, TrustTunnel).await?)
+    Ok(client::connect_stream(Arc::new(config), stream, key).await?)
 }
 
 impl Ssh {
@@ -84,10 +87,26 @@ impl Ssh {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut handle = shake_hands(stream).await?;
+        Self::connect_to(stream, login, None).await
+    }
+
+    /// As [`Self::connect`], to a server whose key must have this fingerprint (`SHA256:…`), if one is given.
+    ///
+    /// # Errors
+    /// Refused, no SSH server at the other end, or one with another key.
+    pub async fn connect_to<S>(stream: S, login: &GuestLogin, host_key: Option<&str>) -> Result<Self, SshError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut handle = match shake_hands(stream, HostKey(host_key.map(str::to_owned))).await {
+            Err(SshError::Connection(why)) if host_key.is_some() && why.to_lowercase().contains("key") => {
+                return Err(SshError::Refused(format!("its host key is not {} ({why})", host_key.unwrap_or_default())));
+            }
+            other => other?,
+        };
         match handle.authenticate_password(&login.user, login.password.expose()).await? {
             AuthResult::Success => Ok(Self { handle }),
-            AuthResult::Failure { .. } => Err(SshError::Refused(format!("the guest refused the password of `{}`", login.user))),
+            AuthResult::Failure { .. } => Err(SshError::Refused(format!("the password of `{}` was refused", login.user))),
         }
     }
 
@@ -102,7 +121,7 @@ impl Ssh {
         // The parser's error may quote what it could not read.
         let key = decode_secret_key(key.expose(), None)
             .map_err(|_| SshError::Refused(format!("the private key of `{user}` is no key without a passphrase that can be read")))?;
-        let mut handle = shake_hands(stream).await?;
+        let mut handle = shake_hands(stream, HostKey(None)).await?;
         // RSA keys sign with SHA-2 where the server says that it can; other keys have one hash only.
         let hash = if key.algorithm().is_rsa() { handle.best_supported_rsa_hash().await?.flatten() } else { None };
         match handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key), hash)).await? {
@@ -117,9 +136,20 @@ impl Ssh {
     /// # Errors
     /// The connection broke.
     pub async fn run(&self, command: &str) -> Result<Output, SshError> {
+        self.feed(command, &[]).await
+    }
+
+    /// As [`Self::run`], with something to read for the command.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn feed(&self, command: &str, input: &[u8]) -> Result<Output, SshError> {
         let mut channel = self.handle.channel_open_session().await?;
         channel.exec(true, command).await?;
-        // There is no input: a command that reads some must see its end instead of waiting for ever.
+        if !input.is_empty() {
+            channel.data(input).await?;
+        }
+        // There is no more input: a command that reads some must see its end instead of waiting for ever.
         channel.eof().await?;
         let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
         let mut closed = false;

@@ -120,6 +120,15 @@ pub enum Entry {
         /// Name.
         name: String,
     },
+    /// An SSH key that may log in to a host of a source.
+    AuthorizedKey {
+        /// Name of the provider profile.
+        profile: String,
+        /// The host.
+        host: String,
+        /// The public key, as it stands in `authorized_keys`.
+        key: String,
+    },
     /// A change of something shared, which is restored only if nobody changed it since.
     Patch {
         /// `forklift.konveyor.io/v1beta1`.
@@ -151,6 +160,7 @@ impl fmt::Display for Entry {
             Self::Object { kind, namespace, name, .. } => object(f, kind, namespace, name),
             Self::Clone { profile, provider, name, .. } if profile.is_empty() => write!(f, "VM {name} on {provider}"),
             Self::Clone { profile, name, .. } => write!(f, "VM {name} on {profile}"),
+            Self::AuthorizedKey { profile, host, .. } => write!(f, "SSH key on {host} of {profile}"),
             Self::VolumeSnapshot { provider, name, .. } => write!(f, "volume snapshot {name} on {provider}"),
             Self::Patch { kind, namespace, name, field, .. } => {
                 write!(f, "{field} of ")?;

@@ -35,10 +35,11 @@ enum Takes {
     /// Objects of kinds that no other stage takes.
     OtherKinds,
     Sources,
+    Keys,
     Patches,
 }
 
-use Takes::{Kinds, OtherKinds, Patches, Sources};
+use Takes::{Keys, Kinds, OtherKinds, Patches, Sources};
 
 /// The stages, each with the reason for its place.
 const STAGES: &[(Action, &str, Takes)] = &[
@@ -51,6 +52,8 @@ const STAGES: &[(Action, &str, Takes)] = &[
     (Action::Delete, "Plans", Kinds(&["Plan"])),
     // Nobody reads the clones any more. Before everything that can hang on a finalizer: they cost most.
     (Action::Delete, "clones on the sources", Sources),
+    // No migration copies any more, so nobody needs to log in.
+    (Action::Delete, "SSH keys on hosts of the sources", Keys),
     (Action::Delete, "virtual machines", Kinds(&["VirtualMachine"])),
     (Action::Delete, "virtual machine instances and pods", Kinds(&["VirtualMachineInstance", "Job", "Pod"])),
     // A DataVolume owns its claim and would make it again.
@@ -76,7 +79,9 @@ fn takes(takes: &Takes, entry: &Entry) -> bool {
         (OtherKinds, Entry::Object { kind, .. }) => {
             !STAGES.iter().any(|(_, _, t)| matches!(t, Kinds(kinds) if kinds.contains(&kind.as_str())))
         }
-        (Sources, Entry::Clone { .. } | Entry::VolumeSnapshot { .. }) | (Patches, Entry::Patch { .. }) => true,
+        (Sources, Entry::Clone { .. } | Entry::VolumeSnapshot { .. })
+        | (Keys, Entry::AuthorizedKey { .. })
+        | (Patches, Entry::Patch { .. }) => true,
         _ => false,
     }
 }

@@ -379,6 +379,15 @@ pub trait SourceProvider: Send + Sync {
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
     }
+    /// Lets a public SSH key into the host that copies disks, for MTV's wrapper on this datastore only. False if it was let in
+    /// before.
+    fn authorize_key<'a>(&'a self, _key: &'a str, _datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
+    }
+    /// Keeps a public SSH key out of that host; one that is out is success.
+    fn revoke_key<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
+    }
     /// Ends the session.
     fn disconnect(&self) -> BoxFuture<'_, ()>;
     /// Requests made so far, by name of the call.

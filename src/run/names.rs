@@ -46,6 +46,14 @@ pub fn is_clone_of(run: &str, source: &str, clone: &str) -> bool {
     matches!((scenario, vm), (Some(scenario), Some(vm)) if self::clone(run, source, scenario, vm) == clone)
 }
 
+/// As [`clone`], with the name as it is: upper case and underscores are left, and Forklift has to rename the VM.
+pub fn clone_as_is(run: &str, source: &str, scenario: usize, vm: usize) -> String {
+    let tail = format!("-{scenario}-{vm}");
+    let head = format!("mtv-test-{run}-");
+    let source: String = source.chars().filter(|c| !c.is_control()).take(LONGEST - head.len() - tail.len()).collect();
+    format!("{head}{}{tail}", source.trim_end_matches('-'))
+}
+
 /// Base of the NetworkAttachmentDefinitions of a scenario. Bridges are named like them, and Linux allows 15 characters.
 pub fn nad_base(run: &str, scenario: &str) -> String {
     let digest = Sha256::digest(format!("{run}\0{scenario}"));

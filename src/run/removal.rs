@@ -101,6 +101,15 @@ impl Teardown<'_> {
                 Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
                 None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
             },
+            Entry::AuthorizedKey { profile, key, .. } => match self.sources.get(profile) {
+                Some(Ok(source)) => {
+                    self.note_deleting(record.id, cx).await;
+                    source.revoke_key(key).await.map_err(provider_failure)?;
+                    Removed::Deleted
+                }
+                Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
+                None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
+            },
             other => return Err(Failure::Errored(Trouble::new(format!("this release cannot remove a {other}")))),
         };
         match &record.entry {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     names,
+    offload::{self, Offload},
     owned::Owner,
     shared::{Changed, Field, Shared},
 };
@@ -69,6 +70,8 @@ pub struct Session {
     pub providers: ProviderPair,
     /// Inventory of the source Provider.
     pub inventory: Inventory,
+    /// What scenarios with copy-offload share; `None` if no scenario of the run has it.
+    pub offload: Option<Offload>,
     /// Held while a scenario sees to its namespace: scenarios may share one.
     pub namespaces: tokio::sync::Mutex<()>,
 }
@@ -226,7 +229,11 @@ pub async fn open(
     let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
     let manifest = |r: &ObjectRef, spec: &ProviderSpec| forklift::manifest(&kinds::PROVIDER, Some(&r.namespace), &r.name, spec);
     owner.create(&kinds::PROVIDER, manifest(&destination_ref, &host), None).await?;
-    let created = owner.create(&kinds::PROVIDER, manifest(&source_ref, &spec), None).await?;
+    let mut source_body = manifest(&source_ref, &spec);
+    if let Some(annotations) = offload::provider_annotations(&profile) {
+        source_body["metadata"]["annotations"] = annotations;
+    }
+    let created = owner.create(&kinds::PROVIDER, source_body, None).await?;
     let limit = settings.provider_ready_timeout;
     for provider in [&destination_ref, &source_ref] {
         forklift::wait_ready(&owner.cluster, cx, &kinds::PROVIDER, &namespace, &provider.name, limit).await.map_err(
@@ -246,7 +253,18 @@ pub async fn open(
     let uid = created.metadata.uid.unwrap_or_default();
     let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
     let providers = ProviderPair { source: source_ref, destination: destination_ref };
-    Ok(Session { owner, source, profile, settings, facts, namespace, providers, inventory, namespaces: tokio::sync::Mutex::default() })
+    Ok(Session {
+        owner,
+        source,
+        profile,
+        settings,
+        facts,
+        namespace,
+        providers,
+        inventory,
+        offload: None,
+        namespaces: tokio::sync::Mutex::default(),
+    })
 }
 
 /// The source's credentials as Forklift wants them.

@@ -6,7 +6,7 @@ use mtv_api::forklift::PlanStatus;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::scenario::ScenarioVm, forklift::NetworkTarget, providers::VmDescription};
+use crate::{config::scenario::ScenarioVm, forklift::NetworkTarget, providers::VmDescription, verify::Offloaded};
 
 /// Clones that are being made for a scenario. An interrupt drops the step that waits for them, but a source goes on: what
 /// cleans up waits until they are finished, else they would appear behind it.
@@ -41,6 +41,8 @@ pub struct PlanState {
     pub status: Option<PlanStatus>,
     /// The step of the pipeline that all its VMs failed in, as the scenario expects it.
     pub failed_in: Option<String>,
+    /// How the array copied its disks; `None` without copy-offload.
+    pub offload: Option<Offloaded>,
 }
 
 /// State of one scenario.

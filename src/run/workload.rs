@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{
-    ClonesUnderWay, ScenarioState, Session, Teardown,
+    ClonesUnderWay, ScenarioState, Session, Teardown, offload,
     owned::Owner,
     protect,
     session::{cluster_facts, connect_cluster, open, provider_failure, tell_facts},
@@ -101,7 +101,12 @@ impl MigrationRun {
         ];
         let owner = Owner { cluster: cluster.clone(), journal: self.journal.clone(), run: self.run.clone() };
         let warm = self.scenarios.iter().any(|s| s.wanted && s.scenario.warm_migration);
-        let session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, warm).await?;
+        let mut session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, warm).await?;
+        if self.scenarios.iter().any(|s| s.wanted && s.scenario.copies_offload()) {
+            let (namespace, provider) = (session.namespace.clone(), session.providers.source.name.clone());
+            let source = session.source.clone();
+            session.offload = Some(offload::prepare(&session.owner, cx, source.as_ref(), &self.profile, &namespace, &provider).await?);
+        }
         self.session.get_or_init(|| session);
         Ok(notes)
     }

@@ -16,11 +16,15 @@ pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> R
     let mut notes = Vec::new();
     for plan in scene.plans() {
         let sources: Vec<_> = state.of_plan(plan).map(|vm| &vm.source).collect();
-        let map = forklift::storage_entries(&sources, &session.facts.storage_class);
+        let class = &session.facts.storage_class;
+        let offload = scene.scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload);
+        let map = if offload { super::offload::storage_entries(scene, class)? } else { forklift::storage_entries(&sources, class) };
         let spec = MapSpec { provider: session.providers.clone(), map };
         create(scene, cx, &kinds::STORAGE_MAP, plan, &spec).await?;
         notes.extend(spec.map.iter().map(|e| {
-            let to = format!("{} to {}", e.source.name.as_deref().unwrap_or_default(), e.destination.storage_class);
+            let from = e.source.name.as_deref().or(e.source.id.as_deref()).unwrap_or_default();
+            let by = if e.offload_plugin.is_some() { ", copied by the array" } else { "" };
+            let to = format!("{from} to {}{by}", e.destination.storage_class);
             scene.of_plan(plan, &to)
         }));
     }

@@ -7,7 +7,7 @@ use mtv_api::{
     kinds,
 };
 
-use super::{Scene, expected};
+use super::{Scene, expected, offload};
 use crate::{
     engine::{Failure, StepCx, human},
     events::Trouble,
@@ -22,24 +22,36 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
     let delay = scenario.cutover_delay.unwrap_or(session.settings.cutover_delay);
     let cutover = if scenario.warm_migration { Cutover::After(delay) } else { Cutover::None };
     let plans: Vec<String> = scene.plans().map(|plan| scene.object(plan)).collect();
+    let mut migrations = Vec::new();
     for name in &plans {
         let spec = forklift::migration_spec(ObjectRef::new(&session.namespace, name), cutover, Timestamp::now());
         let body = forklift::manifest(&kinds::MIGRATION, Some(&session.namespace), name, &spec);
-        session.owner.create(&kinds::MIGRATION, body, Some(&scenario.name)).await?;
+        let made = session.owner.create(&kinds::MIGRATION, body, Some(&scenario.name)).await?;
+        migrations.push(made.metadata.uid.unwrap_or_default());
     }
     let limit = scenario.plan_wait_timeout.unwrap_or(session.settings.plan_wait_timeout);
     if plans.len() > 1 {
         forklift::all_at_once(session.cluster(), cx, &session.namespace, &plans).await?;
     }
-    let follow = |name: &String| {
-        let name = name.clone();
-        async move { forklift::follow(session.cluster(), cx, &session.namespace, &name, &name, limit).await }
+    let namespace = state.target_namespace.as_str();
+    let follow = |(plan, name): (usize, &String)| {
+        let (name, migration) = (name.clone(), migrations[plan].clone());
+        async move {
+            let following = forklift::follow(session.cluster(), cx, &session.namespace, &name, &name, limit);
+            if !scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload) {
+                return following.await.map(|status| (status, None));
+            }
+            offload::follow(scene, cx, namespace, &name, &migration, limit, following).await.map(|(status, done)| (status, Some(done)))
+        }
     };
-    let ended = join_all(plans.iter().map(follow)).await;
+    let ended = join_all(plans.iter().enumerate().map(follow)).await;
     let mut notes = Vec::new();
     let mut failures = Vec::new();
     for (plan, (name, result)) in plans.iter().zip(ended).enumerate() {
-        let judged = result.and_then(|status| judge(scene, name, status));
+        let judged = result.and_then(|(status, offload)| {
+            let (done, told) = judge(scene, name, status)?;
+            Ok((PlanState { offload, ..done }, told))
+        });
         match judged {
             Ok((done, told)) => {
                 state.plans.push(done);
@@ -67,7 +79,7 @@ fn judge(scene: &Scene<'_>, name: &str, status: PlanStatus) -> Result<(PlanState
             Some(step)
         }
     };
-    Ok((PlanState { status: Some(status), failed_in }, notes))
+    Ok((PlanState { status: Some(status), failed_in, offload: None }, notes))
 }
 
 /// How long each step of each VM took.

@@ -5,6 +5,7 @@ mod collect;
 mod expected;
 mod maps;
 mod migrate;
+mod offload;
 mod plan;
 mod prepare;
 mod verify;

@@ -52,13 +52,19 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     if !abilities.clones {
         return take(scene, index, wish, cx).await;
     }
-    let request = CloneRequest {
+    let base = wish.clone_name.as_deref().unwrap_or(&wish.name);
+    let mut request = CloneRequest {
         source: wish.name.clone(),
-        name: names::clone(session.run(), &wish.name, scene.index, index),
+        name: if wish.preserve_name_format {
+            names::clone_as_is(session.run(), base, scene.index, index)
+        } else {
+            names::clone(session.run(), base, scene.index, index)
+        },
         run: session.run().to_owned(),
         changed_block_tracking: scene.scenario.warm_migration,
         ..CloneRequest::default()
     };
+    super::offload::describe(scene, wish, &mut request)?;
     cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
     let id = make_clone(scene, &request, cx).await?;
     if let Some(power) = wish.source_vm_power {

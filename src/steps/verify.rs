@@ -93,6 +93,7 @@ async fn check_vm(scene: &Scene<'_>, state: &ScenarioState, vm: &Migrating, stat
         openshift: session.facts.openshift.as_ref(),
         agent: &agent,
         ssh: &ssh,
+        offload: state.plans.get(vm.wish.plan).and_then(|plan| plan.offload.as_ref()),
     }))
 }
 

@@ -5,6 +5,7 @@ mod cpu;
 mod guest_agent;
 mod memory;
 mod network;
+mod offload;
 mod power;
 mod serial;
 mod snapshots;
@@ -17,7 +18,7 @@ pub use target::{TargetDisk, TargetNic, TargetVm, quantity_bytes};
 
 use crate::{
     config::scenario::{Scenario, ScenarioVm},
-    forklift::NetworkTarget,
+    forklift::{Copies, NetworkTarget},
     providers::{Snapshot, VmDescription},
     select::Version,
 };
@@ -55,6 +56,17 @@ pub struct Subject<'a> {
     pub agent: &'a Asked,
     /// Whether a login by SSH worked.
     pub ssh: &'a Asked,
+    /// How its disks were copied; `None` without copy-offload.
+    pub offload: Option<&'a Offloaded>,
+}
+
+/// How the disks of a Plan with copy-offload were copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offloaded {
+    /// What is known of each copy.
+    pub copies: Copies,
+    /// Id of the datastore that the array cannot copy from.
+    pub non_xcopy: Option<String>,
 }
 
 /// One thing that is not as it should be.
@@ -92,6 +104,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &memory::Memory,
     &network::Network,
     &storage::Storage,
+    &offload::CopyOffload,
     &snapshots::Snapshots,
     &serial::Serial,
     &guest_agent::GuestAgent,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::scenario::PowerWish,
+    forklift::Copied,
     providers::{Disk, Nic, Power},
     select::Version,
 };
@@ -46,7 +47,14 @@ fn source() -> VmDescription {
         cores_per_socket: 2,
         memory_mib: 2048,
         nics: vec![nic(1, "VM Network"), nic(2, "other")],
-        disks: vec![Disk { name: "Hard disk 1".into(), bytes: 16 << 30, storage: "ds".into(), key: 2000, ..Disk::default() }],
+        disks: vec![Disk {
+            name: "Hard disk 1".into(),
+            bytes: 16 << 30,
+            storage: "ds".into(),
+            key: 2000,
+            file: "[ds] a/a.vmdk".into(),
+            ..Disk::default()
+        }],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
         tools_running: true,
         ..VmDescription::default()
@@ -66,6 +74,7 @@ struct World {
     agent: Asked,
     ssh: Asked,
     openshift: &'static str,
+    xcopy_used: &'static str,
 }
 
 fn report(change: impl FnOnce(&mut World)) -> Report {
@@ -78,6 +87,8 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
         agent: Asked::Yes(String::new()),
         ssh: Asked::Yes(String::new()),
         openshift: "4.20.1",
+        // The VM has a snapshot.
+        xcopy_used: "0",
     };
     change(&mut world);
     let target = TargetVm::read(&serde_json::from_value(world.vm).unwrap(), &[serde_json::from_value(world.claim).unwrap()]);
@@ -85,6 +96,8 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
         ("id-VM Network".to_owned(), NetworkTarget::Pod),
         ("id-other".to_owned(), NetworkTarget::Multus { namespace: "ns".into(), name: "cb-1".into() }),
     ];
+    let copied = Copied { task: Some(world.xcopy_used.to_owned()), ..Copied::default() };
+    let offload = Offloaded { copies: [("[ds] a/a.vmdk".to_owned(), copied)].into(), non_xcopy: None };
     check(&Subject {
         scenario: &world.scenario,
         wish: &ScenarioVm { name: "a".into(), guest_agent: true, snapshots: 1, ..ScenarioVm::default() },
@@ -96,6 +109,7 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
         openshift: Some(&Version::parse(world.openshift).unwrap()),
         agent: &world.agent,
         ssh: &world.ssh,
+        offload: Some(&offload),
     })
 }
 
@@ -137,6 +151,7 @@ fn each_fault_is_reported_by_its_check_alone() {
         ("serial", Box::new(|w| w.openshift = "4.19.9"), "firmware serial: expected 422c6a2a"),
         ("guest agent", Box::new(|w| w.agent = Asked::Failed("absent after 5m".into())), "expected True, actual absent after 5m"),
         ("ssh", Box::new(|w| w.ssh = Asked::Failed("refused".into())), "expected works, actual refused"),
+        ("copy-offload", Box::new(|w| w.xcopy_used = "1"), "expected 0 (disks on snapshots are read through by the host), actual 1"),
     ];
     for (check, fault, text) in faults {
         let report = report(fault);

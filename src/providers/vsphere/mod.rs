@@ -9,6 +9,7 @@ mod collector;
 mod describe;
 mod disk_spec;
 mod disks;
+mod esxi;
 mod fault;
 mod health;
 mod lookup;
@@ -25,14 +26,18 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::session::Session;
-use super::{CloneRequest, Concerns, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription};
-use crate::config::profile::{Profile, ProviderKind};
+use super::{CloneRequest, Concerns, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use crate::config::{
+    copyoffload::CopyOffload,
+    profile::{Profile, ProviderKind},
+};
 
 /// A connected vCenter (or ESXi host, which can do all but clone).
 #[derive(Debug)]
 pub struct Vsphere {
     session: Session,
     description: String,
+    offload: Option<CopyOffload>,
 }
 
 impl Vsphere {
@@ -41,7 +46,13 @@ impl Vsphere {
         let session = Session::open(profile).await?;
         let (host, port) = session.endpoint();
         let description = format!("vsphere {host}:{port}, {}", session.live().await.product);
-        Ok(Self { session, description })
+        Ok(Self { session, description, offload: profile.copyoffload.clone() })
+    }
+}
+
+impl Vsphere {
+    fn offload(&self) -> ProviderResult<&CopyOffload> {
+        self.offload.as_ref().ok_or_else(|| ProviderError::Unsupported("the provider profile has no copyoffload section".to_owned()))
     }
 }
 
@@ -100,6 +111,14 @@ impl SourceProvider for Vsphere {
 
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         async move { Ok(place::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
+    }
+
+    fn authorize_key<'a>(&'a self, key: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
+        async move { esxi::authorize(self.offload()?, key, datastore).await }.boxed()
+    }
+
+    fn revoke_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        async move { esxi::revoke(self.offload()?, key).await }.boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

@@ -143,7 +143,7 @@ impl List<'_> {
         let (namespace, name) = match entry {
             Entry::Object { namespace, name, .. } => (namespace.as_str(), name.as_str()),
             Entry::Clone { name, .. } | Entry::VolumeSnapshot { name, .. } => ("", name.as_str()),
-            Entry::Patch { .. } => return false,
+            Entry::Patch { .. } | Entry::AuthorizedKey { .. } => return false,
         };
         self.sessions.iter().any(|session| [namespace, name].iter().any(|text| holds_session(text, session)))
     }
@@ -184,7 +184,7 @@ impl List<'_> {
                 })
             }
             Entry::VolumeSnapshot { .. } => Ok(Look::Doubtful("this release cannot delete volume snapshots of a source".to_owned())),
-            Entry::Patch { .. } => Ok(Look::Absent),
+            Entry::Patch { .. } | Entry::AuthorizedKey { .. } => Ok(Look::Absent),
         }
     }
 

@@ -184,7 +184,7 @@ async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Failure
 async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Header, records: &[Record]) -> Sources {
     let mut sources: Sources = BTreeMap::new();
     for record in records.iter().filter(|r| r.state != State::Gone) {
-        if let Entry::Clone { profile, .. } = &record.entry
+        if let Entry::Clone { profile, .. } | Entry::AuthorizedKey { profile, .. } = &record.entry
             && !sources.contains_key(profile)
         {
             let source = match load_profile(request, header.providers_file.as_deref(), profile) {

@@ -118,8 +118,7 @@ impl Work<'_> {
         let owner = write::controller_of(&kinds::PVC, &self.claim.name_any(), &self.uid);
         let labels: serde_json::Map<String, Value> =
             SHARED.iter().filter_map(|key| Some(((*key).to_owned(), json!(self.claim.labels().get(*key)?)))).collect();
-        let prime =
-            json!({ "metadata": { "name": self.prime_name(), "namespace": self.namespace, "labels": labels, "ownerReferences": [owner] }, "spec": spec });
+        let prime = json!({ "metadata": { "name": self.prime_name(), "namespace": self.namespace, "labels": labels, "ownerReferences": [owner] }, "spec": spec });
         write::create(&self.cx.client, MANAGER, &kinds::PVC, prime).await.map(drop)
     }
 
@@ -207,10 +206,15 @@ impl Work<'_> {
             if let Some(volume) = volume {
                 let reference = json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name, "namespace": self.namespace,
                     "uid": self.uid, "resourceVersion": Value::Null });
-                write::merge(&volumes, MANAGER, &volume, json!({
-                    "metadata": { "annotations": { POPULATED_FROM: format!("{}/{name}", self.namespace) } },
-                    "spec": { "claimRef": reference },
-                }))
+                write::merge(
+                    &volumes,
+                    MANAGER,
+                    &volume,
+                    json!({
+                        "metadata": { "annotations": { POPULATED_FROM: format!("{}/{name}", self.namespace) } },
+                        "spec": { "claimRef": reference },
+                    }),
+                )
                 .await?;
             }
             self.cx.world.clock.sleep(LOOK).await;

@@ -73,7 +73,6 @@ pub(super) fn is(source: &TypedObjectReference) -> bool {
     source.api_group.as_deref() == Some(KIND.group) && source.kind == KIND.kind
 }
 
-
 /// Waits until fewer pods than the limit work for the same host.
 async fn wait_for_turn(cx: &Context, claim: &PersistentVolumeClaim, populator: &Value, host: Option<&String>) -> anyhow::Result<()> {
     let own = write::text(populator, "/spec/migrationHost");

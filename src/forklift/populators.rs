@@ -1,0 +1,173 @@
+//! What Forklift's populators tell of the disks that a storage array copied: in the Plan's tasks, and, in MTV releases that say
+//! nothing there, in the logs of their pods. Pods go when a migration ends well, so they are read while it runs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use kube::api::DynamicObject;
+use mtv_api::{forklift::PlanStatus, kinds};
+
+use crate::{
+    cluster::{Awaited, Cluster, ObjectExt as _},
+    engine::{Failure, StepCx},
+};
+
+/// Start of the names of populators' pods.
+const POD: &str = "populate-";
+
+/// How long the controller may take to make the Secrets of a Plan with copy-offload, as mtv-api-tests has it.
+const SECRETS: Duration = Duration::from_mins(1);
+
+/// What is known of the copy of one disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// `xcopyUsed` of the Plan's task: `1` if the array copied by itself, `0` if the ESXi host did.
+    pub task: Option<String>,
+    /// `xcopyUsed` of the pod's log.
+    pub log: Option<String>,
+    /// `cloneMethod` of the Plan's task: `vib`, `ssh`, `vvol`, `rdm`.
+    pub method: Option<String>,
+    /// Why the pod says that it failed.
+    pub failed: Option<String>,
+}
+
+impl Copied {
+    /// `xcopyUsed`, from wherever it is known.
+    pub fn xcopy_used(&self) -> Option<&str> {
+        self.task.as_deref().or(self.log.as_deref())
+    }
+}
+
+/// Copies by the source's backing file, `[datastore] folder/file.vmdk`.
+pub type Copies = BTreeMap<String, Copied>;
+
+/// Adds what the tasks of a Plan tell.
+pub fn add_tasks(status: &PlanStatus, copies: &mut Copies) {
+    let tasks = status.migration.iter().flat_map(|m| &m.vms).flat_map(|vm| &vm.pipeline).flat_map(|step| &step.tasks);
+    for task in tasks {
+        let told = |name: &str| task.annotations.get(name).filter(|value| !value.is_empty()).cloned();
+        if let Some(used) = told("xcopyUsed") {
+            let copied = copies.entry(task.name.clone()).or_default();
+            copied.task = Some(used);
+            copied.method = told("cloneMethod");
+        }
+    }
+}
+
+/// Waits for the Secrets that the controller makes for populators of a Plan.
+///
+/// # Errors
+/// None was there in time: with the Secrets that were.
+pub async fn wait_for_secret(cluster: &Cluster, cx: &StepCx, namespace: &str, plan: &str) -> Result<(), Failure> {
+    let prefix = format!("{plan}-");
+    let mine = |secret: &DynamicObject| {
+        let labels = secret.metadata.labels.as_ref();
+        let label = |name: &str| labels.and_then(|l| l.get(name)).map(String::as_str);
+        let labelled = label("plan-name") == Some(plan) && label("isPopulator").is_some();
+        labelled || secret.metadata.name.as_deref().is_some_and(|name| name.starts_with(&prefix))
+    };
+    let until = "of the Plan's populators to be made";
+    let awaited = Awaited { kind: &kinds::SECRET, namespace: Some(namespace), name: "", until, limit: SECRETS };
+    let mut seen = Vec::new();
+    let result = cluster
+        .wait_all(cx, awaited, |secrets| {
+            seen = secrets.iter().filter_map(|s| s.metadata.name.clone()).collect();
+            Ok(secrets.iter().any(|secret| mine(secret)).then_some(()))
+        })
+        .await;
+    result.map_err(|failure| match failure {
+        Failure::Errored(trouble) => {
+            let names = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
+            Failure::Failed(
+                trouble.detail(format!("Secrets in {namespace}: {names}")).hint("is feature_copy_offload on in the ForkliftController?"),
+            )
+        }
+        other => other,
+    })
+}
+
+/// Reads the logs of populators' pods as they end, until it is dropped.
+pub async fn read_logs(
+    cluster: &Cluster,
+    cx: &StepCx,
+    namespace: &str,
+    migration: &str,
+    limit: Duration,
+    copies: &std::sync::Mutex<Copies>,
+) {
+    let mut read = BTreeSet::new();
+    loop {
+        let awaited = Awaited { kind: &kinds::POD, namespace: Some(namespace), name: "", until: "of populators to end", limit };
+        let ended = cluster
+            .wait_all(cx, awaited, |pods| {
+                let found: Vec<String> = pods.iter().filter(|pod| ended(pod, migration)).filter_map(|p| p.metadata.name.clone()).collect();
+                let new: Vec<String> = found.into_iter().filter(|name| !read.contains(name)).collect();
+                Ok((!new.is_empty()).then_some(new))
+            })
+            .await;
+        let Ok(names) = ended else { return };
+        for name in names {
+            match cluster.pod_log(namespace, &name).await {
+                Ok(text) => {
+                    if let Some((file, copied)) = of_log(&text) {
+                        let mut copies = copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        copies.insert(file, copied);
+                    }
+                }
+                Err(error) => tracing::debug!(pod = name, "the log of a populator could not be read: {error:#}"),
+            }
+            read.insert(name);
+        }
+    }
+}
+
+fn ended(pod: &DynamicObject, migration: &str) -> bool {
+    let mine = pod.metadata.labels.as_ref().and_then(|l| l.get("migration")).is_some_and(|uid| uid == migration);
+    let named = pod.metadata.name.as_deref().is_some_and(|name| name.starts_with(POD));
+    mine && named && matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"))
+}
+
+/// The disk that a log is about, and the last that it says of its copy.
+fn of_log(text: &str) -> Option<(String, Copied)> {
+    let after = |key: &str| text.rsplit_once(key).map(|(_, rest)| rest);
+    let quoted = |key: &str| after(key).and_then(|rest| rest.split('"').next()).filter(|t| t.starts_with('[')).map(str::to_owned);
+    let file = quoted("source_vmdk=\"").or_else(|| quoted("source=\""))?;
+    let used = after("xcopyUsed=").map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    let failed = text.lines().rfind(|line| line.contains("copy-offload failed")).map(str::to_owned);
+    Some((file, Copied { log: used.filter(|u| !u.is_empty()), failed, ..Copied::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_a_log_counts() {
+        let text =
+            "I0821 setup\nclone: \"xcopy\" source_vmdk=\"[ds] a/a.vmdk\" xcopyUsed=0\nclone: xcopyUsed=1 source_vmdk=\"[ds] a/a.vmdk\"\n";
+        let (file, copied) = of_log(text).unwrap();
+        assert_eq!((file.as_str(), copied.xcopy_used(), copied.failed.as_ref()), ("[ds] a/a.vmdk", Some("1"), None));
+        let (_, copied) = of_log("x source=\"[ds] a/a.vmdk\"\n\"copy-offload failed\" err=\"401\"\n").unwrap();
+        assert_eq!(copied.xcopy_used(), None);
+        assert!(copied.failed.unwrap().contains("401"));
+        assert_eq!(of_log("nothing"), None);
+    }
+
+    #[test]
+    fn tasks_win_over_logs() {
+        let status: PlanStatus = serde_json::from_value(json!({ "migration": { "vms": [{ "id": "vm-1", "name": "a", "phase": "Completed",
+            "pipeline": [{ "name": "DiskTransfer", "progress": { "completed": 1, "total": 1 }, "tasks": [
+                { "name": "[ds] a/a.vmdk", "progress": { "completed": 1, "total": 1 }, "annotations": { "unit": "MB", "xcopyUsed": "1", "cloneMethod": "vib" } },
+                { "name": "[ds] a/b.vmdk", "progress": { "completed": 1, "total": 1 }, "annotations": { "unit": "MB" } }] }] }] } }))
+        .unwrap();
+        let mut copies = Copies::from([("[ds] a/a.vmdk".to_owned(), Copied { log: Some("0".into()), ..Copied::default() })]);
+        add_tasks(&status, &mut copies);
+        let copied = &copies["[ds] a/a.vmdk"];
+        assert_eq!((copied.xcopy_used(), copied.log.as_deref(), copied.method.as_deref()), (Some("1"), Some("0"), Some("vib")));
+        assert_eq!(copies.len(), 1);
+    }
+}

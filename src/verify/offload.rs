@@ -1,0 +1,95 @@
+//! Copy-offload: the array copied each disk by itself where it can, and the ESXi host did where it cannot.
+
+use super::{Check, Offloaded, Problem, Subject};
+use crate::providers::Disk;
+
+/// How disks were copied.
+pub struct CopyOffload;
+
+impl Check for CopyOffload {
+    fn name(&self) -> &'static str {
+        "copy-offload"
+    }
+
+    fn skip(&self, subject: &Subject<'_>) -> Option<String> {
+        subject.offload.is_none().then(|| "the Plan has no copy-offload".to_owned())
+    }
+
+    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+        let Some(offload) = subject.offload else { return Vec::new() };
+        subject.source.disks.iter().flat_map(|disk| judge(disk, subject.wish.snapshots > 0, offload)).collect()
+    }
+}
+
+/// What is wrong with the copy of a disk.
+fn judge(disk: &Disk, snapshots: bool, offload: &Offloaded) -> Vec<Problem> {
+    let about = format!("xcopyUsed of {}", disk.file);
+    let (expected, why) = expected(disk, snapshots, offload.non_xcopy.as_deref());
+    let wanted = format!("{expected} ({why})");
+    let Some(copied) = offload.copies.get(&disk.file) else {
+        return vec![Problem::new(about, wanted, "nothing told, neither by the Plan nor by a populator's log")];
+    };
+    let mut problems = Vec::new();
+    if let (Some(task), Some(log)) = (&copied.task, &copied.log)
+        && task != log
+    {
+        problems.push(Problem::new(format!("{about} in the Plan"), format!("{log} as in the populator's log"), task));
+    }
+    // An array that copies the LUN itself needs no command of the host for it.
+    let by_lun = disk.rdm.is_some() && copied.method.as_deref() == Some("rdm");
+    let actual = copied.xcopy_used().unwrap_or("not told");
+    if actual != expected && !by_lun {
+        problems.push(Problem::new(about, wanted, actual));
+    }
+    problems
+}
+
+/// What `xcopyUsed` must be, and why.
+fn expected(disk: &Disk, snapshots: bool, non_xcopy: Option<&str>) -> (&'static str, &'static str) {
+    if disk.on_snapshot || snapshots {
+        ("0", "disks on snapshots are read through by the host")
+    } else if non_xcopy.is_some_and(|id| disk.storage_id == id) {
+        ("0", "its datastore is not on the array")
+    } else {
+        ("1", "its datastore is on the array")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::scenario::RdmType, forklift::Copied};
+
+    #[test]
+    fn each_disk_is_judged_by_where_it_lies() {
+        let disk = |store: &str| Disk { file: "[ds] a/a.vmdk".into(), storage_id: store.into(), ..Disk::default() };
+        let copied = |task: Option<&str>, log: Option<&str>, method: &str| Copied {
+            task: task.map(str::to_owned),
+            log: log.map(str::to_owned),
+            method: Some(method.to_owned()),
+            failed: None,
+        };
+        let on_snapshot = Disk { on_snapshot: true, ..disk("on") };
+        let lun = Disk { rdm: Some(RdmType::Physical), ..disk("on") };
+        let one = || Some(copied(Some("1"), Some("1"), "vib"));
+        let zero = || Some(copied(Some("0"), None, "vib"));
+        for (disk, snapshots, told, problems) in [
+            (disk("on"), false, one(), 0),
+            (disk("on"), false, zero(), 1),
+            (disk("on"), false, Some(copied(None, Some("1"), "vib")), 0),
+            (disk("on"), false, Some(copied(Some("1"), Some("0"), "vib")), 1),
+            (disk("on"), false, Some(copied(None, None, "vib")), 1),
+            (disk("on"), false, None, 1),
+            (disk("off"), false, zero(), 0),
+            (disk("off"), false, one(), 1),
+            (disk("on"), true, zero(), 0),
+            (on_snapshot, false, zero(), 0),
+            (lun.clone(), false, Some(copied(Some("0"), None, "rdm")), 0),
+            (lun, false, zero(), 1),
+        ] {
+            let copies = told.clone().into_iter().map(|told| (disk.file.clone(), told)).collect();
+            let offload = Offloaded { copies, non_xcopy: Some("off".into()) };
+            assert_eq!(judge(&disk, snapshots, &offload).len(), problems, "{disk:?} {snapshots} {told:?}");
+        }
+    }
+}
