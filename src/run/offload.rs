@@ -1,6 +1,6 @@
 //! What scenarios with copy-offload share: the Secret with the storage array's login, and MTV's SSH key on the ESXi host.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::api::DynamicObject;
@@ -126,6 +126,8 @@ fn public_key(secret: &DynamicObject) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{config::copyoffload::StorageValue, secrets::Secret};
 

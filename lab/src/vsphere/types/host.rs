@@ -267,7 +267,8 @@ pub fn lun_uuid(name: &str) -> String {
 fn storage(model: &Model, entity: &Entity) -> Object {
     let boot = uuid(0x45, &entity.id).replace('-', "");
     let boot = scsi_disk("mpx.vmhba0:C0:T0:L0", boot, 32 << 30, ("VMware  ", "Virtual disk    ")).set("localDisk", true);
-    let shared = scsi_disks(model).into_iter().map(|(name, bytes)| scsi_disk(&name, lun_uuid(&name), bytes, ("LAB     ", "LUN             ")));
+    let shared =
+        scsi_disks(model).into_iter().map(|(name, bytes)| scsi_disk(&name, lun_uuid(&name), bytes, ("LAB     ", "LUN             ")));
     let disks: Vec<Object> = std::iter::once(boot).chain(shared).collect();
     Object::new("HostStorageDeviceInfo").list("scsiLun", "ScsiLun", disks).set("softwareInternetScsiEnabled", true)
 }
