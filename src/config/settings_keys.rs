@@ -18,6 +18,7 @@ pub const ENV_IGNORED: &[&str] = &[
     "MTV_TEST_CRDS",
     "MTV_TEST_GOLDEN",
     "MTV_TEST_KILLS",
+    "MTV_TEST_KILLS_AT_ONCE",
     PASSWORD_ENV,
     crate::kill_points::AT,
     crate::kill_points::LOG,

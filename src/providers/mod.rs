@@ -359,11 +359,16 @@ pub trait SourceProvider: Send + Sync {
     /// Powers off and deletes a VM; one that is gone already is success.
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
     /// Removes a clone and all else that its making may have left, also when it failed half-way. What is there under its name
-    /// but is not provably the run's is left alone, which is an error. Returns whether anything was there.
+    /// but is not provably the run's is left alone, which is an error unless it is provably another run's. Returns whether anything was there.
     fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
         Box::pin(async move {
             let mut removed = false;
             for vm in self.find(&[leaving.name.to_owned()]).await? {
+                if leaving.id.is_none() && vm.run.as_deref().is_some_and(|run| run != leaving.run) {
+                    // Its mark proves that it is somebody else's: the name was taken, and ours was never made.
+                    tracing::warn!(vm = leaving.name, "a VM of this name is of another run; it was left alone");
+                    continue;
+                }
                 if vm.run.as_deref() != Some(leaving.run) && leaving.id != Some(vm.id.as_str()) {
                     return Err(ProviderError::Operation(
                         "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),

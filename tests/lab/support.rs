@@ -17,9 +17,10 @@ use mtv_api::kinds::{self, Kind};
 use mtv_test::{config::profile_file::ProfileFile, providers};
 use tempfile::TempDir;
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or another one, such as that of a release, in `MTV_TEST_BIN`.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mtv-test"));
+    let other = std::env::var_os("MTV_TEST_BIN").filter(|path| !path.is_empty());
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_mtv-test").into()));
     // What the developer's machine has configured must not reach the test.
     for name in [
         "KUBECONFIG",
@@ -79,8 +80,13 @@ impl Lab {
 
     /// `run` against this lab, not started yet.
     pub fn run(&self, arguments: &[&str]) -> Command {
+        self.run_into("results", arguments)
+    }
+
+    /// The same with a results folder of its own.
+    pub fn run_into(&self, results: &str, arguments: &[&str]) -> Command {
         let mut command = binary();
-        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", "vsphere", "--results-dir", "results"]);
+        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", "vsphere", "--results-dir", results]);
         command.args(arguments);
         command
     }

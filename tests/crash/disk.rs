@@ -1,0 +1,42 @@
+//! A disk that is full: what cannot be written down is not made.
+
+use std::{fs, process::Command};
+
+use crate::{
+    support::{Lab, binary, told},
+    traces::{Eyes, only_run},
+};
+
+/// Sizes at which files stop to grow, in blocks of 512 bytes: in the journal's first records, between two, late in the run.
+const LIMITS: [u32; 4] = [1, 3, 6, 10];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_nothing_behind() {
+    let lab = Lab::start(&["--time-scale", "400"]);
+    let eyes = Eyes::of(&lab).await;
+    let before = lab.objects().await;
+    let mut told_so = 0;
+    for limit in LIMITS {
+        let results = format!("results-{limit}");
+        let mut command = Command::new("sh");
+        // SIGXFSZ would kill; ignored, the write fails as it does on a full disk.
+        command.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", &limit.to_string()]);
+        command.arg(binary().get_program());
+        command.args(["run", "sanity-cold", "--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"]);
+        command.args(["--provider", "vsphere", "--results-dir", &results]).env("NO_COLOR", "1").current_dir(&lab.folder);
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "limit {limit}: {}", told(&output));
+        assert!(output.status.code().is_some_and(|code| code != 101), "limit {limit}: {}", told(&output));
+        told_so += u32::from(told(&output).contains("the journal") && told(&output).contains("File too large"));
+        assert_eq!(lab.objects().await, before, "limit {limit}: {}", told(&output));
+        if let Some((folder, run)) = only_run(&lab.path(&results)) {
+            assert_eq!(eyes.traces(&run).await, Vec::<String>::new(), "limit {limit}");
+            let journal = folder.join("resources.json");
+            if journal.is_file() {
+                mtv_test::journal::read(&journal).unwrap_or_else(|e| panic!("limit {limit}: {e:#}: {:?}", fs::read_to_string(&journal)));
+            }
+        }
+    }
+    assert!(told_so > 0, "no run said that the journal could not be written");
+    println!("{} full disks, {told_so} told of the journal, nothing left", LIMITS.len());
+}
