@@ -121,7 +121,7 @@ async fn a_list_of_mtv_api_tests_is_carried_out_as_far_as_it_proves_anything() {
     make(&eyes, &kinds::CONFIG_MAP, Some("default"), "theirs", json!({"data": {"a": "b"}})).await;
     let mut clones = Vec::new();
     for (name, run) in [("auto-ab12-mtv-tests-rhel8-q2w3", ""), ("mtv-tests-rhel8-mine", ""), ("auto-ab12-of-a-run", "someoneelse")] {
-        let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: name.into(), run: run.into(), changed_block_tracking: false };
+        let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: name.into(), run: run.into(), ..CloneRequest::default() };
         clones.push(eyes.source().clone_vm(&request).await.unwrap());
     }
     let list = json!({

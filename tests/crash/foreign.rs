@@ -208,7 +208,7 @@ async fn a_hundred_look_alikes_stay_as_they_are() {
     let (run, folder, id) = stopped(&lab, "source", "sanity-cold");
     let name = names::clone(&id, "mtv-tests-rhel8", 0, 0);
     let request =
-        CloneRequest { source: "mtv-tests-rhel8".into(), name: name.clone(), run: "someoneelse".into(), changed_block_tracking: false };
+        CloneRequest { source: "mtv-tests-rhel8".into(), name: name.clone(), run: "someoneelse".into(), ..CloneRequest::default() };
     let vm = eyes.source().clone_vm(&request).await.unwrap();
     let was = eyes.source().describe_vm(&vm).await.unwrap();
     send(&run, "CONT");

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Kills in an ordinary test run.
-const SAMPLE: usize = 18;
+const SAMPLE: usize = 15;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Scenarios of each process in an ordinary test run; all of them are the twenty of the promise.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_at_once_never_disturb_each_other() {

@@ -3,7 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
+#[path = "../crash/matrix.rs"]
+#[allow(dead_code, reason = "each of the two tests that share it uses a part")]
+mod matrix;
 mod runs;
 #[path = "../lab/support.rs"]
 #[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod support;
+#[path = "../crash/traces.rs"]
+#[allow(dead_code, reason = "each of the two tests that share it uses a part")]
+mod traces;

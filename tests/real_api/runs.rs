@@ -1,6 +1,6 @@
 //! tier0, and what a run that was killed leaves.
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -13,7 +13,10 @@ use mtv_api::kinds;
 use mtv_testkit::{Options, RealCluster, crds};
 use serde_json::json;
 
-use crate::support::{Lab, junit, told};
+use crate::{
+    matrix::{Matrix, Victim, side_by_side, table, wanted},
+    support::{Lab, junit, told},
+};
 
 /// What the lab leaves to the kube-controller-manager.
 const CONTROLLERS: [&str; 6] = [
@@ -104,4 +107,21 @@ async fn a_lab_that_ends_leaves_no_dead_server_behind() {
     // Discovery is whole, and so a namespace can go.
     let groups = client.list_api_groups().await.unwrap();
     assert!(!groups.groups.iter().any(|group| group.name == "subresources.kubevirt.io"));
+}
+
+/// Kills in an ordinary test run, and with `MTV_TEST_KILLS=all`: here a process waits for real controllers in real time.
+const KILLS: (usize, usize) = (6, 60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_points_of_every_kind_clean_leaves_nothing() {
+    let Some((_cluster, lab)) = start(&["--time-scale", "200"]).await else { return };
+    let lab = Arc::new(lab);
+    let matrix = Arc::new(Matrix::new(Arc::clone(&lab)).await);
+    let (before, settings) = (lab.objects().await, matrix.eyes().settings().await);
+    let most = wanted(KILLS.0).unwrap_or(KILLS.1);
+    let sum = table(&matrix.carry_out(&[Victim::Cold, Victim::Warm, Victim::Clean], Some(most), side_by_side()).await);
+    assert_eq!(sum.leaks, 0);
+    assert!(sum.littered > 0, "no kill left anything to clean up: the test tests nothing");
+    assert_eq!(lab.objects().await, before);
+    assert_eq!(matrix.eyes().settings().await, settings);
 }

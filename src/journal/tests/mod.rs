@@ -7,7 +7,11 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{format::MARK, read::parse, *};
+use super::{
+    format::{HEAD, MARK},
+    read::parse,
+    *,
+};
 use crate::config::profile::ProviderKind;
 
 fn header() -> Header {
@@ -171,7 +175,7 @@ async fn torn_at_any_byte_only_what_is_behind_is_lost() {
         assert_eq!(read.lines[..], whole.lines[..before], "cut at {cut}");
         tried += 1;
     }
-    println!("{tried} cuts");
+    println!("{tried} cuts in the last three records, none lost more than what was cut");
 }
 
 #[tokio::test]
@@ -206,7 +210,59 @@ async fn a_flipped_bit_loses_at_most_its_record() {
         assert!(told, "round {round}, bit {bit} in byte {}: {:?}", bit / 8, read.damage);
         // No object is lost to a single hit: the intent and the answer both name it. Only the very last state may be older.
         assert_eq!(read.records.len(), whole.records.len(), "round {round}, bit {bit}");
+        // Which run it is can still be told, so that its label proves what is its own.
+        assert_eq!(read.header.map(|header| header.run).as_deref(), Some("r1"), "round {round}, bit {bit}");
     }
+    println!("2000 flipped bits, none lost more than its record");
+}
+
+#[tokio::test]
+async fn without_its_header_the_holder_still_tells_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    journal.intend(object("p")).await.unwrap();
+    drop(journal);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = HEAD.len() + MARK.len();
+    bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+    let found = parse(&bytes).unwrap();
+    assert_eq!(found.damage.len(), 1);
+    let told = found.header.unwrap();
+    assert_eq!((told.run.as_str(), told.cluster), ("r1", None));
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_while_it_was_made_says_that_nothing_was_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    drop(Journal::create(&path, &header()).unwrap());
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..=HEAD.len() {
+        assert!(parse(&whole[..cut]).unwrap().is_unwritten(), "cut at {cut}");
+    }
+    assert!(!parse(&whole).unwrap().is_unwritten());
+}
+
+#[tokio::test]
+async fn who_holds_a_file_is_told_without_taking_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    assert_eq!(holder(&path), None);
+    let journal = Journal::create(&path, &header()).unwrap();
+    assert_eq!(holder(&path).unwrap().run, "r1");
+    drop(journal);
+    assert_eq!(holder(&path), None);
+}
+
+#[tokio::test]
+async fn a_list_in_memory_is_followed_to_its_end() {
+    let journal = Journal::in_memory(&header(), [(object("p"), "uid-p".to_owned()), (clone_of("vm"), "vm-1".to_owned())]);
+    let records = journal.snapshot();
+    assert_eq!(records.iter().map(|r| r.reference.as_deref().unwrap()).collect::<Vec<_>>(), ["uid-p", "vm-1"]);
+    journal.deleting(records[0].id).await.unwrap();
+    journal.gone(records[0].id).await.unwrap();
+    assert_eq!(journal.snapshot().iter().map(|r| r.state).collect::<Vec<_>>(), [State::Gone, State::Created]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Virtual machines and templates by name and by mark, with the engine's own search: never a request per VM.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::{
     config::suggest::nearest,
-    providers::{ProviderError, ProviderResult, SourceVm},
+    providers::{MarkedVm, ProviderError, ProviderResult, SourceVm},
 };
 
 /// Beginning of the comment that proves which run made a clone.
@@ -61,6 +62,17 @@ pub async fn by_names(session: &Session, names: &[String]) -> ProviderResult<Vec
 pub async fn by_run(session: &Session, run: &str) -> ProviderResult<Vec<SourceVm>> {
     let found = search(session, "vms", "vm", &term("comment", &mark(run)), "list the virtual machines of a run").await?;
     Ok(found.iter().map(read).filter(|vm| vm.run.as_deref() == Some(run)).collect())
+}
+
+/// The VMs that carry the mark of any run, with the time at which they were made.
+pub async fn marked(session: &Session) -> ProviderResult<Vec<MarkedVm>> {
+    let all = search(session, "vms", "vm", "", "list virtual machines").await?;
+    let marked = all.iter().filter_map(|vm| {
+        let millis = i64::try_from(number(vm, "/creation_time")).ok().filter(|millis| *millis > 0);
+        let created = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        Some(MarkedVm { vm: read(vm), created }).filter(|marked| marked.vm.run.is_some())
+    });
+    Ok(marked.collect())
 }
 
 /// The template of this name; of several versions the newest.

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::{session::Session, wire::text};
-use super::{CloneRequest, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use super::{CloneRequest, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
 use crate::config::profile::{Profile, ProviderKind};
 
 /// A connected engine.
@@ -83,6 +83,10 @@ impl SourceProvider for Ovirt {
 
     fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
         lookup::by_run(&self.session, run).boxed()
+    }
+
+    fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
+        lookup::marked(&self.session).boxed()
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {

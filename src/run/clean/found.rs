@@ -145,11 +145,14 @@ impl Found {
         }
     }
 
-    /// Adds what a source has, under the name of its profile.
+    /// Adds what a source has, under the name of its profile. On one that cannot clone, runs make nothing.
     ///
     /// # Errors
     /// The source cannot list its VMs.
     pub async fn add_source(&mut self, source: &dyn SourceProvider, profile: &str) -> ProviderResult<()> {
+        if !source.abilities().clones {
+            return Ok(());
+        }
         for marked in source.marked().await? {
             let Some(run) = marked.vm.run else { continue };
             let entry = clone_entry(profile, source.kind(), marked.vm.name);
