@@ -1,6 +1,7 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
 mod http;
+mod openstack;
 mod ovirt;
 mod poll;
 mod rest;
@@ -410,6 +411,7 @@ pub async fn connect_at(profile: &Profile, _home: Option<&Cluster>) -> ProviderR
     match profile.kind {
         // One line per kind joins here as its client lands.
         ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),
+        ProviderKind::Openstack => Ok(Box::new(openstack::Openstack::connect(profile).await?)),
         ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
         other => Err(ProviderError::Unsupported(format!(
             "profile `{}` is of type {other}; this release cannot migrate from there",

@@ -1,0 +1,112 @@
+//! OpenStack over Keystone v3, Nova, Cinder, Glance and Neutron.
+//!
+//! `wire` is how the services write, `session` the login and the way to them, `lookup`, `clone`, `operate` and `describe` what the
+//! tool does with servers, `remains` what clones leave beside them. Nothing can be watched: services are asked with growing pauses.
+
+mod clone;
+mod describe;
+mod lookup;
+mod operate;
+mod remains;
+mod session;
+mod wire;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+
+use self::{
+    session::{Service, Session},
+    wire::text,
+};
+use super::{CloneRequest, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::Wait};
+use crate::config::profile::{Profile, ProviderKind};
+
+/// A cloud with a login to one project.
+#[derive(Debug)]
+pub struct Openstack {
+    session: Session,
+    description: String,
+}
+
+impl Openstack {
+    /// Logs in, and looks whether the compute service answers.
+    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
+        let session = Session::open(profile).await?;
+        let address = session.rest().address();
+        session.get(Service::Compute, "GET servers", "/servers?limit=1", &format!("list servers of {address}")).await?;
+        let description = format!("openstack {address}, project {}", session.project().await);
+        Ok(Self { session, description })
+    }
+}
+
+impl SourceProvider for Openstack {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Openstack
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>> {
+        self.session.rest().ca_chain().boxed()
+    }
+
+    fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
+        clone::clone(&self.session, request).boxed()
+    }
+
+    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::set_power(&self.session, id, power).boxed()
+    }
+
+    /// Neutron knows the addresses without the guest, so there is nothing to wait for but a server that has some.
+    fn wait_for_guest<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, ProviderResult<bool>> {
+        async move {
+            let mut wait = Wait::new(format!("for addresses of {id}"), patience);
+            loop {
+                let server = clone::server(&self.session, id, "wait for addresses").await?;
+                if text(&server, "/status") == "ACTIVE" && server["addresses"].as_object().is_some_and(|a| !a.is_empty()) {
+                    return Ok(true);
+                }
+                if wait.pause(text(&server, "/status")).await.is_err() {
+                    return Ok(false);
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::snapshot(&self.session, id, name).boxed()
+    }
+
+    fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
+        describe::vm(&self.session, id).boxed()
+    }
+
+    fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
+        lookup::by_names(&self.session, names).boxed()
+    }
+
+    fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
+        lookup::by_run(&self.session, run).boxed()
+    }
+
+    fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
+        lookup::marked(&self.session).boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::delete(&self.session, id).boxed()
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        self.session.close().boxed()
+    }
+
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.session.rest().requests()
+    }
+}

@@ -1,0 +1,95 @@
+//! What clones leave beside servers: volumes that no server has, volume snapshots, images. Known by the run's mark and the
+//! clone's name in theirs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    lookup::{IMAGE_MARK, MARK},
+    session::{Service, Session},
+    wire::text,
+};
+use crate::providers::{ProviderResult, poll::Wait};
+
+/// Longest wait for a volume or a snapshot to be gone.
+const GONE: Duration = Duration::from_mins(5);
+
+/// The clone that an object was made for, by its name: what clones make is called `CLONE-vol-0`, `CLONE-vol-0-snapshot`,
+/// `CLONE-image`, `CLONE-snapshot-1` and, by Nova, `snapshot for CLONE-snapshot-1`.
+fn clone_of(name: &str) -> &str {
+    let name = name.strip_prefix("snapshot for ").unwrap_or(name);
+    for end in ["-vol-", "-image", "-snapshot-"] {
+        if let Some((clone, _)) = name.rsplit_once(end) {
+            return clone;
+        }
+    }
+    name
+}
+
+/// Removes what carries the run's mark and was made for a clone that `ours` names. Returns what stays.
+pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + Send + Sync)) -> ProviderResult<Vec<String>> {
+    let mut left = Vec::new();
+    // A volume keeps its snapshot alive, and a snapshot its volume: those of the clone go first.
+    for (service, member, key) in
+        [(Service::Volume, "volumes", "/metadata"), (Service::Volume, "snapshots", "/metadata"), (Service::Image, "images", "")]
+    {
+        let path = if service == Service::Image { "/images?limit=1000".to_owned() } else { format!("/{member}/detail") };
+        let all = session.list(service, member, &path, &format!("list the {member} of a run")).await?;
+        for object in all.iter().filter(|object| marked(object, key, run) && ours(clone_of(text(object, "/name")))) {
+            if text(object, "/status") == "in-use" {
+                continue;
+            }
+            if let Err(error) = remove(session, service, member, text(object, "/id")).await {
+                left.push(format!("{} `{}`: {error}", member.trim_end_matches('s'), text(object, "/name")));
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Whether an object is of this run. Snapshots that Nova makes with an image carry no mark of their own: their name, which holds
+/// the run's id, is the proof.
+fn marked(object: &Value, key: &str, run: &str) -> bool {
+    let mark = if key.is_empty() { object[IMAGE_MARK].as_str() } else { object.pointer(key).and_then(|m| m[MARK].as_str()) };
+    mark == Some(run) || (text(object, "/name").starts_with("snapshot for ") && text(object, "/name").contains(run))
+}
+
+async fn remove(session: &Session, service: Service, member: &str, id: &str) -> ProviderResult<()> {
+    let (name, path, doing) = (format!("{member}/ID"), format!("/{member}/{id}"), format!("delete {} {id}", member.trim_end_matches('s')));
+    session.delete(service, &format!("DELETE {name}"), &path, &doing).await?;
+    let mut wait = Wait::new(format!("to {doing}"), GONE);
+    while let Some(found) = session.get_if_there(service, &format!("GET {name}"), &path, &doing).await? {
+        let status = found.pointer(&format!("/{}/status", member.trim_end_matches('s'))).and_then(Value::as_str);
+        match status.unwrap_or_else(|| text(&found, "/status")) {
+            "deleted" => break,
+            state => wait.pause(state).await?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_the_clone() {
+        for name in
+            ["run1-a", "run1-a-vol-0", "run1-a-vol-0-snapshot", "run1-a-image", "run1-a-snapshot-2", "snapshot for run1-a-snapshot-2"]
+        {
+            assert_eq!(clone_of(name), "run1-a", "{name}");
+        }
+    }
+
+    #[test]
+    fn only_marks_of_the_run_count() {
+        assert!(marked(&json!({"name": "x", "metadata": {MARK: "r1"}}), "/metadata", "r1"));
+        assert!(!marked(&json!({"name": "r1-x", "metadata": {MARK: "r2"}}), "/metadata", "r1"));
+        assert!(!marked(&json!({"name": "r1-x", "metadata": {}}), "/metadata", "r1"));
+        assert!(marked(&json!({"name": "x", IMAGE_MARK: "r1"}), "", "r1"));
+        assert!(marked(&json!({"name": "snapshot for r1-a-snapshot-1", "metadata": {}}), "/metadata", "r1"));
+    }
+}

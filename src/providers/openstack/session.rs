@@ -1,0 +1,344 @@
+//! One login with Keystone: a token for a project, renewed when it has expired, and the services of a region.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use reqwest::{Method, StatusCode, Url};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, RwLock};
+
+use super::wire::{fault, text};
+use crate::{
+    config::profile::Profile,
+    providers::{
+        ProviderError, ProviderResult,
+        http::Safety,
+        rest::{Body, Call, Reply, Rest},
+    },
+    secrets::Secret,
+};
+
+/// What `api_url` looks like.
+const SHAPE: &str = "https://HOST:5000/v3";
+
+/// A service of the cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Nova.
+    Compute,
+    /// Cinder.
+    Volume,
+    /// Glance.
+    Image,
+    /// Neutron.
+    Network,
+}
+
+impl Service {
+    const ALL: [Self; 4] = [Self::Compute, Self::Volume, Self::Image, Self::Network];
+
+    /// Types by which catalogues know it; the first one that is there is taken.
+    const fn types(self) -> &'static [&'static str] {
+        match self {
+            Self::Compute => &["compute"],
+            Self::Volume => &["block-storage", "volumev3", "block-store", "volume"],
+            Self::Image => &["image"],
+            Self::Network => &["network"],
+        }
+    }
+
+    /// What stands between the endpoint and the resources, where endpoints leave it out.
+    const fn version(self) -> &'static str {
+        match self {
+            Self::Image => "/v2",
+            Self::Network => "/v2.0",
+            Self::Compute | Self::Volume => "",
+        }
+    }
+
+    /// Name in counts.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Volume => "volume",
+            Self::Image => "image",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// A login.
+#[derive(Debug)]
+struct Login {
+    token: Secret,
+    endpoints: BTreeMap<Service, Url>,
+    project: String,
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    rest: Rest,
+    profile: Profile,
+    login: RwLock<Arc<Login>>,
+    renewal: Mutex<()>,
+}
+
+impl Session {
+    /// Logs in.
+    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+        let rest = Rest::new(profile, SHAPE)?;
+        let login = RwLock::new(Arc::new(login(&rest, profile).await?));
+        Ok(Self { rest, profile: profile.clone(), login, renewal: Mutex::default() })
+    }
+
+    /// The endpoint.
+    pub const fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Name of the project, for people.
+    pub async fn project(&self) -> String {
+        self.login.read().await.project.clone()
+    }
+
+    /// Reads something. `path` begins after the service's endpoint; `doing` says why, for errors.
+    pub async fn get(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
+        let reply = self.call(service, name, Method::GET, path, None, Safety::Repeatable).await?;
+        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    }
+
+    /// Reads something that may not be there.
+    pub async fn get_if_there(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
+        let reply = self.call(service, name, Method::GET, path, None, Safety::Repeatable).await?;
+        match reply.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(reply.body)),
+            _ => Err(self.refused(&reply, doing)),
+        }
+    }
+
+    /// Reads a list to its last page. `member` is the name of the list in an answer.
+    pub async fn list(&self, service: Service, member: &str, path: &str, doing: &str) -> ProviderResult<Vec<Value>> {
+        let name = format!("GET {member}");
+        let mut path = path.to_owned();
+        let mut all = Vec::new();
+        loop {
+            let body = self.get(service, &name, &path, doing).await?;
+            all.extend(body[member].as_array().cloned().unwrap_or_default());
+            let links = body[format!("{member}_links")].as_array().cloned().unwrap_or_default();
+            let next = links.iter().find(|link| link["rel"] == "next").map(|link| text(link, "/href").to_owned());
+            // Glance says the next page in a field of its own, as a path.
+            let next = next.or_else(|| body["next"].as_str().map(str::to_owned));
+            let Some(query) = next.as_deref().and_then(|url| url.split_once('?')).map(|(_, query)| query.to_owned()) else {
+                return Ok(all);
+            };
+            path = format!("{}?{query}", path.split('?').next().unwrap_or_default());
+        }
+    }
+
+    /// Creates something or calls an action.
+    pub async fn post(&self, service: Service, name: &str, path: &str, body: &Value, doing: &str) -> ProviderResult<Value> {
+        let reply = self.call(service, name, Method::POST, path, Some(body), Safety::Once).await?;
+        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    }
+
+    /// Deletes something; gone already is success.
+    pub async fn delete(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<()> {
+        let reply = self.call(service, name, Method::DELETE, path, None, Safety::Repeatable).await?;
+        if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND { Ok(()) } else { Err(self.refused(&reply, doing)) }
+    }
+
+    /// One request with a token; an expired one is renewed once.
+    pub async fn call(
+        &self,
+        service: Service,
+        name: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        safety: Safety,
+    ) -> ProviderResult<Reply> {
+        let used = self.login.read().await.clone();
+        let reply = self.once(&used, service, name, method.clone(), path, body, safety).await?;
+        if reply.status != StatusCode::UNAUTHORIZED {
+            return Ok(reply);
+        }
+        // Refused before anything was done, so even what may not be repeated can be sent again.
+        let fresh = self.renew(&used).await?;
+        self.once(&fresh, service, name, method, path, body, safety).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a request is made of")]
+    async fn once(
+        &self,
+        login: &Login,
+        service: Service,
+        name: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        safety: Safety,
+    ) -> ProviderResult<Reply> {
+        let endpoint = login.endpoints.get(&service).ok_or_else(|| {
+            let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
+            ProviderError::NotFound(format!(
+                "the catalogue of {} has no {} service in region `{region}`; hint: check `region_name` of the profile",
+                self.rest.address(),
+                service.name()
+            ))
+        })?;
+        let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
+        let url = Url::parse(&text).map_err(|error| ProviderError::Operation(format!("`{text}` is no URL: {error}")))?;
+        let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
+        if service == Service::Compute {
+            // 2.60 (Queens): flavors inside servers since 2.47, the image's id in the answer since 2.45.
+            headers.push(("OpenStack-API-Version", "compute 2.60".to_owned()));
+        }
+        let name = name.replacen(' ', &format!(" {}/", service.name()), 1);
+        let body = body.map_or(Body::None, Body::Json);
+        self.rest.send(&Call { name: &name, method, url, headers, body, safety }).await
+    }
+
+    async fn renew(&self, old: &Login) -> ProviderResult<Arc<Login>> {
+        let _one_at_a_time = self.renewal.lock().await;
+        let current = self.login.read().await.clone();
+        if current.token.expose() != old.token.expose() {
+            return Ok(current);
+        }
+        tracing::debug!("the OpenStack token expired; logging in again");
+        let fresh = Arc::new(login(&self.rest, &self.profile).await?);
+        *self.login.write().await = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// A refusal in the tool's words.
+    pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
+        let why = fault(&reply.body).unwrap_or_else(|| format!("HTTP {}", reply.status));
+        let text = format!("failed to {doing}: {} answered: {why}", self.rest.address());
+        match reply.status {
+            StatusCode::NOT_FOUND => ProviderError::NotFound(text),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ProviderError::Login(format!("{text}; hint: check the roles of user `{}` in the project", self.profile.username))
+            }
+            _ => ProviderError::Operation(text),
+        }
+    }
+
+    /// Gives the token back. What fails is not worth a word: tokens expire by themselves.
+    pub async fn close(&self) {
+        let login = self.login.read().await.clone();
+        let Ok(url) = tokens(&self.rest.url) else { return };
+        let token = login.token.expose().to_owned();
+        let headers = vec![("X-Auth-Token", token.clone()), ("X-Subject-Token", token)];
+        let call = Call { name: "DELETE auth/tokens", method: Method::DELETE, url, headers, body: Body::None, safety: Safety::Once };
+        let _ = self.rest.send(&call).await;
+    }
+}
+
+/// Where tokens are made: `api_url` with or without its `/v3`.
+fn tokens(api: &Url) -> ProviderResult<Url> {
+    let text = api.as_str().trim_end_matches('/');
+    let version = if text.ends_with("/v3") { "" } else { "/v3" };
+    Url::parse(&format!("{text}{version}/auth/tokens"))
+        .map_err(|error| ProviderError::Unreachable(format!("api_url `{api}` is no URL: {error}; expected {SHAPE}")))
+}
+
+/// The question for a token of a project, as Keystone v3 has it.
+fn question(profile: &Profile) -> Value {
+    let extra = |key: &str| profile.extra.get(key).filter(|value| !value.is_empty());
+    // An id is exact; a name can be renamed.
+    let domain = |id: &str, name: &str| match (extra(id), extra(name)) {
+        (Some(id), _) => json!({"id": id}),
+        (None, Some(name)) => json!({"name": name}),
+        (None, None) => json!({"id": "default"}),
+    };
+    json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {
+            "name": profile.username, "password": profile.password.expose(), "domain": domain("user_domain_id", "user_domain_name"),
+        }}},
+        "scope": {"project": {"name": extra("project_name"), "domain": domain("project_domain_id", "user_domain_name")}},
+    }})
+}
+
+async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
+    let doing = format!("log in to {} with profile `{}`", rest.address(), profile.name);
+    let body = question(profile);
+    let call = Call {
+        name: "POST auth/tokens",
+        method: Method::POST,
+        url: tokens(&rest.url)?,
+        headers: Vec::new(),
+        body: Body::Json(&body),
+        safety: Safety::Repeatable,
+    };
+    let reply = rest.send(&call).await?;
+    let token = reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
+    match (reply.status, token) {
+        (status, Some(token)) if status.is_success() => Ok(Login {
+            token: Secret::new(token),
+            endpoints: endpoints(&reply.body["token"], profile.extra.get("region_name").map(String::as_str).unwrap_or_default()),
+            project: text(&reply.body, "/token/project/name").to_owned(),
+        }),
+        (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::Login(format!(
+            "{doing}: the user name or password was refused for user `{}`, or it has no role in the project; hint: check `username`, \
+             `password`, `project_name` and the domains of the profile",
+            profile.username
+        ))),
+        (status, _) => Err(ProviderError::Unreachable(format!(
+            "{doing}: the answer is no token (HTTP {status}{}); hint: `api_url` should read {SHAPE}",
+            fault(&reply.body).map(|why| format!(", {why}")).unwrap_or_default()
+        ))),
+    }
+}
+
+/// Public endpoints of a region; of any if none is named.
+fn endpoints(token: &Value, region: &str) -> BTreeMap<Service, Url> {
+    let catalogue = token["catalog"].as_array().map_or(&[][..], Vec::as_slice);
+    let public = |entry: &Value| {
+        let here = |e: &&Value| {
+            text(e, "/interface") == "public" && (region.is_empty() || text(e, "/region_id") == region || text(e, "/region") == region)
+        };
+        entry["endpoints"].as_array()?.iter().find(here).map(|e| text(e, "/url").to_owned())
+    };
+    let of = |service: Service| {
+        let kinds = service.types().iter();
+        let url = kinds.flat_map(|kind| catalogue.iter().filter(move |entry| text(entry, "/type") == *kind)).find_map(public)?;
+        let url = url.trim_end_matches('/').to_owned();
+        let whole =
+            if service.version().is_empty() || url.ends_with(service.version()) { url } else { format!("{url}{}", service.version()) };
+        Some((service, Url::parse(&whole).ok()?))
+    };
+    Service::ALL.into_iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_those_of_the_region() {
+        let entry = |kind: &str, region: &str, url: &str| {
+            json!({"type": kind, "endpoints": [
+                {"interface": "internal", "region_id": region, "url": "http://inside"}, {"interface": "public", "region_id": region, "url": url},
+            ]})
+        };
+        let token = json!({"catalog": [
+            entry("compute", "two", "https://two/compute"), entry("compute", "one", "https://one/compute/v2.1/"),
+            entry("volumev3", "one", "https://one/volume/v3/p"), entry("image", "one", "https://one/image"), entry("network", "one", "https://one/net/v2.0"),
+        ]});
+        let found = endpoints(&token, "one");
+        let url = |service| found[&service].as_str();
+        assert_eq!(url(Service::Compute), "https://one/compute/v2.1");
+        assert_eq!(url(Service::Volume), "https://one/volume/v3/p");
+        assert_eq!(url(Service::Image), "https://one/image/v2");
+        assert_eq!(url(Service::Network), "https://one/net/v2.0");
+        assert_eq!(endpoints(&token, "two").len(), 1);
+    }
+
+    #[test]
+    fn tokens_are_made_below_v3() {
+        for api in ["https://k:5000/v3", "https://k:5000/v3/", "https://k:5000"] {
+            assert_eq!(tokens(&Url::parse(api).unwrap()).unwrap().as_str(), "https://k:5000/v3/auth/tokens", "{api}");
+        }
+    }
+}
