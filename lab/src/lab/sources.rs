@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::{Vcenter, listen, offload};
 use crate::{
+    ovirt::Engine,
     roles::{Context, Role, Roles},
     tls::Authority,
 };
@@ -38,6 +39,9 @@ pub(super) async fn start(cx: &Context, roles: &Roles, authority: &Authority) ->
     if roles.has(Role::Vsphere) {
         vsphere(cx, authority, &mut sources).await.context("failed to start the vCenter")?;
     }
+    if roles.has(Role::Ovirt) {
+        ovirt(cx, authority, &mut sources).await.context("failed to start the oVirt engine")?;
+    }
     // One line per source joins here.
     Ok(sources)
 }
@@ -65,5 +69,26 @@ async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> 
         tables,
     });
     sources.vcenter = Some(vcenter);
+    Ok(())
+}
+
+async fn ovirt(cx: &Context, authority: &Authority, sources: &mut Sources) -> anyhow::Result<()> {
+    let listener = listen(None, "oVirt").await?;
+    let url = format!("https://{}/ovirt-engine/api", listener.local_addr()?);
+    let engine = Engine::new(&cx.world, authority.pem());
+    let (tls, cancel) = (authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { engine.serve(listener, tls, cancel).await });
+    let model = &cx.world.datacenter.ovirt;
+    sources.served.push(Served {
+        profile: "ovirt",
+        url,
+        keys: vec![
+            ("type", "ovirt".to_owned()),
+            ("version", model.version.clone()),
+            ("username", model.login.user.clone()),
+            ("password", model.login.password.clone()),
+        ],
+        tables: Vec::new(),
+    });
     Ok(())
 }

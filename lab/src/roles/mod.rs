@@ -98,6 +98,8 @@ roles! {
     Openshift = "openshift";
     /// The vCenter.
     Vsphere = "vsphere";
+    /// The oVirt engine.
+    Ovirt = "ovirt";
     /// Forklift's inventory service.
     Inventory = "inventory";
     /// Forklift's controllers.
@@ -109,6 +111,7 @@ impl Role {
     pub const fn profiles(self) -> &'static [&'static str] {
         match self {
             Self::Vsphere => &["vsphere"],
+            Self::Ovirt => &["ovirt"],
             _ => &[],
         }
     }

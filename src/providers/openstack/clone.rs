@@ -32,8 +32,8 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     if made.is_err() {
         let ours = |name: &str| name == request.name;
         match remains::sweep(session, &request.run, &ours).await {
-            Ok(left) if left.is_empty() => {}
-            Ok(left) => tracing::warn!(clone = request.name, "a clone that failed leaves: {}", left.join(", ")),
+            Ok(swept) if swept.left.is_empty() => {}
+            Ok(swept) => tracing::warn!(clone = request.name, "a clone that failed leaves: {}", swept.left.join(", ")),
             Err(error) => tracing::warn!(clone = request.name, "what a failed clone made could not be removed: {error}"),
         }
     }

@@ -44,6 +44,7 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         mac: text(port, "/mac_address").to_lowercase(),
         network: name_of(text(port, "/network_id")),
         network_id: text(port, "/network_id").to_owned(),
+        network_ref: None,
         addresses: items(port, "/fixed_ips").iter().map(|ip| text(ip, "/ip_address").to_owned()).collect(),
     };
     let boots_from_image = !text(server, "/image/id").is_empty();
@@ -72,7 +73,9 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
     VmDescription {
         id: text(server, "/id").to_owned(),
         name: text(server, "/name").to_owned(),
-        uuid: text(server, "/id").to_owned(),
+        namespace: None,
+        // The firmware serial is made of a BIOS UUID for VMware guests only.
+        uuid: String::new(),
         power: power(text(server, "/status")),
         sockets: narrow(sockets),
         cores_per_socket: narrow(cores),

@@ -19,7 +19,7 @@ use self::{
     session::{Service, Session},
     wire::text,
 };
-use super::{CloneRequest, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::Wait};
+use super::{CloneRequest, Leaving, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::Wait};
 use crate::config::profile::{Profile, ProviderKind};
 
 /// A cloud with a login to one project.
@@ -100,6 +100,11 @@ impl SourceProvider for Openstack {
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
         operate::delete(&self.session, id).boxed()
+    }
+
+    /// The server, and what its cloning left: a run that was killed half-way may have made volumes and images alone.
+    fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
+        operate::remove(&self.session, leaving).boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

@@ -6,12 +6,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    lookup::{IMAGE_MARK, MARK},
+    lookup::{self, IMAGE_MARK, MARK},
     remains,
     session::{Service, Session},
     wire::{fault, text},
 };
-use crate::providers::{Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::providers::{Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
 
 /// Starting and stopping; Nova gives a guest 60 s to shut down before it cuts it off.
 const POWER: Duration = Duration::from_mins(5);
@@ -116,11 +116,31 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
         }
     }
     let Some(run) = server["metadata"][MARK].as_str() else { return Ok(()) };
-    let name = text(&server, "/name");
-    let left = remains::sweep(session, run, &|clone| clone == name).await?;
-    if left.is_empty() {
-        Ok(())
-    } else {
-        Err(ProviderError::Operation(format!("failed to {doing}: what it was made of stays: {}", left.join(", "))))
+    sweep(session, run, text(&server, "/name"), &doing).await.map(drop)
+}
+
+/// Removes what the cloning of a server made beside it; whether there was anything.
+async fn sweep(session: &Session, run: &str, name: &str, doing: &str) -> ProviderResult<bool> {
+    let swept = remains::sweep(session, run, &|clone| clone == name).await?;
+    if swept.left.is_empty() {
+        return Ok(swept.removed > 0);
     }
+    Err(ProviderError::Operation(format!("failed to {doing}: what it was made of stays: {}", swept.left.join(", "))))
+}
+
+/// Removes a clone by its name and mark, with all that its making left.
+pub async fn remove(session: &Session, leaving: Leaving<'_>) -> ProviderResult<bool> {
+    let mut removed = false;
+    for server in lookup::named(session, &[leaving.name.to_owned()]).await? {
+        let (id, run) = (text(&server, "/id"), server["metadata"][MARK].as_str());
+        if run != Some(leaving.run) && leaving.id != Some(id) {
+            return Err(ProviderError::Operation(
+                "a server of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
+            ));
+        }
+        delete(session, id).await?;
+        removed = true;
+    }
+    let doing = format!("remove what is left of {}", leaving.name);
+    Ok(sweep(session, leaving.run, leaving.name, &doing).await? || removed)
 }

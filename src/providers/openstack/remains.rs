@@ -27,9 +27,18 @@ fn clone_of(name: &str) -> &str {
     name
 }
 
-/// Removes what carries the run's mark and was made for a clone that `ours` names. Returns what stays.
-pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + Send + Sync)) -> ProviderResult<Vec<String>> {
-    let mut left = Vec::new();
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Objects that went.
+    pub removed: usize,
+    /// What stays, and why.
+    pub left: Vec<String>,
+}
+
+/// Removes what carries the run's mark and was made for a clone that `ours` names.
+pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + Send + Sync)) -> ProviderResult<Swept> {
+    let mut swept = Swept::default();
     // A volume keeps its snapshot alive, and a snapshot its volume: those of the clone go first.
     for (service, member, key) in
         [(Service::Volume, "volumes", "/metadata"), (Service::Volume, "snapshots", "/metadata"), (Service::Image, "images", "")]
@@ -40,12 +49,13 @@ pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + 
             if text(object, "/status") == "in-use" {
                 continue;
             }
-            if let Err(error) = remove(session, service, member, text(object, "/id")).await {
-                left.push(format!("{} `{}`: {error}", member.trim_end_matches('s'), text(object, "/name")));
+            match remove(session, service, member, text(object, "/id")).await {
+                Ok(()) => swept.removed += 1,
+                Err(error) => swept.left.push(format!("{} `{}`: {error}", member.trim_end_matches('s'), text(object, "/name"))),
             }
         }
     }
-    Ok(left)
+    Ok(swept)
 }
 
 /// Whether an object is of this run. Snapshots that Nova makes with an image carry no mark of their own: their name, which holds

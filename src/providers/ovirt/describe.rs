@@ -31,7 +31,8 @@ fn read(vm: &Value, profiles: &Value, domains: &Value) -> VmDescription {
         id: text(vm, "/id").to_owned(),
         name: text(vm, "/name").to_owned(),
         namespace: None,
-        uuid: text(vm, "/id").to_owned(),
+        // The firmware serial is made of a BIOS UUID for VMware guests only.
+        uuid: String::new(),
         power: power(text(vm, "/status")),
         sockets: topology("sockets"),
         cores_per_socket: topology("cores"),
