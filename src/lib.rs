@@ -18,6 +18,7 @@ pub mod kill_points;
 pub mod parsers;
 pub mod providers;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod secrets;
 pub mod select;

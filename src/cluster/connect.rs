@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderValue, header};
 use kube::{
     Client, Config,
     client::ClientBuilder,
@@ -12,11 +13,14 @@ use kube::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
-use super::{Cluster, Requests, hub::Hub, oauth, trace::Trace};
-use crate::secrets::Secret;
+use super::{Cluster, Requests, hub::Hub, oauth, pause::PauseInStatus, trace::Trace};
+use crate::{retry::Policy, secrets::Secret};
 
 /// Longest wait for a TCP connection to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How audit logs know the tool.
+const AGENT: &str = concat!("mtv-test/", env!("CARGO_PKG_VERSION"));
 
 /// Which cluster, and how to log in: as kubectl's own flags say it, or by user and password.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,13 +66,23 @@ impl Cluster {
             http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
                 .map_err(|_| anyhow::anyhow!("the login's token cannot be sent: it holds a line end or another control character"))?;
         }
+        // Repeated by our own policy: kube's would send a create again after a 504 without a look.
+        config.default_retry = false;
+        config.headers.push((header::USER_AGENT, HeaderValue::from_static(AGENT)));
         let requests = Requests::default();
         let client = ClientBuilder::try_from(config.clone())
             .with_context(|| format!("failed to set up a client for {}", config.cluster_url))?
+            .with_layer(&PauseInStatus)
             .with_layer(&Trace("kubernetes"))
             .with_layer(&requests)
             .build();
-        Ok(Self { client, hub: Hub::default(), requests, config })
+        Ok(Self { client, hub: Hub::default(), requests, config, policy: Policy::current() })
+    }
+
+    /// A cluster behind a client that is there already, for tests without a network.
+    pub fn over(client: Client) -> Self {
+        let config = Config::new(http::Uri::from_static("https://cluster.invalid"));
+        Self { client, hub: Hub::default(), requests: Requests::default(), config, policy: Policy::current() }
     }
 }
 
@@ -139,7 +153,7 @@ pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'s
         }
     }
     let builder = ClientBuilder::try_from(config).with_context(|| format!("failed to set up a client for {url}"))?;
-    Ok(builder.with_layer(&Trace(service)).build())
+    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).build())
 }
 
 #[cfg(test)]

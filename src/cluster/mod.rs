@@ -7,19 +7,20 @@ mod exec;
 mod hub;
 mod oauth;
 mod object;
+mod pause;
 mod portforward;
 mod trace;
+mod watch;
 
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
-pub use error::{describe, is_conflict, is_not_found, is_transient};
+pub use error::{describe, fate, is_conflict, is_not_found};
 pub use exec::copy_out;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use backon::{ExponentialBuilder, Retryable};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -27,7 +28,11 @@ use kube::{
 use mtv_api::kinds::Kind;
 use serde_json::Value;
 
-use crate::engine::{Failure, StepCx};
+use crate::{
+    engine::{Failure, StepCx},
+    retry::{Fate, NoAnswer, Policy, Safety},
+};
+use error::{described, fate_of_list, fate_of_patch};
 use hub::Hub;
 
 /// Name under which the API server knows our writes.
@@ -43,6 +48,13 @@ pub struct Cluster {
     hub: Hub,
     requests: Requests,
     config: kube::Config,
+    policy: Policy,
+}
+
+/// One attempt, with an end.
+async fn timed<T>(patience: Duration, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
+    tokio::time::timeout(patience, request).await.map_err(late)?
 }
 
 /// What a wait is about: one object, told by name, in the scope of a shared watch.
@@ -93,40 +105,55 @@ impl Cluster {
         }
     }
 
+    /// How requests are repeated.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// The same with another policy.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
     /// Reads an object, if it is there.
     pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> anyhow::Result<Option<DynamicObject>> {
-        let api = self.api(kind, namespace);
-        let read = || async { api.get_opt(name).await };
-        read.retry(backoff()).when(is_transient).await.map_err(|e| describe(&e, "read", &name_of(kind, namespace, name)))
+        let api = &self.api(kind, namespace);
+        let read = self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.get_opt(name))).await;
+        read.map_err(|gave_up| described(&gave_up, "read", &name_of(kind, namespace, name)))
     }
 
     /// Lists objects; `labels` is a label selector, empty for all.
     pub async fn list(&self, kind: &'static Kind, namespace: Option<&str>, labels: &str) -> anyhow::Result<Vec<DynamicObject>> {
-        let api = self.api(kind, namespace);
-        let params = ListParams::default().labels(labels);
-        let read = || async { api.list(&params).await };
-        let list = read.retry(backoff()).when(is_transient).await;
-        Ok(list.map_err(|e| describe(&e, "list", &name_of(kind, namespace, "")))?.items)
+        let (api, params) = (&self.api(kind, namespace), &ListParams::default().labels(labels));
+        let list = self.policy.run(Safety::Repeatable, fate_of_list, |patience| timed(patience, api.list(params))).await;
+        Ok(list.map_err(|gave_up| described(&gave_up, "list", &name_of(kind, namespace, "")))?.items)
     }
 
     /// What the containers of a pod have printed.
     pub async fn pod_log(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log");
-        let read = || async {
-            let request = http::Request::get(&path).body(Vec::new()).map_err(|e| kube::Error::Service(e.into()))?;
-            self.client.request_text(request).await
+        let read = |patience| {
+            let request = http::Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError);
+            timed(patience, async { self.client.request_text(request?).await })
         };
-        read.retry(backoff())
-            .when(is_transient)
-            .await
-            .map_err(|e| describe(&e, "read the log of", &name_of(&mtv_api::kinds::POD, Some(namespace), name)))
+        let log = self.policy.run(Safety::Repeatable, fate, read).await;
+        log.map_err(|gave_up| described(&gave_up, "read the log of", &name_of(&mtv_api::kinds::POD, Some(namespace), name)))
     }
 
-    /// Sends a create. The caller has to know what a conflict or an unclear answer means for it.
-    pub async fn post(&self, kind: &'static Kind, namespace: Option<&str>, body: &Value) -> Result<DynamicObject, kube::Error> {
-        let object: DynamicObject = serde_json::from_value(body.clone()).map_err(kube::Error::SerdeError)?;
+    /// Sends a create, once. The caller has to know what a conflict or an unclear answer means for it.
+    pub async fn post(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        body: &Value,
+        patience: Duration,
+    ) -> Result<DynamicObject, kube::Error> {
+        // What cannot be sent is told apart from an answer that cannot be read.
+        let unsent = |error| kube::Error::BuildRequest(kube::core::request::Error::SerializeBody(error));
+        let object: DynamicObject = serde_json::from_value(body.clone()).map_err(unsent)?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        self.api(kind, namespace).create(&params, &object).await
+        timed(patience, self.api(kind, namespace).create(&params, &object)).await
     }
 
     /// Changes an object by a JSON merge patch. Merge patches that set values are safe to repeat.
@@ -137,13 +164,13 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> anyhow::Result<Option<DynamicObject>> {
-        let api = self.api(kind, namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let send = || async { api.patch(name, &params, &Patch::Merge(patch)).await };
-        match send.retry(backoff()).when(is_transient).await {
+        let api = &self.api(kind, namespace);
+        let params = &PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = &Patch::Merge(patch);
+        match self.policy.run(Safety::Repeatable, fate_of_patch, |patience| timed(patience, api.patch(name, params, patch))).await {
             Ok(object) => Ok(Some(object)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(describe(&error, "change", &name_of(kind, namespace, name))),
+            Err(gave_up) if is_not_found(&gave_up.error) => Ok(None),
+            Err(gave_up) => Err(described(&gave_up, "change", &name_of(kind, namespace, name))),
         }
     }
 
@@ -157,15 +184,15 @@ impl Cluster {
         version: &str,
         patch: &Value,
     ) -> anyhow::Result<bool> {
-        let api = self.api(kind, namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = &self.api(kind, namespace);
+        let params = &PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let mut patch = patch.clone();
         patch["metadata"]["resourceVersion"] = Value::from(version);
-        let send = || async { api.patch(name, &params, &Patch::Merge(&patch)).await };
-        match send.retry(backoff()).when(is_transient).await {
+        let patch = &Patch::Merge(&patch);
+        match self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.patch(name, params, patch))).await {
             Ok(_) => Ok(true),
-            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(false),
-            Err(error) => Err(describe(&error, "change", &name_of(kind, namespace, name))),
+            Err(gave_up) if is_not_found(&gave_up.error) || is_conflict(&gave_up.error) => Ok(false),
+            Err(gave_up) => Err(described(&gave_up, "change", &name_of(kind, namespace, name))),
         }
     }
 
@@ -185,13 +212,11 @@ impl Cluster {
         namespace: Option<&str>,
         labels: &str,
     ) -> anyhow::Result<Option<Vec<DynamicObject>>> {
-        let api = self.api(kind, namespace);
-        let params = ListParams::default().labels(labels);
-        let read = || async { api.list(&params).await };
-        match read.retry(backoff()).when(is_transient).await {
+        let (api, params) = (&self.api(kind, namespace), &ListParams::default().labels(labels));
+        match self.policy.run(Safety::Repeatable, fate_of_list, |patience| timed(patience, api.list(params))).await {
             Ok(list) => Ok(Some(list.items)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(describe(&error, "list", &name_of(kind, namespace, ""))),
+            Err(gave_up) if is_not_found(&gave_up.error) => Ok(None),
+            Err(gave_up) => Err(described(&gave_up, "list", &name_of(kind, namespace, ""))),
         }
     }
 
@@ -215,15 +240,33 @@ impl Cluster {
         name: &str,
         preconditions: Option<Preconditions>,
     ) -> anyhow::Result<bool> {
-        let api = self.api(kind, namespace);
-        let guarded = preconditions.is_some();
+        let api = &self.api(kind, namespace);
+        let wanted = preconditions.clone().unwrap_or_default();
         let params =
-            DeleteParams { preconditions, propagation_policy: Some(kube::api::PropagationPolicy::Background), ..DeleteParams::default() };
-        let send = || async { api.delete(name, &params).await.map(drop) };
-        match send.retry(backoff()).when(is_transient).await {
-            Ok(()) => Ok(true),
-            Err(error) if is_not_found(&error) || (guarded && is_conflict(&error)) => Ok(false),
-            Err(error) => Err(describe(&error, "delete", &name_of(kind, namespace, name))),
+            &DeleteParams { preconditions, propagation_policy: Some(kube::api::PropagationPolicy::Background), ..DeleteParams::default() };
+        let mut conflicts = self.policy.start();
+        loop {
+            conflicts.next();
+            match self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.delete(name, params))).await {
+                Ok(_) => return Ok(true),
+                Err(gave_up) if is_not_found(&gave_up.error) => return Ok(false),
+                // Another object has the name, or this one was changed in the same moment: a look tells.
+                Err(gave_up) if is_conflict(&gave_up.error) => {
+                    let there = self.get(kind, namespace, name).await?;
+                    let same = there.is_some_and(|object| {
+                        let metadata = object.metadata;
+                        (wanted.uid.is_none() || metadata.uid == wanted.uid)
+                            && (wanted.resource_version.is_none() || metadata.resource_version == wanted.resource_version)
+                    });
+                    if !same {
+                        return Ok(false);
+                    }
+                    if !conflicts.again(None).await {
+                        return Err(error::describe(&gave_up.error, conflicts.story(), "delete", &name_of(kind, namespace, name)));
+                    }
+                }
+                Err(gave_up) => return Err(described(&gave_up, "delete", &name_of(kind, namespace, name))),
+            }
         }
     }
 
@@ -281,14 +324,18 @@ impl Cluster {
     /// Starts or stops a virtual machine. One that is in that state already is success.
     pub async fn switch(&self, namespace: &str, vm: &str, verb: &str) -> anyhow::Result<()> {
         let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachines/{vm}/{verb}");
-        let send = || async {
+        let send = |patience| {
             let request = http::Request::put(&path).header("content-type", "application/json").body(b"{}".to_vec());
-            self.client.request_text(request.map_err(kube::Error::HttpError)?).await
+            timed(patience, async { self.client.request_text(request.map_err(kube::Error::HttpError)?).await })
         };
-        match send.retry(backoff()).when(is_transient).await {
+        // KubeVirt refuses what is so already with a conflict; one of two writers at the same moment is another matter.
+        let already =
+            |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409 && says_already(&status.message));
+        let fate = |error: &kube::Error| if already(error) { Fate::Final } else { fate_of_patch(error) };
+        match self.policy.run(Safety::Repeatable, fate, send).await {
             Ok(_) => Ok(()),
-            Err(error) if is_conflict(&error) => Ok(()),
-            Err(error) => Err(describe(&error, verb, &format!("VirtualMachine {namespace}/{vm}"))),
+            Err(gave_up) if already(&gave_up.error) => Ok(()),
+            Err(gave_up) => Err(described(&gave_up, verb, &format!("VirtualMachine {namespace}/{vm}"))),
         }
     }
 
@@ -299,11 +346,7 @@ impl Cluster {
     }
 }
 
-/// Retries of what is transient: starts at 200 ms, jitter, about ten seconds in all.
-fn backoff() -> ExponentialBuilder {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(4))
-        .with_max_times(6)
+/// Whether KubeVirt says that a machine is in the wanted state, or gets there by itself.
+fn says_already(message: &str) -> bool {
+    ["already", "not running", "does not support manual", "not support manual"].iter().any(|words| message.contains(words))
 }

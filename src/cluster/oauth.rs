@@ -117,7 +117,7 @@ async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Res
     let client: Client = client_for(config, &origin(url), "", "oauth")?;
     let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
     let failed = |error: kube::Error| {
-        let text = super::error::describe(&error, "reach", &origin(url));
+        let text = super::error::describe(&error, crate::retry::Story::default(), "reach", &origin(url));
         if format!("{text:#}").contains("certificate") { anyhow::anyhow!("{text:#}; {hint}") } else { text }
     };
     let response: Response<Body> = client.send(request).await.map_err(failed)?;

@@ -52,7 +52,7 @@ where
     let started = Instant::now();
     let (emitter, cancel, deadline) = (cx.emitter.clone(), cx.cancel.clone(), cx.deadline);
     emitter.emit(What::StepStarted);
-    let mut task = Task(tokio::spawn(work(cx)));
+    let mut task = Task(tokio::spawn(deadline.scope(work(cx))));
 
     let stopped = async {
         cancel.cancelled().await;

@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kube::{Client, api::DynamicObject, client::Body};
 use mtv_api::kinds;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    cluster::{Cluster, ObjectExt as _},
+    cluster::{Cluster, ObjectExt as _, describe, fate},
     config::profile::ProviderKind,
     engine::{Failure, StepCx, human},
     events::Trouble,
+    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after},
 };
 
 /// Route of the inventory in the operator's namespace.
@@ -25,12 +27,28 @@ const ROUTE: &str = "forklift-inventory";
 /// First and longest pause between looks: the inventory has no watch that survives a Route, so it is asked.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
+/// Why one try gave no answer that can be used.
+enum Lost {
+    Broken(kube::Error),
+    Busy(StatusCode, Fate),
+}
+
+impl Lost {
+    fn fate(&self) -> Fate {
+        match self {
+            Self::Broken(error) => fate(error),
+            Self::Busy(_, fate) => *fate,
+        }
+    }
+}
+
 /// The inventory, as seen with the user's own login.
 #[derive(Clone)]
 pub struct Inventory {
     client: Client,
     kind: ProviderKind,
     provider: String,
+    policy: Policy,
 }
 
 impl Inventory {
@@ -45,17 +63,23 @@ impl Inventory {
         let ingress = cluster.get(&kinds::CONFIG_MAP, Some("openshift-config-managed"), "default-ingress-cert").await.unwrap_or_default();
         let bundle = ingress.as_ref().and_then(|c| c.text("/data/ca-bundle.crt")).unwrap_or_default();
         let client = cluster.client_for(&format!("https://{host}"), bundle)?;
-        Ok(Self { client, kind, provider: provider.to_owned() })
+        Ok(Self { client, kind, provider: provider.to_owned(), policy: cluster.policy() })
     }
 
     /// Reads something of the source Provider, such as `vms/vm-12`; `None` if it is not there or not loaded yet.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let path = format!("/providers/{}/{}/{path}", self.kind, self.provider);
         let what = || format!("failed to read {path} of the inventory");
-        let request = Request::get(&path).body(Body::empty())?;
-        let response = self.client.send(request).await.with_context(what)?;
-        let status = response.status();
-        let body = response.into_body().collect().await.with_context(what)?.to_bytes();
+        let ask = |patience| self.ask(&path, patience);
+        let (status, body) = match self.policy.run(Safety::Repeatable, Lost::fate, ask).await {
+            Ok(answer) => answer,
+            Err(GaveUp { error: Lost::Broken(error), story }) => {
+                return Err(describe(&error, story, "read", &format!("{path} of the inventory")));
+            }
+            Err(GaveUp { error: Lost::Busy(status, _), story }) => {
+                return Err(anyhow::anyhow!("the inventory answered {status}{story}")).with_context(what);
+            }
+        };
         match status {
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body).with_context(what)?)),
             // 206: the collector has not loaded everything yet; its body is empty.
@@ -65,6 +89,30 @@ impl Inventory {
                     .with_context(what)
             }
             other => Err(anyhow::anyhow!("the inventory answered {other}")).with_context(what),
+        }
+    }
+
+    async fn ask(&self, path: &str, patience: Duration) -> Result<(StatusCode, Bytes), Lost> {
+        let request = Request::get(path).body(Body::empty()).map_err(|error| Lost::Broken(kube::Error::HttpError(error)))?;
+        let whole = async {
+            let response = self.client.send(request).await?;
+            let (head, body) = response.into_parts();
+            Ok((head, body.collect().await?.to_bytes()))
+        };
+        let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
+        let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(Lost::Broken)?;
+        let pause = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        match head.status {
+            // The service has no errors of a moment but those of its own reads.
+            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause))),
+            // An answer that was cut without a word, or that a proxy changed.
+            StatusCode::OK if serde_json::from_slice::<IgnoredAny>(&body).is_err() => {
+                Err(Lost::Broken(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
+            }
+            status => match Fate::of_status(status.as_u16(), pause) {
+                Some(fate) => Err(Lost::Busy(status, fate)),
+                None => Ok((status, body)),
+            },
         }
     }
 
@@ -107,7 +155,7 @@ impl Inventory {
         let mut pause = PAUSES.0;
         cx.progress(format!("waiting for {what} to appear in the inventory"), None);
         loop {
-            let last = match look().await {
+            let last = match deadline.scope(look()).await {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(last)) => last,
                 Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),

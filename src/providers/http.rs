@@ -6,24 +6,20 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Url;
+use reqwest::{
+    Url,
+    header::{self, HeaderMap},
+};
 
 use super::{
     ProviderError, ProviderResult,
     tls::{self, Trust},
 };
+pub use crate::retry::Safety;
+use crate::retry::{Fate, Story, retry_after};
 
 /// Longest wait for a TCP and TLS connection.
 pub const CONNECT: Duration = Duration::from_secs(10);
-
-/// Whether a request may be sent a second time when it is not known whether the first one arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
-    /// Reading, or an operation that does the same twice as once.
-    Repeatable,
-    /// Would do it twice.
-    Once,
-}
 
 /// Why a request has no answer at all.
 #[derive(Debug)]
@@ -48,14 +44,28 @@ impl From<reqwest::Error> for Lost {
     }
 }
 
+/// A pause that an answer asks for.
+pub fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after)
+}
+
 impl Lost {
-    /// In the tool's terms, with the address and a hint.
-    pub async fn explained(self, url: &Url) -> ProviderError {
+    /// What it says of the request. What is wrong with a certificate stays so.
+    pub const fn fate(&self) -> Fate {
+        match self {
+            Self::NotSent(_) => Fate::NotNow(None),
+            Self::Tls(_) => Fate::Final,
+            Self::Unclear(_) => Fate::Unclear(None),
+        }
+    }
+
+    /// In the tool's terms, with the address, how often it was tried, and a hint.
+    pub async fn explained(self, url: &Url, story: Story) -> ProviderError {
         let address = address(url);
         match self {
-            Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost: {why}")),
+            Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost: {why}{story}")),
             Self::NotSent(why) => ProviderError::Unreachable(format!(
-                "{address} cannot be reached: {why}; hint: check `api_url` of the profile, and the network"
+                "{address} cannot be reached: {why}{story}; hint: check `api_url` of the profile, and the network"
             )),
             Self::Tls(tls @ rustls::Error::InvalidCertificate(_)) => {
                 let (host, port) = host_port(url);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
@@ -11,16 +10,11 @@ use super::{
     http::{self, Counts, Lost, Safety},
     tls::Trust,
 };
-use crate::{config::profile::Profile, trace::Exchange};
-
-/// Longest wait for an ordinary answer; lists of thousands of objects take seconds on a loaded engine.
-pub const CALL: Duration = Duration::from_mins(1);
-/// First pause before a retry; it doubles, with jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// All pauses together: a service behind a proxy that restarts is back within a minute.
-const ALL_PAUSES: Duration = Duration::from_mins(1);
+use crate::{
+    config::profile::Profile,
+    retry::{Fate, Policy},
+    trace::Exchange,
+};
 
 /// A request before it is sent.
 #[derive(Debug)]
@@ -98,15 +92,23 @@ pub struct Rest {
     pub trust: Trust,
     client: reqwest::Client,
     counts: Counts,
+    policy: Policy,
 }
 
 /// Why one try gave no answer that can be used.
 enum TryError {
     Lost(Lost),
-    /// 502, 503, 504: somebody in front of the service answered.
-    Busy(StatusCode),
-    /// 429, with the pause that the service asks for.
-    Throttled(Option<Duration>),
+    /// 429, 502, 503, 504: the service is busy, or somebody in front of it answered.
+    Busy(StatusCode, Fate),
+}
+
+impl TryError {
+    const fn fate(&self) -> Fate {
+        match self {
+            Self::Lost(lost) => lost.fate(),
+            Self::Busy(_, fate) => *fate,
+        }
+    }
 }
 
 impl Rest {
@@ -115,7 +117,7 @@ impl Rest {
         let url = http::endpoint(&profile.api_url, shape)?;
         let trust = Trust::of(profile)?;
         let client = http::client(&url, &trust, false)?;
-        Ok(Self { url, trust, client, counts: Counts::default() })
+        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current() })
     }
 
     /// Host and port, for people.
@@ -139,37 +141,26 @@ impl Rest {
 
     /// Sends a request until it has an answer or may not be repeated. Answers of 4xx and 500 come back as they are.
     pub async fn send(&self, call: &Call<'_>) -> ProviderResult<Reply> {
-        let once = || async {
+        let once = |patience| {
             self.counts.add(call.name);
-            self.once(call).await
+            self.once(call, patience)
         };
-        let policy = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .without_max_times()
-            .with_total_delay(Some(ALL_PAUSES));
-        let result = once
-            .retry(policy)
-            .when(|error| match error {
-                TryError::Lost(Lost::NotSent(_)) | TryError::Throttled(_) => true,
-                TryError::Busy(_) | TryError::Lost(Lost::Unclear(_)) => call.safety == Safety::Repeatable,
-                TryError::Lost(Lost::Tls(_)) => false,
-            })
-            .adjust(|error, pause| match error {
-                TryError::Throttled(Some(asked)) => pause.map(|own| own.max(*asked)),
-                _ => pause,
-            })
-            .notify(|_, pause| tracing::debug!(call = call.name, ?pause, "the source did not answer; trying again"))
-            .await;
-        match result {
+        match self.policy.run(call.safety, TryError::fate, once).await {
             Ok(reply) => Ok(reply),
-            Err(error) => Err(explained(error, &call.url).await),
+            Err(gave_up) => {
+                let (url, story) = (&call.url, gave_up.story);
+                Err(match gave_up.error {
+                    TryError::Lost(lost) => lost.explained(url, story).await,
+                    TryError::Busy(status, _) => {
+                        ProviderError::Unreachable(format!("{} answered HTTP {status}{story}", http::address(url)))
+                    }
+                })
+            }
         }
     }
 
-    async fn once(&self, call: &Call<'_>) -> Result<Reply, TryError> {
-        let mut request = self.client.request(call.method.clone(), call.url.clone()).timeout(CALL).header("Accept", "application/json");
+    async fn once(&self, call: &Call<'_>, patience: Duration) -> Result<Reply, TryError> {
+        let mut request = self.client.request(call.method.clone(), call.url.clone()).timeout(patience).header("Accept", "application/json");
         for (name, value) in &call.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value).unwrap_or(reqwest::header::HeaderValue::from_static(""));
             value.set_sensitive(true);
@@ -188,28 +179,11 @@ impl Rest {
         };
         let response = request.send().await.map_err(lost)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        match status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => return Err(TryError::Busy(status)),
-            StatusCode::TOO_MANY_REQUESTS => {
-                let asked = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-                return Err(TryError::Throttled(asked.map(Duration::from_secs)));
-            }
-            _ => {}
+        if let Some(fate) = Fate::of_status(status.as_u16(), http::asked_pause(&headers)) {
+            return Err(TryError::Busy(status, fate));
         }
         let raw = response.bytes().await.map_err(lost)?.to_vec();
         exchange.answer(status.as_str(), headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(), &raw);
         Ok(Reply { status, headers, body: serde_json::from_slice(&raw).unwrap_or(Value::Null), raw })
-    }
-}
-
-/// The last error of a request in the tool's words.
-async fn explained(error: TryError, url: &Url) -> ProviderError {
-    let (address, tried) = (http::address(url), ALL_PAUSES.as_secs());
-    match error {
-        TryError::Lost(lost) => lost.explained(url).await,
-        TryError::Busy(status) => {
-            ProviderError::Unreachable(format!("{address} answered HTTP {status}; tries go on for {tried} s where repeating is safe"))
-        }
-        TryError::Throttled(_) => ProviderError::Unreachable(format!("{address} asked for fewer requests (HTTP 429) for {tried} s")),
     }
 }

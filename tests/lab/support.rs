@@ -98,11 +98,24 @@ impl Lab {
         command.output().unwrap()
     }
 
-    /// A client of the cluster.
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `lab fault` for this lab: what it printed.
+    pub fn fault(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = binary().args(["lab", "fault", "--dir"]).arg(self.path("lab")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A client of the cluster, which faults spare.
     pub async fn client(&self) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(self.path("lab/kubeconfig")).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(mtv_lab::faults::OWN_AGENT)));
         Client::try_from(config).unwrap()
     }
 

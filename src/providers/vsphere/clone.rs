@@ -51,8 +51,8 @@ async fn make(session: &Session, source: &Object, place: &Place, wanted: &CloneR
     }
 }
 
-/// Sends the request, at most twice: the second time only when the first left no trace. A name is unique in its folder, so
-/// that even a trace that came too late to be seen makes the second request fail instead of giving a second clone.
+/// Sends the request, again only when the one before left no trace. A name is unique in its folder, so that even a trace that
+/// came too late to be seen makes the next request fail instead of giving a second clone.
 async fn attempt(
     session: &Session,
     source: &Object,
@@ -63,8 +63,10 @@ async fn attempt(
 ) -> ProviderResult<Result<String, Fault>> {
     let spec = clone_spec(source, place, wanted, edit_nics)?;
     let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", &wanted.name).with(spec.clone());
-    let mut lost = None;
+    let mut tries = session.policy().start();
+    let mut lost = false;
     loop {
+        tries.next();
         let fault = match session.call(Safety::Once, CALL, |_| body()).await {
             Ok(response) => {
                 let task = task::of_response(&response, doing)?;
@@ -81,20 +83,19 @@ async fn attempt(
             Err(CallError::Fault(fault)) => fault,
             Err(CallError::Unclear(why)) => {
                 tracing::debug!(%why, "the answer to the clone request was lost; looking for the clone");
-                match trace(session, &source.id, wanted).await? {
-                    Some(id) => return Ok(Ok(id)),
-                    None if lost.is_none() => lost = Some(why),
-                    None => {
-                        return Err(ProviderError::Unreachable(format!(
-                            "{doing}: the answer was lost twice ({why}) and no clone is there"
-                        )));
-                    }
+                if let Some(id) = trace(session, &source.id, wanted).await? {
+                    return Ok(Ok(id));
                 }
-                continue;
+                lost = true;
+                if tries.again(None).await {
+                    continue;
+                }
+                let story = tries.story();
+                return Err(ProviderError::Unreachable(format!("{doing}: each answer was lost ({why}) and no clone is there{story}")));
             }
             Err(CallError::Other(error)) => return Err(error),
         };
-        if lost.is_some()
+        if lost
             && fault.kind == "DuplicateName"
             && let Some(id) = trace(session, &source.id, wanted).await?
         {

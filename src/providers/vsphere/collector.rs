@@ -20,11 +20,6 @@ use crate::providers::{ProviderError, ProviderResult};
 /// Objects per answer. A name and a mark are about 400 bytes: below 1 MB, so that even a large inventory is read in few
 /// requests and no answer is long under way.
 pub const PAGE: usize = 2000;
-/// Seconds that the server holds one wait open. Short enough that a connection that died silently is noticed within
-/// a minute and a half, long enough that an idle wait costs a request a minute.
-const HOLD: u64 = 60;
-/// How much longer than [`HOLD`] the answer may take before the connection counts as dead.
-const GRACE: Duration = Duration::from_secs(30);
 /// Filters that a collector may gather before it is replaced. A finished filter costs nothing but a few bytes in the next
 /// first answer; destroying each by itself would cost a request per operation.
 const FILTERS: u32 = 24;
@@ -52,19 +47,42 @@ impl Pool {
     }
 }
 
-/// Collects properties: what `spec` selects, over all pages.
-pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result<Vec<Object>, CallError> {
-    let live = session.live().await;
-    if let Some(objects) = retrieve_in(session, &live, &spec).await? {
-        return Ok(objects);
-    }
-    let fresh = session.renew(&live).await.map_err(CallError::Other)?;
-    let again = retrieve_in(session, &fresh, &spec).await?;
-    again.ok_or_else(|| CallError::Other(ProviderError::Login("a new session may not read properties either".into())))
+/// What came of reading all pages.
+enum Pages {
+    All(Vec<Object>),
+    /// The server takes us for a stranger, which some say per property instead of with a fault.
+    Stranger,
+    /// A page was lost. Its token dies with its first use, so that only beginning anew helps.
+    Lost(String),
 }
 
-/// `None`: the server takes us for a stranger, which some say per property instead of with a fault.
-async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> Node) -> Result<Option<Vec<Object>>, CallError> {
+/// Collects properties: what `spec` selects, over all pages.
+pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result<Vec<Object>, CallError> {
+    let mut live = session.live().await;
+    let mut renewed = false;
+    let mut tries = session.policy().start();
+    loop {
+        tries.next();
+        match retrieve_in(session, &live, &spec).await? {
+            Pages::All(objects) => return Ok(objects),
+            Pages::Stranger if renewed => {
+                return Err(CallError::Other(ProviderError::Login("a new session may not read properties either".into())));
+            }
+            Pages::Stranger => {
+                live = session.renew(&live).await.map_err(CallError::Other)?;
+                renewed = true;
+            }
+            Pages::Lost(why) => {
+                if !tries.again(None).await {
+                    return Err(CallError::Unclear(why));
+                }
+                live = session.live().await;
+            }
+        }
+    }
+}
+
+async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> Node) -> Result<Pages, CallError> {
     let mut objects = Vec::new();
     let mut answer = session
         .call(Safety::Repeatable, CALL, |live| {
@@ -74,12 +92,15 @@ async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> No
     while let Some(result) = answer.child("returnval") {
         objects.extend(result.children_named("objects").filter_map(Object::read));
         let Some(token) = result.get("token").filter(|token| !token.is_empty()) else { break };
-        // A token dies with its session and with its first use, so neither a new login nor a second try can help.
+        // A token dies with its session, so a new login cannot help.
         let more = request("ContinueRetrievePropertiesEx", &live.collector).field("token", token);
-        answer = session.call_in(live, Safety::Once, CALL, &more).await?;
+        answer = match session.call_in(live, Safety::Once, CALL, &more).await {
+            Err(CallError::Unclear(why)) => return Ok(Pages::Lost(why)),
+            other => other?,
+        };
     }
     let stranger = objects.iter().any(|o| o.missing.values().any(|fault| fault.kind == "NotAuthenticated"));
-    Ok((!stranger).then_some(objects))
+    Ok(if stranger { Pages::Stranger } else { Pages::All(objects) })
 }
 
 /// What a wait is about.
@@ -128,9 +149,11 @@ pub async fn wait<T>(
             Err(CallError::Fault(fault)) if fault.is_gone(&awaited.object.value) && fault.detail.get("obj").is_some() => {
                 return Ok(Ended::Gone);
             }
-            Err(CallError::Fault(fault)) if matches!(fault.kind.as_str(), "NotAuthenticated") => {
-                session.renew(&live).await?;
-            }
+            Err(CallError::Fault(fault)) if matches!(fault.kind.as_str(), "NotAuthenticated") => match session.renew(&live).await {
+                Ok(_) => {}
+                Err(ProviderError::Unreachable(why)) => tracing::debug!(%why, what = awaited.what, "no new session yet"),
+                Err(error) => return Err(error),
+            },
             // The collector or its version is lost: that of an ended session, of a restarted server.
             Err(CallError::Fault(fault))
                 if matches!(fault.kind.as_str(), "InvalidCollectorVersion" | "ManagedObjectNotFound" | "RequestCanceled") =>
@@ -138,6 +161,10 @@ pub async fn wait<T>(
                 tracing::debug!(fault = %fault.kind, what = awaited.what, "the wait was lost; beginning anew");
             }
             Err(CallError::Unclear(why)) => tracing::debug!(%why, what = awaited.what, "the wait was cut; beginning anew"),
+            // A vCenter that restarts is away for minutes; the deadline says how many of them are too many.
+            Err(CallError::Other(ProviderError::Unreachable(why))) => {
+                tracing::debug!(%why, what = awaited.what, "the wait cannot reach the server; beginning anew");
+            }
             Err(CallError::Fault(fault)) => return Err(explain(&fault, &format!("wait for {}", awaited.what))),
             Err(CallError::Other(error)) => return Err(error),
         }
@@ -200,10 +227,13 @@ async fn follow<T>(
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         // Rounded up: at zero the server answers at once, and the loop would spin until the deadline.
-        let hold = (left.as_secs() + 1).min(HOLD);
+        // Held for the policy's patience, a minute: short enough that a connection that died silently is noticed within a
+        // minute and a half, long enough that an idle wait costs a request a minute.
+        let policy = session.policy();
+        let hold = (left.as_secs() + 1).min(policy.patience.as_secs().max(1));
         let body =
             request("WaitForUpdatesEx", collector).field("version", &version).with(Node::new("options").field("maxWaitSeconds", hold));
-        let answer = session.call_in(live, Safety::Once, Duration::from_secs(hold) + GRACE, &body).await?;
+        let answer = session.call_in(live, Safety::Once, Some(Duration::from_secs(hold) + policy.patience / 2), &body).await?;
         // No result: nothing changed within the time.
         let Some(set) = answer.child("returnval") else { continue };
         if let Some(next) = set.get("version") {

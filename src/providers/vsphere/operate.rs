@@ -6,7 +6,7 @@ use mtv_api::xml::Node;
 
 use super::{
     collector::{Awaited, Ended, retrieve, wait},
-    describe::{has_address, power, tools_run},
+    describe::{self, has_address, power, tools_run},
     fault::explain,
     props::{filter, properties, start},
     session::{CALL, CallError, Safety, Session},
@@ -30,15 +30,24 @@ async fn run(
     doing: &str,
     body: impl Fn() -> Node,
 ) -> ProviderResult<Result<(), Fault>> {
-    let response = match session.call(safety, CALL, |_| body()).await {
-        Ok(response) => response,
-        Err(CallError::Fault(fault)) => return Ok(Err(fault)),
-        Err(other) => return Err(other.explained(doing)),
-    };
-    let task = task::of_response(&response, doing)?;
-    match task::finish(session, &task, doing, patience).await? {
-        Outcome::Success(_) => Ok(Ok(())),
-        Outcome::Failure(fault) => Ok(Err(fault)),
+    let mut tries = session.policy().start();
+    loop {
+        tries.next();
+        let fault = match session.call(safety, CALL, |_| body()).await {
+            Ok(response) => {
+                let task = task::of_response(&response, doing)?;
+                match task::finish(session, &task, doing, patience).await? {
+                    Outcome::Success(_) => return Ok(Ok(())),
+                    Outcome::Failure(fault) => fault,
+                }
+            }
+            Err(CallError::Fault(fault)) => fault,
+            Err(other) => return Err(other.explained(doing)),
+        };
+        // Another operation on the machine, perhaps our own of a moment ago, is not over yet.
+        if fault.kind != "TaskInProgress" || safety == Safety::Once || !tries.again(None).await {
+            return Ok(Err(fault));
+        }
     }
 }
 
@@ -87,11 +96,36 @@ pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> 
     }
 }
 
-/// Takes a snapshot without memory and without quiescing: tools may be missing.
+/// Takes a snapshot without memory and without quiescing: tools may be missing. When the answer is lost, a snapshot of this
+/// name proves that it was taken.
 pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult<()> {
     let doing = format!("snapshot {id} as `{name}`");
-    let body = || request("CreateSnapshot_Task", &MoRef::vm(id)).field("name", name).field("memory", false).field("quiesce", false);
-    run(session, Safety::Once, SNAPSHOT, &doing, body).await?.map_err(|fault| explain(&fault, &doing))
+    let vm = MoRef::vm(id);
+    let body = || request("CreateSnapshot_Task", &vm).field("name", name).field("memory", false).field("quiesce", false);
+    let mut tries = session.policy().start();
+    loop {
+        tries.next();
+        let why = match session.call(Safety::Once, CALL, |_| body()).await {
+            Ok(response) => {
+                let task = task::of_response(&response, &doing)?;
+                return match task::finish(session, &task, &doing, SNAPSHOT).await? {
+                    Outcome::Success(_) => Ok(()),
+                    Outcome::Failure(fault) => Err(explain(&fault, &doing)),
+                };
+            }
+            Err(CallError::Unclear(why)) => why,
+            Err(other) => return Err(other.explained(&doing)),
+        };
+        tracing::debug!(%why, "the answer to the snapshot request was lost; looking for the snapshot");
+        task::settle(session, &vm, "VirtualMachine.createSnapshot", &doing, SNAPSHOT).await?;
+        if describe::vm(session, id).await?.snapshots.iter().any(|snapshot| snapshot.name == name) {
+            return Ok(());
+        }
+        if !tries.again(None).await {
+            let story = tries.story();
+            return Err(ProviderError::Unreachable(format!("{doing}: each answer was lost ({why}) and no snapshot is there{story}")));
+        }
+    }
 }
 
 /// Powers off and deletes. What is gone already is success, at every step.

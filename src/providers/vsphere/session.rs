@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use backon::{ExponentialBuilder, Retryable as _};
 use mtv_api::xml::Node;
 use reqwest::{StatusCode, Url, header};
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
@@ -21,15 +20,12 @@ use crate::{
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
+    retry::{Fate as RetryFate, Policy, Story},
     trace::Exchange,
 };
 
-/// Longest wait for an ordinary answer. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
-pub const CALL: Duration = Duration::from_mins(1);
-/// First pause before a retry; it doubles, with jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Retries after the first try: together about 1.5 s, enough for a proxy in front of vCenter to swap its backend.
-const RETRIES: usize = 3;
+/// The time of an ordinary call: the policy's. Collecting thousands of objects on a loaded vCenter takes seconds, not a minute.
+pub const CALL: Option<Duration> = None;
 /// The version that every vCenter knows; used until the server has said its own.
 const FIRST_ACTION: &str = "urn:vim25";
 
@@ -38,7 +34,7 @@ const FIRST_ACTION: &str = "urn:vim25";
 pub enum CallError {
     /// The server answered with a fault.
     Fault(Fault),
-    /// It is not known whether the request arrived.
+    /// It is not known whether the request was carried out.
     Unclear(String),
     /// Anything else, in the tool's terms.
     Other(ProviderError),
@@ -87,17 +83,31 @@ pub struct Session {
     live: RwLock<Arc<Live>>,
     login: AsyncMutex<()>,
     counts: Counts,
+    policy: Policy,
 }
 
 /// Why one try gave no response.
 enum TryError {
     Fault(Fault),
-    /// 502, 503, 504: somebody in front of vCenter answered.
-    Busy(StatusCode),
+    /// 429, 502, 503, 504: vCenter is busy, or somebody in front of it answered.
+    Busy(StatusCode, RetryFate),
     /// No answer.
     Lost(Lost),
-    /// Not a vSphere answer.
+    /// An answer that vCenter does not give: of a proxy that failed, or cut; the request may have been carried out.
+    Garbled(String),
+    /// An answer that vCenter does not give, and that refuses.
     Foreign(String),
+}
+
+impl TryError {
+    const fn fate(&self) -> RetryFate {
+        match self {
+            Self::Lost(lost) => lost.fate(),
+            Self::Busy(_, fate) => *fate,
+            Self::Garbled(_) => RetryFate::Unclear(None),
+            Self::Fault(_) | Self::Foreign(_) => RetryFate::Final,
+        }
+    }
 }
 
 impl Session {
@@ -106,8 +116,9 @@ impl Session {
         let url = http::endpoint(&profile.api_url, "https://HOST/sdk")?;
         let trust = Trust::of(profile)?;
         let counts = Counts::default();
-        let live = login(&url, profile, &trust, &counts, 1).await?;
-        Ok(Self { url, profile: profile.clone(), trust, live: RwLock::new(Arc::new(live)), login: AsyncMutex::new(()), counts })
+        let policy = Policy::current();
+        let live = login(&url, profile, &trust, &counts, policy, 1).await?;
+        Ok(Self { url, profile: profile.clone(), trust, live: RwLock::new(Arc::new(live)), login: AsyncMutex::new(()), counts, policy })
     }
 
     /// The session as it is now.
@@ -142,13 +153,13 @@ impl Session {
             return Ok(current);
         }
         tracing::debug!(host = self.url.host_str(), "the vSphere session ended; logging in again");
-        let fresh = Arc::new(login(&self.url, &self.profile, &self.trust, &self.counts, old.generation + 1).await?);
+        let fresh = Arc::new(login(&self.url, &self.profile, &self.trust, &self.counts, self.policy, old.generation + 1).await?);
         *self.live.write().await = fresh.clone();
         Ok(fresh)
     }
 
     /// Calls a method in the current session; when that has ended, logs in once and calls again.
-    pub async fn call(&self, safety: Safety, patience: Duration, body: impl Fn(&Live) -> Node) -> Result<Node, CallError> {
+    pub async fn call(&self, safety: Safety, patience: Option<Duration>, body: impl Fn(&Live) -> Node) -> Result<Node, CallError> {
         let live = self.live().await;
         match self.call_in(&live, safety, patience, &body(&live)).await {
             Err(CallError::Fault(fault)) if session_ended(&fault, &live) => {
@@ -160,19 +171,21 @@ impl Session {
     }
 
     /// Calls a method in one session.
-    pub async fn call_in(&self, live: &Live, safety: Safety, patience: Duration, body: &Node) -> Result<Node, CallError> {
-        let result = call(&live.client, &self.url, &live.action, &self.counts, safety, patience, body).await;
-        match result {
-            Ok(node) => Ok(node),
-            Err(error) => Err(refine(&self.url, error).await),
-        }
+    pub async fn call_in(&self, live: &Live, safety: Safety, patience: Option<Duration>, body: &Node) -> Result<Node, CallError> {
+        let send = Send { client: &live.client, url: &self.url, action: &live.action, counts: &self.counts, policy: self.policy };
+        send.call(safety, patience, body).await
+    }
+
+    /// How requests are repeated.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Ends the session. What fails is not worth a word: the server ends idle sessions by itself.
     pub async fn close(&self) {
         let live = self.live().await;
         let body = request("Logout", &live.sessions);
-        let _ = self.call_in(&live, Safety::Once, CONNECT, &body).await;
+        let _ = self.call_in(&live, Safety::Once, Some(CONNECT), &body).await;
     }
 }
 
@@ -182,17 +195,46 @@ fn session_ended(fault: &Fault, live: &Live) -> bool {
         || (fault.kind == "ManagedObjectNotFound" && fault.detail.get("obj").is_some_and(|obj| obj.trim() == live.view.value))
 }
 
-async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, generation: u64) -> ProviderResult<Live> {
+/// Why a login did not come to its end.
+enum Unfinished {
+    /// Its answer was lost. The same session cannot log in again if the server has carried it out: a new one has to.
+    Lost(String),
+    Failed(ProviderError),
+}
+
+impl From<ProviderError> for Unfinished {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, policy: Policy, generation: u64) -> ProviderResult<Live> {
+    let mut tries = policy.start();
+    loop {
+        tries.next();
+        match log_in(url, profile, trust, counts, policy, generation).await {
+            Ok(live) => return Ok(live),
+            Err(Unfinished::Failed(error)) => return Err(error),
+            // The session that nobody knows ends by itself.
+            Err(Unfinished::Lost(_)) if tries.again(None).await => {}
+            Err(Unfinished::Lost(why)) => return Err(ProviderError::Unreachable(format!("{why}{}", tries.story()))),
+        }
+    }
+}
+
+async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, policy: Policy, generation: u64) -> Result<Live, Unfinished> {
     // A client of its own per login: no cookie of an ended session gets into the new one.
     let client = http::client(url, trust, true)?;
-    let ask = async |action: &str, body: Node| match call(&client, url, action, counts, Safety::Repeatable, CALL, &body).await {
-        Ok(node) => Ok(node),
-        Err(error) => Err(refine(url, error).await),
+    let ask = async |action: &str, safety: Safety, body: Node| {
+        // Only the first login may find that the address is wrong.
+        let policy = if generation == 1 { policy.first_contact() } else { policy };
+        Send { client: &client, url, action, counts, policy }.call(safety, CALL, &body).await
     };
     let doing = format!("log in to {} with profile `{}`", address(url), profile.name);
-    let response = ask(FIRST_ACTION, request("RetrieveServiceContent", &MoRef::new("ServiceInstance", "ServiceInstance")))
-        .await
-        .map_err(|error| error.explained(&doing))?;
+    let response =
+        ask(FIRST_ACTION, Safety::Repeatable, request("RetrieveServiceContent", &MoRef::new("ServiceInstance", "ServiceInstance")))
+            .await
+            .map_err(|error| error.explained(&doing))?;
     let content = response.child("returnval").cloned().unwrap_or_default();
     let part = |name: &str| {
         content.child(name).and_then(MoRef::read).ok_or_else(|| {
@@ -207,20 +249,22 @@ async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, gen
         _ => FIRST_ACTION.to_owned(),
     };
     let body = request("Login", &sessions).field("userName", &profile.username).field("password", profile.password.expose());
-    ask(&action, body).await.map_err(|error| match error {
+    ask(&action, Safety::Once, body).await.map_err(|error| match error {
+        CallError::Unclear(_) => Unfinished::Lost(error.explained(&doing).to_string()),
         CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::Login(format!(
             "{doing}: {} for user `{}`; hint: check `username` (with its domain, as in user@vsphere.local) and `password` of the profile",
             if fault.kind == "InvalidLogin" { "the user name or password was refused" } else { "logging in is not permitted" },
             profile.username
-        )),
-        other => other.explained(&doing),
+        ))
+        .into(),
+        other => other.explained(&doing).into(),
     })?;
     let body = request("CreateContainerView", &views)
         .with(root.node("container"))
         .field("type", "VirtualMachine")
         .field("type", "ComputeResource")
         .field("recursive", true);
-    let response = ask(&action, body).await.map_err(|error| error.explained(&doing))?;
+    let response = ask(&action, Safety::Repeatable, body).await.map_err(|error| error.explained(&doing))?;
     let view = response
         .child("returnval")
         .and_then(MoRef::read)
@@ -239,74 +283,84 @@ async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, gen
     })
 }
 
-/// Sends a request until it has an answer or may not be repeated.
-async fn call(
-    client: &reqwest::Client,
-    url: &Url,
-    action: &str,
-    counts: &Counts,
-    safety: Safety,
-    patience: Duration,
-    body: &Node,
-) -> Result<Node, TryError> {
-    let text = envelope(body);
-    let once = || async {
-        counts.add(&body.name);
-        kill_points::pass(&body.name);
-        let answer = send(client, url, action, patience, &text).await;
-        kill_points::pass("answer of vSphere");
-        answer
-    };
-    once.retry(ExponentialBuilder::default().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES))
-        .when(|error| match error {
-            TryError::Lost(Lost::NotSent(_)) => true,
-            TryError::Busy(_) | TryError::Lost(Lost::Unclear(_)) => safety == Safety::Repeatable,
-            TryError::Fault(_) | TryError::Lost(Lost::Tls(_)) | TryError::Foreign(_) => false,
-        })
-        .notify(|_, pause| tracing::debug!(method = %body.name, ?pause, "vSphere did not answer; trying again"))
-        .await
+/// How a request is sent.
+struct Send<'a> {
+    client: &'a reqwest::Client,
+    url: &'a Url,
+    action: &'a str,
+    counts: &'a Counts,
+    policy: Policy,
 }
 
-async fn send(client: &reqwest::Client, url: &Url, action: &str, patience: Duration, text: &str) -> Result<Node, TryError> {
-    let exchange = Exchange::begin(|| format!("vsphere POST {} {action}", address(url)), "text/xml", text.as_bytes());
-    let lost = |error: reqwest::Error| {
-        let lost = Lost::from(error);
-        exchange.answer(&format!("no answer: {lost:?}"), "", b"");
-        TryError::Lost(lost)
-    };
-    let response = client
-        .post(url.clone())
-        .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
-        .header("SOAPAction", action)
-        .timeout(patience)
-        .body(text.to_owned())
-        .send()
-        .await
-        .map_err(lost)?;
-    let status = response.status();
-    if matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
-        return Err(TryError::Busy(status));
+impl Send<'_> {
+    /// Sends a request until it has an answer or may not be repeated. `patience` is that of calls that the server holds.
+    async fn call(&self, safety: Safety, patience: Option<Duration>, body: &Node) -> Result<Node, CallError> {
+        let text = &envelope(body);
+        let sent = self.policy.run(safety, TryError::fate, |ordinary| {
+            self.counts.add(&body.name);
+            async move {
+                kill_points::pass(&body.name);
+                let answer = self.once(patience.unwrap_or(ordinary), text).await;
+                kill_points::pass("answer of vSphere");
+                answer
+            }
+        });
+        match sent.await {
+            Ok(node) => Ok(node),
+            Err(gave_up) => Err(self.refine(gave_up.error, gave_up.story).await),
+        }
     }
-    let text = response.text().await.map_err(lost)?;
-    exchange.answer(status.as_str(), "text/xml", text.as_bytes());
-    match answer(&text) {
-        Ok(Answer::Response(node)) if status.is_success() => Ok(node),
-        Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
-        Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
-        Err(why) => Err(TryError::Foreign(format!("HTTP {status}: {why}"))),
-    }
-}
 
-/// From a failed try to what callers see, with the address and a hint.
-async fn refine(url: &Url, error: TryError) -> CallError {
-    let address = address(url);
-    match error {
-        TryError::Fault(fault) => CallError::Fault(fault),
-        TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}")),
-        TryError::Busy(status) => CallError::Unclear(format!("{address} answered HTTP {status}")),
-        TryError::Lost(lost) => CallError::Other(lost.explained(url).await),
-        TryError::Foreign(why) => CallError::Other(ProviderError::Unreachable(format!(
-            "{address} does not answer like a vCenter: {why}; hint: `api_url` should read https://HOST/sdk"
-        ))),
+    async fn once(&self, patience: Duration, text: &str) -> Result<Node, TryError> {
+        let (url, action) = (self.url, self.action);
+        let exchange = Exchange::begin(|| format!("vsphere POST {} {action}", address(url)), "text/xml", text.as_bytes());
+        let lost = |error: reqwest::Error| {
+            let lost = Lost::from(error);
+            exchange.answer(&format!("no answer: {lost:?}"), "", b"");
+            TryError::Lost(lost)
+        };
+        let response = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, "text/xml; charset=utf-8")
+            .header("SOAPAction", self.action)
+            .timeout(patience)
+            .body(text.to_owned())
+            .send()
+            .await
+            .map_err(lost)?;
+        let status = response.status();
+        if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(response.headers())) {
+            exchange.answer(status.as_str(), "", b"");
+            return Err(TryError::Busy(status, fate));
+        }
+        let text = response.text().await.map_err(lost)?;
+        exchange.answer(status.as_str(), "text/xml", text.as_bytes());
+        match answer(&text) {
+            Ok(Answer::Response(node)) if status.is_success() => Ok(node),
+            Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
+            Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
+            // Faults come with 500, so that a 500 without one is not vCenter's own.
+            Err(why) if status.is_success() || status.is_server_error() => Err(TryError::Garbled(format!("HTTP {status}: {why}"))),
+            Err(why) => Err(TryError::Foreign(format!("HTTP {status}: {why}"))),
+        }
+    }
+
+    /// From a failed try to what callers see, with the address and a hint.
+    async fn refine(&self, error: TryError, story: Story) -> CallError {
+        let address = address(self.url);
+        let foreign =
+            |why: &str| format!("{address} does not answer like a vCenter: {why}{story}; hint: `api_url` should read https://HOST/sdk");
+        match error {
+            TryError::Fault(fault) => CallError::Fault(fault),
+            TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
+            TryError::Busy(status, RetryFate::NotNow(_)) => {
+                CallError::Other(ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}")))
+            }
+            TryError::Busy(status, _) => CallError::Unclear(format!("{address} answered HTTP {status}{story}")),
+            TryError::Lost(lost) => CallError::Other(lost.explained(self.url, story).await),
+            TryError::Garbled(why) => CallError::Unclear(foreign(&why)),
+            TryError::Foreign(why) => CallError::Other(ProviderError::Unreachable(foreign(&why))),
+        }
     }
 }

@@ -6,7 +6,7 @@ use mtv_api::xml::Node;
 
 use super::{
     collector::{Awaited, Ended, retrieve, wait},
-    props::{filter, properties, start},
+    props::{along, filter, properties, start},
     session::Session,
     wire::{Fault, MoRef},
 };
@@ -56,6 +56,28 @@ pub async fn finish(session: &Session, task: &MoRef, doing: &str, patience: Dura
             state(session, task).await
         ))),
     }
+}
+
+/// Waits for the end of all tasks of a VM that run and are of this kind (`VirtualMachine.clone`): what a request whose answer
+/// was lost may have begun. How they ended shows in what they made.
+pub async fn settle(session: &Session, vm: &MoRef, kind: &str, doing: &str, patience: Duration) -> ProviderResult<()> {
+    let tasks = retrieve(session, |_| {
+        filter(
+            "specSet",
+            [properties("Task", &["info.state", "info.descriptionId"])],
+            [start(vm, true, [along("VirtualMachine", "recentTask", [])])],
+        )
+    })
+    .await
+    .map_err(|error| error.explained(doing))?;
+    let running = tasks.iter().filter(|task| {
+        task.text("info.descriptionId").is_some_and(|id| id.starts_with(kind))
+            && matches!(task.text("info.state"), Some("queued" | "running"))
+    });
+    for task in running {
+        let _ = finish(session, &task.id, doing, patience).await?;
+    }
+    Ok(())
 }
 
 /// Where a task stands, for the error of a wait that ended too early.

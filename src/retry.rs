@@ -1,0 +1,322 @@
+//! How requests are repeated: one policy for the cluster, the sources and the inventory.
+//!
+//! Only what is transient is asked again, only what is safe is sent again, with jitter, with the pause that a server asks for,
+//! and never beyond the deadline of the step that asks. A client joins by telling the [`Fate`] of its errors.
+
+use std::{fmt, time::Duration};
+
+use jiff::{Timestamp, fmt::rfc2822};
+use tokio::time::Instant;
+
+use crate::engine::{Deadline, human};
+
+/// Whether a request may be sent a second time when it is not known whether the first one was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// Reading, or an operation that does the same twice as once.
+    Repeatable,
+    /// Would do it twice.
+    Once,
+}
+
+/// What an error says of the request that it is the answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It would fail again.
+    Final,
+    /// It was not carried out, and may be later; with the pause that the server asks for.
+    NotNow(Option<Duration>),
+    /// It may have been carried out, or not.
+    Unclear(Option<Duration>),
+}
+
+impl Fate {
+    /// What an HTTP code says that anybody between client and server may have answered: 429 is sent instead of the work, while
+    /// behind a 502, 503 or 504 it may have been done. `None` for codes that only the protocol in question can judge.
+    pub fn of_status(code: u16, after: Option<Duration>) -> Option<Self> {
+        match code {
+            429 => Some(Self::NotNow(after)),
+            502..=504 => Some(Self::Unclear(after)),
+            _ => None,
+        }
+    }
+}
+
+/// No answer within the time that one attempt has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoAnswer(pub Duration);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {}", human(self.0))
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+tokio::task_local! {
+    /// Another policy for what runs in this task.
+    static POLICY: Policy;
+}
+
+/// How often, how long, with which pauses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policy {
+    /// Longest wait for one answer.
+    pub patience: Duration,
+    /// Pause before the second attempt; each further one is twice as long.
+    pub first_pause: Duration,
+    /// Longest pause, unless a server asks for a longer one.
+    pub longest_pause: Duration,
+    /// Attempts in all.
+    pub attempts: u32,
+    /// Time for all attempts together. A step's deadline holds as well.
+    pub budget: Duration,
+}
+
+impl Policy {
+    /// The one that everything uses. A kube-apiserver gives up a request after a minute (`--request-timeout`), and so do the
+    /// proxies in front of vCenters and Routes; seven attempts with pauses of 13 s in all outlast the change of a leader or of a
+    /// proxy's backend; three minutes bound the case that every attempt hangs.
+    pub const STANDARD: Self = Self {
+        patience: Duration::from_mins(1),
+        first_pause: Duration::from_millis(200),
+        longest_pause: Duration::from_secs(10),
+        attempts: 7,
+        budget: Duration::from_mins(3),
+    };
+
+    /// The policy of this task: the standard one, unless [`Policy::scope`] says otherwise.
+    pub fn current() -> Self {
+        POLICY.try_with(|policy| *policy).unwrap_or(Self::STANDARD)
+    }
+
+    /// Runs something under this policy, with every client that it makes: for tests against servers that are faster.
+    pub async fn scope<F: Future>(self, work: F) -> F::Output {
+        POLICY.scope(self, work).await
+    }
+
+    /// For the first contact with an address: a wrong one should show after one or two seconds.
+    #[must_use]
+    pub fn first_contact(self) -> Self {
+        Self { attempts: self.attempts.min(4), ..self }
+    }
+
+    /// All times divided by a number, for tests against servers whose stalls are as much shorter.
+    #[must_use]
+    pub fn faster(self, times: u32) -> Self {
+        Self {
+            patience: self.patience / times,
+            first_pause: self.first_pause / times,
+            longest_pause: self.longest_pause / times,
+            budget: self.budget / times,
+            ..self
+        }
+    }
+
+    /// The beginning of a series of attempts.
+    pub fn start(&self) -> Tries {
+        let own = Deadline::after(self.budget);
+        let end = Deadline::current().map_or(own, |step| if step.at() < own.at() { step } else { own });
+        Tries { policy: *self, started: Instant::now(), end, made: 0, asked_for: None }
+    }
+
+    /// Asks until there is an answer, the error is final, or attempts and time are used up. `op` gets the longest time that it may take.
+    ///
+    /// # Errors
+    /// The last error, with how often and how long it was tried.
+    pub async fn run<T, E, F>(&self, safety: Safety, fate: impl Fn(&E) -> Fate, mut op: impl FnMut(Duration) -> F) -> Result<T, GaveUp<E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut tries = self.start();
+        loop {
+            let error = match op(tries.next()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let again = match fate(&error) {
+                Fate::NotNow(after) => tries.again(after).await,
+                Fate::Unclear(after) if safety == Safety::Repeatable => tries.again(after).await,
+                Fate::Unclear(_) | Fate::Final => false,
+            };
+            if !again {
+                return Err(GaveUp { error, story: tries.story() });
+            }
+        }
+    }
+}
+
+/// A series of attempts.
+#[derive(Debug)]
+pub struct Tries {
+    policy: Policy,
+    started: Instant,
+    end: Deadline,
+    made: u32,
+    /// A pause that a server asked for and that is longer than the time left.
+    asked_for: Option<Duration>,
+}
+
+impl Tries {
+    /// Counts an attempt; returns the longest time that it may take.
+    pub fn next(&mut self) -> Duration {
+        self.made += 1;
+        // Not nothing, even when the time is up: an attempt that is begun gets a chance.
+        self.policy.patience.min(self.end.left()).max(Duration::from_millis(1))
+    }
+
+    /// Waits until the next attempt; false if there is none.
+    pub async fn again(&mut self, after: Option<Duration>) -> bool {
+        if self.made >= self.policy.attempts {
+            return false;
+        }
+        let pause = jittered(self.pause()).max(after.unwrap_or_default());
+        if pause >= self.end.left() {
+            self.asked_for = after.filter(|after| *after == pause);
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    fn pause(&self) -> Duration {
+        let doubled = self.policy.first_pause.saturating_mul(1 << self.made.saturating_sub(1).min(20));
+        doubled.min(self.policy.longest_pause)
+    }
+
+    /// How it went, for the error: empty after one quick attempt.
+    pub fn story(&self) -> Story {
+        Story { made: self.made, took: self.started.elapsed(), asked_for: self.asked_for }
+    }
+}
+
+/// How a series of attempts went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Story {
+    made: u32,
+    took: Duration,
+    asked_for: Option<Duration>,
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.made > 1 {
+            write!(f, " (tried {} times in {})", self.made, human(self.took))?;
+        }
+        match self.asked_for {
+            Some(pause) => write!(f, "; the server asks to wait {}, which is longer than the time left", human(pause)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The last error of a series.
+#[derive(Debug)]
+pub struct GaveUp<E> {
+    /// The error.
+    pub error: E,
+    /// How it went.
+    pub story: Story,
+}
+
+/// Half of the pause is certain, half is chance, so that those who failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    // Without a random source everybody waits the same time, which is no reason to stop.
+    let chance = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
+    pause.mul_f64(0.5 + chance / 2.0)
+}
+
+/// What `Retry-After` says: seconds, or a date.
+pub fn retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy::STANDARD;
+
+    async fn attempts(policy: Policy, safety: Safety, fate: Fate) -> (u32, Duration, String) {
+        let (start, mut made) = (Instant::now(), 0);
+        let gave_up = policy
+            .run(
+                safety,
+                |()| fate,
+                |_| {
+                    made += 1;
+                    async { Err::<(), ()>(()) }
+                },
+            )
+            .await
+            .unwrap_err();
+        (made, start.elapsed(), gave_up.story.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_again_and_how_often() {
+        use Fate::{Final, NotNow, Unclear};
+        use Safety::{Once, Repeatable};
+        for (safety, fate, expected) in [
+            (Repeatable, Final, 1),
+            (Repeatable, NotNow(None), 7),
+            (Repeatable, Unclear(None), 7),
+            (Once, NotNow(None), 7),
+            (Once, Unclear(None), 1),
+        ] {
+            let (made, took, story) = attempts(POLICY, safety, fate).await;
+            assert_eq!(made, expected, "{safety:?} {fate:?}");
+            assert!(took <= Duration::from_secs(13), "{took:?}");
+            assert_eq!(story.contains("tried 7 times"), expected > 1, "{story}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_s_pause_is_kept_or_told() {
+        let (made, took, _) = attempts(POLICY, Safety::Once, Fate::NotNow(Some(Duration::from_secs(20)))).await;
+        assert_eq!((made, took.as_secs()), (7, 120));
+        let (made, took, story) = attempts(POLICY, Safety::Once, Fate::NotNow(Some(Duration::from_hours(1)))).await;
+        assert_eq!((made, took.as_secs()), (1, 0));
+        assert!(story.contains("asks to wait 1h00m"), "{story}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_s_deadline_holds_for_what_it_asks() {
+        let step = Deadline::after(Duration::from_secs(5));
+        let start = Instant::now();
+        step.scope(async {
+            let hang = POLICY.run(
+                Safety::Repeatable,
+                |_: &NoAnswer| Fate::Unclear(None),
+                |patience| async move {
+                    tokio::time::sleep(patience).await;
+                    Err::<(), _>(NoAnswer(patience))
+                },
+            );
+            assert_eq!(hang.await.unwrap_err().error.to_string(), "no answer within 5.0s");
+        })
+        .await;
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        let far = retry_after("Fri, 01 Jan 2100 00:00:00 GMT").unwrap();
+        assert!(far > Duration::from_hours(24));
+        assert_eq!(retry_after("soon"), None);
+    }
+
+    #[test]
+    fn jitter_keeps_half() {
+        let pause = Duration::from_secs(1);
+        assert!((0..100).map(|_| jittered(pause)).all(|p| p >= pause / 2 && p <= pause));
+    }
+}
