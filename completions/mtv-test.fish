@@ -33,6 +33,7 @@ complete -c mtv-test -n "__fish_mtv_test_needs_command" -s V -l version -d 'Prin
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "run" -d 'Run scenarios: clone, migrate, verify, and clean up'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "list" -d 'List the scenarios that a run would take, with their steps and the reason of each skip'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "clean" -d 'Delete what a run left on the cluster and on the source'
+complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "must-gather" -d 'Gather logs and objects of MTV, or of one of its plans'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "validate" -d 'Check scenario, provider profile and settings files without running anything'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "config" -d 'Show each setting with its value and where that comes from'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "lab" -d 'Run the simulated data centre'
@@ -90,6 +91,20 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l orphans -d '
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l by-name -d 'For lists of mtv-api-tests: let the name alone prove whose an object is'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l plan -d 'Plan whose objects and logs are gathered' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l vm -d 'Only this VM of the plan, by its name or its id on the source' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l dest-dir -d 'Folder for what is gathered [default: must-gather in a new folder below the results folder]' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l provider -d 'Provider profile to migrate from' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l set -d 'Change a setting; `mtv-test config` shows all (can be repeated)' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l kubeconfig -d 'Kubeconfig file of the cluster; otherwise KUBECONFIG, ~/.kube/config, or the pod\'s own service account' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l context -d 'Context of the kubeconfig; otherwise its current one' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand validate" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

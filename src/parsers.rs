@@ -124,6 +124,43 @@ pub const ALL: &[Parser] = &[
         pieces: &["[", "{\"a\":", "{},", "\"\\u0000\"", "1e9,"],
     },
     Parser {
+        name: "name-templates",
+        feed: |data| {
+            text(data, |text| {
+                let disk = mtv_api::template::DiskData { vm: "VM_a".to_owned(), plan: "plan".to_owned(), ..Default::default() };
+                let _name = mtv_api::template::label(text, mtv_api::template::pvc_data(&disk));
+            });
+        },
+        seeds: &[
+            "{{trunc 15 .PlanName}}-{{trunc 15 .TargetVmName}}-disk-{{.DiskIndex}}",
+            "{{ if eq .DiskIndex .RootDiskIndex }}root{{ else }}data-{{ printf \"%02d\" .DiskIndex }}{{ end }}",
+            "{{ range $i, $e := .VmName | lower | replace \"_\" \"-\" }}x{{ end }}{{ with .VmId }}{{ . }}{{ end }}",
+        ],
+        pieces: &[
+            "{{", "}}", "{{ .VmName }}", "{{ if .Shared }}", "{{ end }}", "(", "{{ 9", "| upper ", "\"", "`", "{{/* x */}}", "{{ define \"a\" }}",
+            "{{ regexReplaceAll \"(a*)*\" .VmName \"$1\" }}", "{{ printf \"%999999d\" 1 }}", "{{ template \"a\" . }}", "é",
+        ],
+    },
+    Parser {
+        name: "logins",
+        feed: |data| text(data, crate::cluster::feed_login),
+        seeds: &["https://o.example.com/oauth/token/implicit?code=sha256~abc&state=s", "/x?error=access_denied&error_description=no"],
+        pieces: &["code=a&", "%41", "/", "?", "&", "é", "https://", "@"],
+    },
+    Parser {
+        name: "secrets",
+        feed: |data| {
+            text(data, |text| {
+                // Known once, so that the set stays as it is while this is fed.
+                static KNOWN: std::sync::Once = std::sync::Once::new();
+                KNOWN.call_once(|| drop(crate::secrets::Secret::new("aba\"<'%")));
+                let _masked = crate::secrets::mask(text);
+            });
+        },
+        seeds: &["password aba\"<'% and YWJhIjwnJQ==", "nothing"],
+        pieces: &["ab", "aba\"<'%", "a", "YWJh", "%61", "é"],
+    },
+    Parser {
         name: "requests",
         feed: |data| {
             let _yaml = crate::trace::shown("application/json", data);

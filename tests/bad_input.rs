@@ -296,6 +296,15 @@ const SETTINGS: &[Case] = &[
     ("list for a path", "results_dir = [\"a\"]\n"),
     ("empty value", "storage_class = \"\"\n"),
     ("namespace that cannot be", "mtv_namespace = \"openshift mtv\"\n"),
+    ("protect that protects nothing", "[protect]\n"),
+    ("protect without a table", "protect = \"prod\"\n"),
+    ("protect with a reason alone", "[[protect]]\nreason = \"customers\"\n"),
+    ("protect with an unknown key", "[[protect]]\napi_hosts = \"api.prod\"\ncluster = \"x\"\n"),
+    ("protect by a URL", "[[protect]]\napi_host = [\"api.prod.example.com\", \"https://api.prod.example.com:6443\"]\n"),
+    ("protect by a number", "[[protect]]\ncluster_id = 5\ninfrastructure_name = [\"a\", true]\n"),
+    ("protect by nothing", "[[protect]]\ninfrastructure_name = \" \"\n"),
+    ("protect in a list of texts", "protect = [\"prod\"]\n"),
+    ("password of the old suite", "cluster_password = \"n0tToBeSeen\"\n"),
     ("keys of the old suite", "insecure_verify_skip = \"true\"\ncluster_host = \"https://api\"\ntests_params = {}\n"),
 ];
 
@@ -330,6 +339,39 @@ fn layers() {
         settings_load::load(&sources).unwrap_err()
     });
     insta::assert_snapshot!("layers", all);
+}
+
+/// Lists of resources: no list at all is an error, damage is told with its offset and the rest is used.
+const RESOURCES: &[Case] = &[
+    ("empty file", ""),
+    ("no json", "resources: []\n"),
+    ("an empty object", "{}"),
+    ("a list", "[{\"kind\": \"Plan\"}]"),
+    ("a number", "5"),
+    ("a kind that is no list", "{\"Plan\": {\"name\": \"a\"}}"),
+    ("an entry without name", "{\"Plan\": [{\"namespace\": \"n\", \"module\": \"m\"}]}"),
+    ("an entry that is a text", "{\"Plan\": [\"a\"]}"),
+    ("another format", "{\"format\":\"other\",\"version\":1,\"records\":[]}"),
+    ("a newer version", "{\"format\":\"mtv-test.resources\",\"version\":99,\"records\":[]}"),
+    ("cut before the first record", "{\"format\":\"mtv-test.reso"),
+    ("cut in the first record", "{\"format\":\"mtv-test.resources\",\"version\":1,\"records\":[\n{\"sum\":\"0123"),
+    ("a wrong sum", "{\"format\":\"mtv-test.resources\",\"version\":1,\"records\":[\n{\"sum\":\"0123456789abcdef\",\"seq\":0}\n]}\n"),
+    ("half of an old list", "{\"Plan\": [{\"name\": \"a\""),
+];
+
+#[test]
+fn resources() {
+    let all = messages(RESOURCES, |text| {
+        let complaints = match mtv_test::journal::read::parse(text.as_bytes()) {
+            Ok(found) => found.damage.iter().map(|damage| Problem::warning(damage.to_string())).collect::<Vec<_>>(),
+            Err(error) => vec![Problem::error(format!("{error:#}"))],
+        };
+        complaints.into_iter().fold(Problems::default(), |mut all, problem| {
+            all.push(problem);
+            all
+        })
+    });
+    insta::assert_snapshot!("resources", all);
 }
 
 #[test]

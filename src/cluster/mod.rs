@@ -15,6 +15,7 @@ mod watch;
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
 pub use error::{describe, fate, is_conflict, is_not_found};
+pub(crate) use oauth::feed as feed_login;
 pub use exec::copy_out;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;

@@ -163,6 +163,22 @@ WATCHER=
 out=$(cut -d' ' -f1 "$FOLDER/watch" | tr '\n' ' ') code=0
 said 'watch' 'ADDED .*MODIFIED .*DELETED'
 
+# --- commands in containers
+POD=$("$PROGRAM" get pods -A -l service=forklift-api -o 'jsonpath={.items[0].metadata.name}')
+IN="-n $("$PROGRAM" get pods -A -l service=forklift-api -o 'jsonpath={.items[0].metadata.namespace}')"
+ok 'exec' '^ID="rhel"' exec $IN "$POD" -- cat /etc/os-release
+ok 'exec in a shell' "^$POD\$" exec $IN "$POD" -- sh -c 'hostname; true'
+refused 'exec of what fails' 'exit code 2' exec $IN "$POD" -- ls /nowhere
+refused 'exec of what is not there' 'executable file not found' exec $IN "$POD" -- vi
+refused 'exec in no container' 'container nowhere is not valid for pod' exec $IN "$POD" -c nowhere -- true
+refused 'exec in no pod' 'NotFound' exec $IN nowhere -- true
+printf 'there and back\n' >"$FOLDER/there"
+ok 'copy into a container' '' cp $IN "$FOLDER/there" "$POD:/tmp/there"
+ok 'it is there' 'there and back' exec $IN "$POD" -- cat /tmp/there
+ok 'copy out of a container' '' cp $IN "$POD:/tmp/there" "$FOLDER/back"
+out=$(cat "$FOLDER/back") code=0
+said 'it is back' 'there and back'
+
 # --- finalizers and deletion
 ok 'finalizer' 'patched' patch configmap applied $NAMESPACED --type=json -p '[{"op":"add","path":"/metadata/finalizers","value":["example.com/held"]}]'
 ok 'delete is accepted' 'deleted' delete configmap applied --wait=false $NAMESPACED

@@ -181,6 +181,15 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
         toml_text(secret)
     );
     private(&folder.join("hyperv.toml"), &hyperv);
+    let mut copying: toml::Table = toml::from_str(&profile(lab, &[])).unwrap();
+    let section = "storage_vendor_product = \"pureFlashArray\"\ndatastore_id = \"d\"\nstorage_hostname = \"h\"\nstorage_username = \"u\"\npure_cluster_prefix = \"px_1\"\nesxi_clone_method = \"ssh\"\nesxi_host = \"e\"\nesxi_user = \"root\"\n";
+    let mut section: toml::Table = toml::from_str(section).unwrap();
+    section.insert("storage_password".to_owned(), secret.into());
+    section.insert("esxi_password".to_owned(), secret.into());
+    let vsphere = copying["provider"]["vsphere"].as_table_mut().unwrap();
+    vsphere.insert("copyoffload".to_owned(), section.into());
+    vsphere.insert("password".to_owned(), secret.into());
+    private(&folder.join("copying.toml"), &copying.to_string());
     let info: serde_json::Value = serde_json::from_slice(&fs::read(lab.path("lab/lab.json")).unwrap()).unwrap();
     let api = info["api"].as_str().unwrap();
     let profiles = lab.path("lab/providers.toml").display().to_string();
@@ -190,7 +199,7 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
         if !kubeconfig.is_empty() {
             command.args(["--kubeconfig", kubeconfig]);
         }
-        command.env("CANARY", secret).env("HOME", &folder).current_dir(&folder);
+        command.env("CANARY", secret).env("COPYOFFLOAD_STORAGE_PASSWORD", secret).env("HOME", &folder).current_dir(&folder);
         command
     };
     let login = |file: bool| {
@@ -218,6 +227,8 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
         ("plugin of a kubeconfig", run("exec", "env.toml"), &[7]),
         ("login password in the environment", login(false), &[7]),
         ("login password in a file", login(true), &[7]),
+        ("credentials of the storage array", run(&good, "copying.toml"), &[4, 7]),
+        ("shown credentials of the storage array", plain(&["config", "--provider", "vsphere", "--providers", "copying.toml"]), &[0, 4]),
         ("misspelt keys", run(&good, "slip.toml"), &[4]),
         ("login in a URL", run(&good, "url.toml"), &[4, 7]),
         ("broken profile", plain(&["validate", "broken.toml"]), &[4]),
@@ -266,7 +277,7 @@ fn no_secret_leaves_by_any_sink() {
     });
     let (texts, count): (usize, usize) = (searches.iter().map(|s| s.texts).sum(), searches.iter().map(|s| s.searches).sum());
     let hits: Vec<String> = searches.into_iter().flat_map(|s| s.hits).collect();
-    println!("{} canaries through 15 inputs: {texts} texts, {count} searches, {} hits", CANARIES.len(), hits.len());
+    println!("{} canaries through 17 inputs: {texts} texts, {count} searches, {} hits", CANARIES.len(), hits.len());
     assert!(hits.is_empty(), "{hits:#?}");
 }
 

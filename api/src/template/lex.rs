@@ -147,11 +147,13 @@ struct Lexer<'a> {
     at: usize,
     start: usize,
     tokens: Vec<Token>,
+    /// How far lines have been counted, and how many line ends there were: counting goes on from there, not from the start.
+    counted: (usize, usize),
 }
 
 /// Cuts a template into tokens. The last one is [`Kind::Eof`], or [`Kind::Error`] where it cannot be read.
 pub fn tokens(input: &str) -> Vec<Token> {
-    let mut lexer = Lexer { input, at: 0, start: 0, tokens: Vec::new() };
+    let mut lexer = Lexer { input, at: 0, start: 0, tokens: Vec::new(), counted: (0, 0) };
     if let Err(error) = lexer.text() {
         let line = lexer.line(lexer.start);
         lexer.tokens.push(Token { kind: Kind::Error, at: lexer.start, text: error, line });
@@ -188,8 +190,10 @@ impl Lexer<'_> {
         while self.accept(&wanted) {}
     }
 
-    fn line(&self, at: usize) -> usize {
-        1 + self.input[..at].matches('\n').count()
+    fn line(&mut self, at: usize) -> usize {
+        let (from, ends) = if self.counted.0 <= at { self.counted } else { (0, 0) };
+        self.counted = (at, ends + self.input[from..at].matches('\n').count());
+        self.counted.1 + 1
     }
 
     fn emit(&mut self, kind: Kind) {
