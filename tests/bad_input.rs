@@ -260,7 +260,7 @@ const PROFILES: &[Case] = &[
     ),
     (
         "key of a later release",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nluks_passphrase = \"n0tToBeSeen\"\nclone_provider = \"y\"\n",
     ),
     ("keys of the old suite", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nverify_ssl = false\nstorage_class = \"nfs\"\n"),
     ("boolean in quotes", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\ninsecure_skip_verify = \"false\"\n"),

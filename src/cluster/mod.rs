@@ -15,8 +15,8 @@ mod watch;
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
 pub use error::{describe, fate, is_conflict, is_not_found};
-pub(crate) use oauth::feed as feed_login;
 pub use exec::copy_out;
+pub(crate) use oauth::feed as feed_login;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;
 
