@@ -39,6 +39,8 @@ pub struct ClusterModel {
     pub mtv_namespace: String,
     /// Worker nodes.
     pub workers: Vec<String>,
+    /// Memory that the cluster's own pods have asked for on a worker, in MiB, as monitoring tells it; 0 unless said.
+    pub requested_mib: BTreeMap<String, u64>,
     /// Storage classes, the default one first.
     pub storage_classes: Vec<StorageClassModel>,
     /// User name and password of the cluster administrator (OAuth login).
@@ -306,6 +308,8 @@ impl Default for ClusterModel {
             mtv_version: "2.10.0".to_owned(),
             mtv_namespace: "openshift-mtv".to_owned(),
             workers: ["worker-0", "worker-1", "worker-2"].map(str::to_owned).to_vec(),
+            // Not the first worker has the most memory left.
+            requested_mib: BTreeMap::from([("worker-0".to_owned(), 65_536), ("worker-2".to_owned(), 32_768)]),
             storage_classes: vec![
                 StorageClassModel {
                     name: "lab-block".to_owned(),
@@ -384,6 +388,7 @@ impl DataCenter {
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
         anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
         anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");
+        model.faults.changes().check()?;
         for (number, rule) in (1..).zip(&model.faults.requests) {
             rule.check().with_context(|| format!("[[faults.requests]] number {number}"))?;
         }

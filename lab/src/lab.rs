@@ -24,6 +24,7 @@ use crate::{
     forklift,
     inventory::{self, Inventories},
     kubernetes::{self, ApiServer, User},
+    monitoring::Querier,
     roles::{self, Context, Role, Roles, openshift::Addresses},
     tls::{Authority, Identity},
     vsphere::Vcenter,
@@ -151,8 +152,13 @@ impl Lab {
             false => (None, Some(authority.identity(&[])?)),
         };
         if roles.has(Role::Openshift) {
-            let addresses =
-                Addresses { api: api.clone(), inventory: address, inventory_is_ours: inventory.is_some(), ca: authority.pem().to_owned() };
+            let addresses = Addresses {
+                api: api.clone(),
+                inventory: address,
+                inventory_is_ours: inventory.is_some(),
+                monitoring: serve_monitoring(&cx, &authority).await?,
+                ca: authority.pem().to_owned(),
+            };
             address = roles::openshift::start(&cx, &addresses).await.context("failed to set the cluster up")?;
         }
         start_roles(&cx, &roles, &authority).await?;
@@ -301,6 +307,14 @@ async fn serve_api(
     tokio::spawn(async move { server.serve(listener, tls, cancel).await });
     let kubeconfig = files::kubeconfig(&url, authority.pem(), &admin.user, token);
     Ok((client, url, kubeconfig))
+}
+
+async fn serve_monitoring(cx: &Context, authority: &Authority) -> anyhow::Result<SocketAddr> {
+    let listener = listen(None, "the cluster's monitoring").await?;
+    let address = listener.local_addr()?;
+    let (querier, tls, cancel) = (Querier::new(cx.client.clone(), cx.world.clone()), authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { querier.serve(listener, tls, cancel).await });
+    Ok(address)
 }
 
 /// Tells when something ended that should run as long as the lab.

@@ -13,6 +13,7 @@ pub mod guests;
 pub mod inventory;
 pub mod kubernetes;
 pub mod lab;
+pub mod monitoring;
 pub mod ovirt;
 pub mod roles;
 pub mod tls;

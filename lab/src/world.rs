@@ -30,6 +30,7 @@ pub struct Disks(RwLock<HashMap<String, Content>>);
 struct Content {
     image: DiskImage,
     addresses: BTreeMap<String, Vec<String>>,
+    gateways: BTreeMap<String, String>,
 }
 
 impl Disks {
@@ -67,6 +68,18 @@ impl Disks {
         if let Some(content) = self.write().get_mut(disk) {
             content.addresses = addresses;
         }
+    }
+
+    /// Says which default gateways the operating system of a known disk has by way of which MAC address.
+    pub fn set_gateways(&self, disk: &str, gateways: BTreeMap<String, String>) {
+        if let Some(content) = self.write().get_mut(disk) {
+            content.gateways = gateways;
+        }
+    }
+
+    /// Default gateways by MAC address.
+    pub fn gateways(&self, disk: &str) -> BTreeMap<String, String> {
+        self.read().get(disk).map(|content| content.gateways.clone()).unwrap_or_default()
     }
 
     /// Static addresses by MAC address.

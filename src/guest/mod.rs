@@ -1,7 +1,11 @@
 //! Inside a guest: SSH over any byte stream. What to run there and how to read it is one file per operating system.
 
+mod linux;
+mod network;
 mod ssh;
+mod windows;
 
+pub use network::{Address, GuestNic, GuestView, adapters};
 pub use ssh::{Output, Ssh, SshError};
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ mod rest;
 mod tls;
 pub mod vsphere;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -185,6 +185,23 @@ pub struct Nic {
     pub network_ref: Option<SourceRef>,
     /// Guest addresses, if tools tell.
     pub addresses: Vec<String>,
+    /// The same with what tools tell of their configuration; empty where they tell addresses only.
+    pub configured: Vec<GuestAddress>,
+    /// Default gateway by way of this adapter, if tools tell.
+    pub gateway: Option<IpAddr>,
+    /// Name of the adapter in the guest, if the source tells.
+    pub guest_name: Option<String>,
+}
+
+/// An address in a guest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GuestAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Length of its network's prefix.
+    pub prefix: Option<u8>,
+    /// Whether it was configured by hand rather than given by DHCP; `None` where tools do not tell, as those of many Linuxes.
+    pub fixed: Option<bool>,
 }
 
 /// What a source says of one disk.
@@ -214,6 +231,10 @@ pub struct Disk {
     pub bus: String,
     /// Whether it is a difference to a snapshot.
     pub on_snapshot: bool,
+    /// Key of its controller; 0 where the source does not tell.
+    pub controller: i64,
+    /// Its place on the controller; 0 where the source does not tell.
+    pub unit: i64,
 }
 
 /// A snapshot of a source VM.
@@ -342,6 +363,10 @@ pub trait SourceProvider: Send + Sync {
     fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {
         let name = vm["name"].as_str().unwrap_or_default();
         Err(ProviderError::Unsupported(format!("a source of type {} describes VM {name} itself", self.kind())))
+    }
+    /// Events that say that a user stopped a VM; `None` for sources that keep no such log.
+    fn stopped_by_user<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, ProviderResult<Option<Vec<String>>>> {
+        Box::pin(async { Ok(None) })
     }
     /// VMs of these names, each name at most once in the answer; missing ones are left out.
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>>;

@@ -1,24 +1,44 @@
 //! Checks of a migrated virtual machine. Each check is one file: it compares what the source was with what the cluster has,
 //! and fetches nothing. All problems of a VM are collected and shown together, expected beside actual.
 
+mod affinity;
 mod cpu;
+mod disk_count;
 mod guest_agent;
+mod hooks;
+mod labels;
 mod memory;
 mod network;
+mod nic_names;
+mod node;
 mod offload;
 mod power;
+mod power_off;
+mod pvc_names;
 mod serial;
 mod snapshots;
 mod ssh;
+mod static_ips;
 mod storage;
 mod target;
+mod target_name;
+mod tls;
 
+use mtv_api::forklift::VmStatus;
+
+pub use node::LabelledNode;
 pub use serial::vmware_serial;
+pub use static_ips::missing as missing_addresses;
 pub use target::{TargetDisk, TargetNic, TargetVm, quantity_bytes};
+pub use tls::ProviderTls;
 
 use crate::{
-    config::scenario::{Scenario, ScenarioVm},
+    config::{
+        profile::ProviderKind,
+        scenario::{Scenario, ScenarioVm},
+    },
     forklift::{Copies, NetworkTarget},
+    guest::GuestView,
     providers::{Snapshot, VmDescription},
     select::Version,
 };
@@ -38,8 +58,16 @@ pub enum Asked {
 pub struct Subject<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
+    /// Run id: the value of labels that are given none.
+    pub run: &'a str,
+    /// Kind of the source.
+    pub kind: ProviderKind,
+    /// Name of the Plan.
+    pub plan: &'a str,
     /// The VM's entry in the scenario.
     pub wish: &'a ScenarioVm,
+    /// What the Plan's status says of it.
+    pub status: &'a VmStatus,
     /// The source VM right before the migration.
     pub source: &'a VmDescription,
     /// Its snapshots after the migration; `None` if there were none before.
@@ -50,6 +78,8 @@ pub struct Subject<'a> {
     pub networks: &'a [(String, NetworkTarget)],
     /// StorageClass of the run.
     pub storage_class: &'a str,
+    /// Access mode that claims of it must have, if that is known.
+    pub access_mode: Option<&'a str>,
     /// OpenShift release, if the cluster is one.
     pub openshift: Option<&'a Version>,
     /// Whether the guest agent connected.
@@ -58,6 +88,14 @@ pub struct Subject<'a> {
     pub ssh: &'a Asked,
     /// How its disks were copied; `None` without copy-offload.
     pub offload: Option<&'a Offloaded>,
+    /// The guest's adapters.
+    pub guest: &'a GuestView,
+    /// The node that was labelled for the scenario's VMs.
+    pub node: Option<&'a LabelledNode>,
+    /// TLS setting of the source Provider, with the first VM of a scenario.
+    pub tls: Option<&'a ProviderTls>,
+    /// Events of the source that say that a user stopped the VM.
+    pub stopped_by_user: Option<&'a [String]>,
 }
 
 /// How the disks of a Plan with copy-offload were copied.
@@ -67,6 +105,13 @@ pub struct Offloaded {
     pub copies: Copies,
     /// Id of the datastore that the array cannot copy from.
     pub non_xcopy: Option<String>,
+}
+
+impl Subject<'_> {
+    /// The scenario's template of PVC names for this VM.
+    fn pvc_template(&self) -> Option<&str> {
+        self.scenario.pvc_template(self.wish.plan, self.kind).filter(|template| !template.is_empty())
+    }
 }
 
 /// One thing that is not as it should be.
@@ -99,16 +144,27 @@ pub trait Check: Sync {
 
 /// All checks in the order of reports. A new check is one file and one line here.
 pub const CHECKS: &[&dyn Check] = &[
+    &tls::Tls,
+    &target_name::TargetName,
     &power::PowerState,
     &cpu::Cpu,
     &memory::Memory,
     &network::Network,
+    &disk_count::DiskCount,
     &storage::Storage,
+    &pvc_names::PvcNames,
     &offload::CopyOffload,
     &snapshots::Snapshots,
     &serial::Serial,
     &guest_agent::GuestAgent,
     &ssh::SshLogin,
+    &static_ips::StaticIps,
+    &nic_names::NicNames,
+    &power_off::FalsePowerOff,
+    &node::NodePlacement,
+    &labels::Labels,
+    &affinity::Affinity,
+    &hooks::Hooks,
 ];
 
 /// What the checks say of one VM.

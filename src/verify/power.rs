@@ -12,8 +12,7 @@ impl Check for PowerState {
     }
 
     fn skip(&self, subject: &Subject<'_>) -> Option<String> {
-        // Forklift starts Windows guests whatever the source was, to let them finish their conversion.
-        (expected(subject).is_none()).then(|| "neither the scenario nor the source says what it should be".to_owned())
+        (expected(subject).is_none()).then(|| "neither the scenario nor the source decides what it should be".to_owned())
     }
 
     fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
@@ -30,7 +29,8 @@ impl Check for PowerState {
 fn expected(subject: &Subject<'_>) -> Option<&'static str> {
     let wish = subject.scenario.target_power_state.or(subject.wish.source_vm_power);
     match (wish, subject.source.power) {
-        (None, _) if subject.source.windows => None,
+        // Forklift starts Windows guests whatever the source was, to let them finish their conversion, unless the Plan says off.
+        (None | Some(PowerWish::Off), _) if subject.source.windows && subject.scenario.target_power_state.is_none() => None,
         (Some(PowerWish::On), _) | (None, Power::On) => Some("on"),
         (Some(PowerWish::Off), _) | (None, Power::Off) => Some("off"),
         (None, Power::Other) => None,

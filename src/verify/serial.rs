@@ -2,6 +2,7 @@
 //! OpenShift 4.20 (licences are bound to it), as a plain UUID before.
 
 use super::{Check, Problem, Subject};
+use crate::config::profile::ProviderKind;
 
 /// Firmware serial.
 pub struct Serial;
@@ -12,6 +13,9 @@ impl Check for Serial {
     }
 
     fn skip(&self, subject: &Subject<'_>) -> Option<String> {
+        if subject.kind != ProviderKind::Vsphere {
+            return Some(format!("Forklift makes it of something else for a source of type {}", subject.kind));
+        }
         subject.source.uuid.is_empty().then(|| "the source has no BIOS UUID".to_owned())
     }
 

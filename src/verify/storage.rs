@@ -1,4 +1,5 @@
-//! Storage: as many disks as the source had, none smaller, all of the run's StorageClass.
+//! Storage: no disk smaller than the source's, all of the run's StorageClass, with the access mode that the StorageMap asks for
+//! or else the one that CDI takes for that class.
 
 use super::{Check, Problem, Subject};
 
@@ -17,14 +18,15 @@ impl Check for Storage {
     fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         let (source, target) = (&subject.source.disks, &subject.target.disks);
-        if source.len() != target.len() {
-            let names: Vec<_> = target.iter().map(|d| d.claim.as_str()).collect();
-            problems.push(Problem::new("number of disks", source.len(), format!("{} [{}]", target.len(), names.join(", "))));
-        }
         for disk in target {
             if disk.storage_class.as_deref() != Some(subject.storage_class) {
                 let actual = disk.storage_class.as_deref().unwrap_or("none");
                 problems.push(Problem::new(format!("storage class of {}", disk.claim), subject.storage_class, actual));
+            } else if let Some(expected) = subject.access_mode
+                && disk.access_modes.first().map(String::as_str) != Some(expected)
+            {
+                let actual = format!("[{}]", disk.access_modes.join(", "));
+                problems.push(Problem::new(format!("access mode of {}", disk.claim), expected, actual));
             }
         }
         // The order of disks may change between bus types, so sizes are compared in order of size. A claim may be larger than

@@ -1,5 +1,7 @@
 //! The migrated VM as the cluster has it: VirtualMachine, its instance and its claims in one description.
 
+use std::collections::BTreeMap;
+
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -50,6 +52,14 @@ pub struct TargetVm {
     pub disks: Vec<TargetDisk>,
     /// Firmware serial.
     pub serial: Option<String>,
+    /// Labels of its template.
+    pub labels: BTreeMap<String, String>,
+    /// Affinity of its template.
+    pub affinity: Option<Value>,
+    /// Node selector of its template.
+    pub node_selector: BTreeMap<String, String>,
+    /// Node that it runs on. Its instance knows: whoever reads that sets it.
+    pub node: Option<String>,
 }
 
 impl TargetVm {
@@ -80,6 +90,10 @@ impl TargetVm {
             .filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str().or(v["dataVolume"]["name"].as_str()).map(str::to_owned))
             .map(|name| disk(&name, claims.iter().find(|c| c.metadata.name.as_deref() == Some(&name))))
             .collect();
+        let texts = |pointer: &str| -> BTreeMap<String, String> {
+            let map = vm.at(pointer).and_then(Value::as_object).into_iter().flatten();
+            map.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+        };
         let printable_status = vm.text("/status/printableStatus").unwrap_or("no status").to_owned();
         Self {
             name: vm.metadata.name.clone().unwrap_or_default(),
@@ -91,6 +105,10 @@ impl TargetVm {
             nics,
             disks,
             serial: vm.text(&format!("{spec}/domain/firmware/serial")).map(str::to_owned),
+            labels: texts("/spec/template/metadata/labels"),
+            affinity: vm.at(&format!("{spec}/affinity")).filter(|affinity| !affinity.is_null()).cloned(),
+            node_selector: texts(&format!("{spec}/nodeSelector")),
+            node: None,
         }
     }
 }

@@ -1,33 +1,50 @@
 //! Each check against a subject that is right, and against one that is wrong in exactly one way: that check, and only that
 //! check, must report it.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::scenario::PowerWish,
+    config::scenario::{Hook, Label, PowerWish, PvcNameTemplate},
     forklift::Copied,
-    providers::{Disk, Nic, Power},
+    guest::{Address, GuestNic},
+    providers::{Disk, GuestAddress, Nic, Power},
     select::Version,
 };
 
 const UUID: &str = "422c6a2a-5ea9-1083-39f3-3b140fffb444";
+const RUN: &str = "run1";
 
 fn vm() -> Value {
+    let volume = |index: usize| json!({"name": format!("vol-{index}"), "persistentVolumeClaim": {"claimName": format!("a-disk-{index}")}});
     json!({
         "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "a", "namespace": "ns"},
-        "spec": {"template": {"spec": {
-            "domain": {"cpu": {"sockets": 2, "cores": 2}, "memory": {"guest": "2048Mi"},
-                "firmware": {"serial": vmware_serial(UUID)},
-                "devices": {"interfaces": [{"name": "net-0", "macAddress": "00:50:56:00:00:01"}, {"name": "net-1", "macAddress": "00:50:56:00:00:02"}]}},
-            "networks": [{"name": "net-0", "pod": {}}, {"name": "net-1", "multus": {"networkName": "ns/cb-1"}}],
-            "volumes": [{"name": "vol-0", "persistentVolumeClaim": {"claimName": "disk-0"}}]}}},
+        "spec": {"template": {
+            "metadata": {"labels": {"app": "a", "team": "blue", "run": RUN}},
+            "spec": {
+                "affinity": {"podAffinity": {"x": 1}},
+                "nodeSelector": {"node": RUN},
+                "domain": {"cpu": {"sockets": 2, "cores": 2}, "memory": {"guest": "2048Mi"},
+                    "firmware": {"serial": vmware_serial(UUID)},
+                    "devices": {"interfaces": [{"name": "net-0", "macAddress": "00:50:56:00:00:01"}, {"name": "net-1", "macAddress": "00:50:56:00:00:02"}]}},
+                "networks": [{"name": "net-0", "pod": {}}, {"name": "net-1", "multus": {"networkName": "ns/cb-1"}}],
+                "volumes": [volume(0), volume(1)]}}},
         "status": {"printableStatus": "Running"}
     })
 }
 
-fn claim() -> Value {
-    json!({"metadata": {"name": "disk-0"}, "spec": {"storageClassName": "sc", "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "16Gi"}}}})
+fn claims() -> Vec<Value> {
+    let claim = |index: usize, size: &str| {
+        json!({"metadata": {"name": format!("a-disk-{index}")},
+            "spec": {"storageClassName": "sc", "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": size}}}})
+    };
+    vec![claim(0, "16Gi"), claim(1, "1Gi")]
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 fn source() -> VmDescription {
@@ -36,8 +53,15 @@ fn source() -> VmDescription {
         mac: format!("00:50:56:00:00:0{n}"),
         network: network.to_owned(),
         network_id: format!("id-{network}"),
+        guest_name: Some(format!("enp{n}s0")),
         ..Nic::default()
     };
+    let mut fixed = nic(2, "other");
+    let address = |text: &str| GuestAddress { ip: ip(text), prefix: Some(24), fixed: Some(true) };
+    fixed.configured = vec![address("192.168.7.5"), address("192.168.7.6")];
+    fixed.gateway = Some(ip("192.168.7.1"));
+    // The order in which a source names disks is not that in which Forklift counts them.
+    let disk = |name: &str, bytes, unit| Disk { name: name.into(), bytes, storage: "ds".into(), key: 2000 + unit, file: format!("[ds] a/{name}.vmdk"), bus: "scsi".into(), unit, ..Disk::default() };
     VmDescription {
         id: "vm-1".into(),
         name: "a".into(),
@@ -46,15 +70,8 @@ fn source() -> VmDescription {
         sockets: 2,
         cores_per_socket: 2,
         memory_mib: 2048,
-        nics: vec![nic(1, "VM Network"), nic(2, "other")],
-        disks: vec![Disk {
-            name: "Hard disk 1".into(),
-            bytes: 16 << 30,
-            storage: "ds".into(),
-            key: 2000,
-            file: "[ds] a/a.vmdk".into(),
-            ..Disk::default()
-        }],
+        nics: vec![nic(1, "VM Network"), fixed],
+        disks: vec![disk("Hard disk 2", 1 << 30, 1), disk("Hard disk 1", 16 << 30, 0)],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
         tools_running: true,
         ..VmDescription::default()
@@ -62,54 +79,102 @@ fn source() -> VmDescription {
 }
 
 fn scenario() -> Scenario {
-    Scenario::new("s", vec![])
+    Scenario {
+        preserve_static_ips: true,
+        pvc_name_template: Some(PvcNameTemplate::All("{{.VmName}}-disk-{{.DiskIndex}}".into())),
+        pvc_name_template_use_generate_name: Some(false),
+        target_labels: [("team".into(), Label::Text("blue".into())), ("run".into(), Label::Unique)].into(),
+        target_affinity: Some(json!({"podAffinity": {"x": 1}})),
+        post_hook: Some(Hook::Succeed),
+        ..Scenario::new("s", vec![])
+    }
 }
 
 /// What one test changes.
 struct World {
     vm: Value,
-    claim: Value,
+    claims: Vec<Value>,
+    source: VmDescription,
+    kind: ProviderKind,
     scenario: Scenario,
+    wish: ScenarioVm,
+    status: VmStatus,
     after: Vec<Snapshot>,
     agent: Asked,
     ssh: Asked,
+    nics: Vec<GuestNic>,
+    node: &'static str,
+    insecure: Option<&'static str>,
+    stops: Vec<String>,
     openshift: &'static str,
     xcopy_used: &'static str,
 }
 
+impl World {
+    fn right() -> Self {
+        let source = source();
+        let nic = |n: u8, addresses: &[&str], gateway: &str| GuestNic {
+            name: format!("enp{n}s0"),
+            mac: format!("00:50:56:00:00:0{n}"),
+            addresses: addresses.iter().map(|a| Address { ip: ip(a), prefix: Some(24) }).collect(),
+            gateways: vec![ip(gateway)],
+        };
+        Self {
+            vm: vm(),
+            claims: claims(),
+            after: source.snapshots.clone(),
+            source,
+            kind: ProviderKind::Vsphere,
+            scenario: scenario(),
+            wish: ScenarioVm { name: "a".into(), guest_agent: true, snapshots: 1, ..ScenarioVm::default() },
+            status: serde_json::from_value(json!({"id": "vm-1", "name": "a", "pipeline": [{"name": "PostHook", "completed": "2026-01-02T03:04:05Z"}]})).unwrap(),
+            agent: Asked::Yes(String::new()),
+            ssh: Asked::Yes(String::new()),
+            nics: vec![nic(1, &["10.0.2.2"], "10.0.2.1"), nic(2, &["192.168.7.5", "192.168.7.6"], "192.168.7.1")],
+            node: "worker-1",
+            insecure: Some("false"),
+            stops: vec![],
+            openshift: "4.20.1",
+            // The VM has a snapshot.
+            xcopy_used: "0",
+        }
+    }
+}
+
 fn report(change: impl FnOnce(&mut World)) -> Report {
-    let source = source();
-    let mut world = World {
-        vm: vm(),
-        claim: claim(),
-        scenario: scenario(),
-        after: source.snapshots.clone(),
-        agent: Asked::Yes(String::new()),
-        ssh: Asked::Yes(String::new()),
-        openshift: "4.20.1",
-        // The VM has a snapshot.
-        xcopy_used: "0",
-    };
+    let mut world = World::right();
     change(&mut world);
-    let target = TargetVm::read(&serde_json::from_value(world.vm).unwrap(), &[serde_json::from_value(world.claim).unwrap()]);
+    let claims: Vec<_> = world.claims.into_iter().map(|claim| serde_json::from_value(claim).unwrap()).collect();
+    let mut target = TargetVm::read(&serde_json::from_value(world.vm).unwrap(), &claims);
+    target.node = Some(world.node.to_owned());
     let networks = [
         ("id-VM Network".to_owned(), NetworkTarget::Pod),
         ("id-other".to_owned(), NetworkTarget::Multus { namespace: "ns".into(), name: "cb-1".into() }),
     ];
     let copied = Copied { task: Some(world.xcopy_used.to_owned()), ..Copied::default() };
-    let offload = Offloaded { copies: [("[ds] a/a.vmdk".to_owned(), copied)].into(), non_xcopy: None };
+    let copies = world.source.disks.iter().map(|disk| (disk.file.clone(), copied.clone())).collect();
+    let offload = Offloaded { copies, non_xcopy: None };
     check(&Subject {
         scenario: &world.scenario,
-        wish: &ScenarioVm { name: "a".into(), guest_agent: true, snapshots: 1, ..ScenarioVm::default() },
-        source: &source,
+        run: RUN,
+        kind: world.kind,
+        plan: "p",
+        wish: &world.wish,
+        status: &world.status,
+        source: &world.source,
         snapshots_after: Some(&world.after),
         target: &target,
         networks: &networks,
         storage_class: "sc",
+        access_mode: Some("ReadWriteMany"),
         openshift: Some(&Version::parse(world.openshift).unwrap()),
         agent: &world.agent,
         ssh: &world.ssh,
         offload: Some(&offload),
+        guest: &GuestView::Seen(world.nics),
+        node: Some(&LabelledNode { node: "worker-1".into(), key: "node".into(), value: RUN.into() }),
+        tls: Some(&ProviderTls { secret: "ns/s".into(), skip_verify: false, actual: world.insecure.map(str::to_owned) }),
+        stopped_by_user: Some(&world.stops),
     })
 }
 
@@ -118,6 +183,8 @@ fn what_is_right_has_no_problem() {
     let report = report(|_| {});
     assert_eq!(report.problems, Vec::<String>::new());
     assert_eq!(report.notes.len(), CHECKS.len());
+    // Only the check of another kind of source does not apply.
+    assert_eq!(report.notes.iter().filter(|note| note.contains("not checked")).count(), 1, "{:?}", report.notes);
 }
 
 #[test]
@@ -127,6 +194,31 @@ fn each_fault_is_reported_by_its_check_alone() {
         Box::new(move |w| *w.vm.pointer_mut(&format!("/spec/template/spec{pointer}")).unwrap() = value)
     };
     let faults: Vec<Fault> = vec![
+        ("tls setting", Box::new(|w| w.insecure = Some("true")), "insecureSkipVerify of Secret ns/s: expected false, actual true"),
+        ("tls setting", Box::new(|w| w.insecure = None), "expected false, actual none"),
+        (
+            "target name",
+            Box::new(|w| {
+                w.wish.target_name = Some("b".into());
+                w.scenario.pvc_name_template = None;
+            }),
+            "name for VM a: expected b, actual a",
+        ),
+        (
+            "target name",
+            Box::new(|w| {
+                w.source.name = "A_b".into();
+                w.scenario.pvc_name_template = None;
+            }),
+            "name for VM A_b: expected a-b, actual a",
+        ),
+        (
+            "target name",
+            Box::new(|w| {
+                w.status.new_name = Some("c".into());
+            }),
+            "name in the Plan's status: expected a, actual c",
+        ),
         ("power state", Box::new(|w| w.vm["status"]["printableStatus"] = json!("Stopped")), "expected on, actual off (Stopped)"),
         ("power state", Box::new(|w| w.scenario.target_power_state = Some(PowerWish::Off)), "expected off, actual on (Running)"),
         ("cpu", spec("/domain/cpu/sockets", json!(1)), "sockets: expected 2, actual 1"),
@@ -138,28 +230,94 @@ fn each_fault_is_reported_by_its_check_alone() {
             "no such MAC, only [00:50:56:00:00:09, 00:50:56:00:00:02]",
         ),
         ("network", spec("/networks/1", json!({"name": "net-1", "pod": {}})), "expected ns/cb-1, actual pod"),
-        ("storage", Box::new(|w| w.claim["spec"]["storageClassName"] = json!("slow")), "storage class of disk-0: expected sc, actual slow"),
+        ("disk count", Box::new(|w| _ = w.vm["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap().pop()), "expected 2, actual 1 [a-disk-0]"),
+        ("disk count", Box::new(|w| w.source.disks.truncate(1)), "number of disks: expected 1, actual 2"),
+        ("storage", Box::new(|w| w.claims[0]["spec"]["storageClassName"] = json!("slow")), "storage class of a-disk-0: expected sc, actual slow"),
         (
             "storage",
-            Box::new(|w| w.claim["spec"]["resources"]["requests"]["storage"] = json!("15Gi")),
-            "size of disk-0: expected at least 17179869184 bytes, actual 16106127360 bytes",
+            Box::new(|w| w.claims[1]["spec"]["accessModes"] = json!(["ReadWriteOnce"])),
+            "access mode of a-disk-1: expected ReadWriteMany, actual [ReadWriteOnce]",
         ),
-        ("storage", spec("/volumes", json!([])), "number of disks: expected 1, actual 0 []"),
+        (
+            "storage",
+            Box::new(|w| w.claims[0]["spec"]["resources"]["requests"]["storage"] = json!("15Gi")),
+            "size of a-disk-0: expected at least 17179869184 bytes, actual 16106127360 bytes",
+        ),
+        (
+            "pvc names",
+            Box::new(|w| w.scenario.pvc_name_template = Some(PvcNameTemplate::All("{{.PlanName}}-{{.DiskIndex}}".into()))),
+            "claim of disk 0 (Hard disk 1) by template `{{.PlanName}}-{{.DiskIndex}}`: expected p-0, actual a-disk-0",
+        ),
+        (
+            "pvc names",
+            Box::new(|w| w.vm["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap().reverse()),
+            "expected a-disk-0, actual a-disk-1; a-disk-0 is that of disk 1",
+        ),
+        (
+            "pvc names",
+            Box::new(|w| w.scenario.pvc_name_template_use_generate_name = None),
+            "expected a-disk-0-… and random characters, actual a-disk-0",
+        ),
+        ("pvc names", Box::new(|w| w.scenario.pvc_name_template = Some(PvcNameTemplate::All("{{.Nope}}".into()))), "can't evaluate field Nope"),
         ("snapshots", Box::new(|w| w.after.clear()), "snapshot 1: expected `s` poweredOff 2026-01-02T03:04, actual gone"),
         ("snapshots", Box::new(|w| w.after[0].name = "t".into()), "actual `t` poweredOff 2026-01-02T03:04"),
+        ("snapshots", Box::new(|w| w.after.push(Snapshot { id: 2, ..w.after[0].clone() })), "number of snapshots: expected 1, actual 2"),
         ("serial", spec("/domain/firmware/serial", json!(UUID)), "actual 422c6a2a"),
         ("serial", Box::new(|w| w.openshift = "4.19.9"), "firmware serial: expected 422c6a2a"),
         ("guest agent", Box::new(|w| w.agent = Asked::Failed("absent after 5m".into())), "expected True, actual absent after 5m"),
         ("ssh", Box::new(|w| w.ssh = Asked::Failed("refused".into())), "expected works, actual refused"),
         ("copy-offload", Box::new(|w| w.xcopy_used = "1"), "expected 0 (disks on snapshots are read through by the host), actual 1"),
+        (
+            "static ips",
+            Box::new(|w| _ = w.nics[1].addresses.pop()),
+            "address 192.168.7.6 of 00:50:56:00:00:02 (Network adapter 2): expected 192.168.7.6/24, actual enp2s0 has [192.168.7.5]",
+        ),
+        ("static ips", Box::new(|w| w.nics[1].addresses[0].prefix = Some(16)), "expected 192.168.7.5/24, actual 192.168.7.5/16"),
+        ("static ips", Box::new(|w| w.nics[1].gateways.clear()), "gateway of 00:50:56:00:00:02: expected 192.168.7.1, actual []"),
+        ("nic names", Box::new(|w| w.nics[1].name = "eth9".into()), "name of 00:50:56:00:00:02 in the guest: expected enp2s0, actual eth9"),
+        (
+            "false power-off",
+            Box::new(|w| {
+                w.kind = ProviderKind::Ovirt;
+                w.stops.push("VM a was stopped by admin".into());
+            }),
+            "expected none, actual VM a was stopped by admin",
+        ),
+        ("node placement", Box::new(|w| w.node = "worker-2"), "node: expected worker-1, actual worker-2"),
+        ("node placement", spec("/nodeSelector", json!({})), "node selector node: expected run1, actual none"),
+        ("labels", Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"]["team"] = json!("red")), "label team: expected blue, actual red"),
+        ("labels", Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"] = json!({"team": "blue"})), "label run: expected run1, actual none"),
+        ("affinity", spec("/affinity/podAffinity/x", json!(2)), r#"expected {"podAffinity":{"x":1}}, actual {"podAffinity":{"x":2}}"#),
+        ("hooks", Box::new(|w| w.status.pipeline.clear()), "PostHook: expected succeeded, actual no such step in the pipeline"),
+        ("hooks", Box::new(|w| w.scenario.post_hook = Some(Hook::Fail)), "PostHook: expected failed, actual succeeded"),
     ];
+    let covered: BTreeSet<&str> = faults.iter().map(|(check, ..)| *check).collect();
+    assert_eq!(covered, CHECKS.iter().map(|check| check.name()).collect(), "each check needs a fault");
     for (check, fault, text) in faults {
         let report = report(fault);
         assert!(!report.problems.is_empty(), "{check}: nothing was reported for {text}");
         for problem in &report.problems {
-            assert!(problem.starts_with(&format!("a: {check} - ")), "another check reported: {problem}");
+            assert!(problem.starts_with(&format!("a: {check} - ")), "{check}: another check reported: {problem}");
         }
         assert!(report.problems.iter().any(|p| p.contains(text)), "{text} is not in {:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_gets_a_random_end() {
+    let named = |source: &str, target: &str| {
+        report(|w| {
+            w.source.name = source.to_owned();
+            w.vm["metadata"]["name"] = json!(target);
+            w.status.new_name = Some(target.to_owned());
+            w.scenario.pvc_name_template = None;
+        })
+    };
+    for (source, target) in [("Web_1", "web-1"), ("Web_1", "web-1-x7k2"), ("a.b", "a.b"), ("ÄÖ", "vm-x7k2")] {
+        assert_eq!(named(source, target).problems, Vec::<String>::new(), "{source} {target}");
+    }
+    for (source, target) in [("web", "web-x7k2"), ("Web_1", "web1"), ("ÄÖ", "vm")] {
+        assert_eq!(named(source, target).problems.len(), 1, "{source} {target}");
     }
 }
 

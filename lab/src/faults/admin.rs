@@ -6,6 +6,9 @@
 //! | `POST /debug/mtv-lab/faults` | adds the rule of the body (JSON, the keys of `[[faults.requests]]`); answers it with its `id` |
 //! | `DELETE /debug/mtv-lab/faults` | takes all rules away |
 //! | `DELETE /debug/mtv-lab/faults/ID` | takes one rule away |
+//! | `GET /debug/mtv-lab/faults/changes` | all changes: `objects`, `guests` and `machines` as in the data-centre file |
+//! | `POST /debug/mtv-lab/faults/changes` | adds those of the body, of the same form |
+//! | `DELETE /debug/mtv-lab/faults/changes` | takes all changes away |
 //!
 //! Each server of the lab has it, and wants the lab's admin token: `Authorization: Bearer TOKEN`.
 
@@ -16,8 +19,12 @@ use serde_json::{Value, json};
 use super::{
     Faults,
     body::{Body, full},
+    change::Changes,
     rule::Rule,
 };
+
+/// What stands behind [`PATH`] for changes.
+const CHANGES: &str = "changes";
 
 /// Where it is.
 pub const PATH: &str = "/debug/mtv-lab/faults";
@@ -45,6 +52,18 @@ impl Faults {
             return told(StatusCode::UNAUTHORIZED, "the lab's admin token is wanted: Authorization: Bearer TOKEN");
         }
         match (method, rest(path).unwrap_or_default()) {
+            (&Method::GET, CHANGES) => answer(StatusCode::OK, &json!(self.changes())),
+            (&Method::POST, CHANGES) => match serde_json::from_slice::<Changes>(body) {
+                Ok(more) => match self.change(more) {
+                    Ok(()) => answer(StatusCode::CREATED, &json!(self.changes())),
+                    Err(error) => told(StatusCode::BAD_REQUEST, &format!("{error:#}")),
+                },
+                Err(error) => told(StatusCode::BAD_REQUEST, &format!("the body is no list of changes: {error}")),
+            },
+            (&Method::DELETE, CHANGES) => {
+                self.clear_changes();
+                answer(StatusCode::OK, &json!(self.changes()))
+            }
             (&Method::GET, "") => answer(StatusCode::OK, &json!({ "rules": self.list() })),
             (&Method::POST, "") => match serde_json::from_slice::<Rule>(body) {
                 Ok(rule) => match self.add(rule) {

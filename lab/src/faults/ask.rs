@@ -17,6 +17,8 @@ pub enum Server {
     Inventory,
     /// The oVirt engine.
     Ovirt,
+    /// The cluster's monitoring.
+    Monitoring,
 }
 
 /// A request as rules see it. Parts that a protocol does not have are empty.

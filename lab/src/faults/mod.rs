@@ -10,6 +10,7 @@
 pub mod admin;
 mod ask;
 mod body;
+mod change;
 mod effect;
 mod rule;
 mod wire;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use ask::agent;
 pub use ask::{Ask, Server};
 pub use body::{Body, full};
+pub use change::{Changes, GuestChange, MachineChange, ObjectChange, SshFault};
 pub use effect::{Cut, Refusal};
 pub use rule::{Effect, Rule};
 pub use wire::{Cutter, Wire};
@@ -36,6 +38,19 @@ pub struct FaultsModel {
     pub seed: u64,
     /// What happens to requests; the first rule that fits and whose turn it is holds.
     pub requests: Vec<Rule>,
+    /// Objects that are created otherwise than they should.
+    pub objects: Vec<ObjectChange>,
+    /// Migrated guests that come up otherwise than they should.
+    pub guests: Vec<GuestChange>,
+    /// Source VMs that do more than they are asked for.
+    pub machines: Vec<MachineChange>,
+}
+
+impl FaultsModel {
+    /// What is not about requests.
+    pub fn changes(&self) -> Changes {
+        Changes { objects: self.objects.clone(), guests: self.guests.clone(), machines: self.machines.clone() }
+    }
 }
 
 /// A rule at work.
@@ -57,6 +72,7 @@ struct State {
     seed: u64,
     next: u64,
     rules: Vec<Working>,
+    changes: Changes,
 }
 
 /// All rules of a lab. Clones are handles to the same ones.
@@ -73,6 +89,7 @@ impl Faults {
         let faults = Self::default();
         faults.with(|state| {
             state.seed = model.seed;
+            state.changes = model.changes();
             model.requests.iter().for_each(|rule| state.add(rule.clone()));
         });
         faults

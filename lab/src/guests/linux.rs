@@ -133,6 +133,9 @@ fn split(address: &str) -> (&str, u32) {
 fn ip(guest: &Guest, arguments: &[&str]) -> Output {
     let json = arguments.iter().any(|a| a.starts_with("-j") || *a == "-json");
     let object = arguments.iter().find(|a| !a.starts_with('-')).copied().unwrap_or_default();
+    if !object.is_empty() && "route".starts_with(object) {
+        return Output::ok(routes(guest));
+    }
     let with_addresses = "address".starts_with(object);
     if object.is_empty() || !(with_addresses || "link".starts_with(object)) {
         return Output::failed(1, format!("Object \"{object}\" is unknown, try \"ip help\".\n"));
@@ -154,6 +157,18 @@ fn ip(guest: &Guest, arguments: &[&str]) -> Output {
         }
     }
     Output::ok(text)
+}
+
+/// `ip route`: default routes, then the networks of the adapters.
+fn routes(guest: &Guest) -> String {
+    let mut text = String::new();
+    for interface in &guest.interfaces {
+        if let Some(gateway) = &interface.gateway {
+            let how = if interface.fixed { "static" } else { "dhcp" };
+            let _infallible = writeln!(text, "default via {gateway} dev {} proto {how} metric 100", interface.name);
+        }
+    }
+    text
 }
 
 fn links(guest: &Guest, with_addresses: bool) -> Vec<Value> {
@@ -204,6 +219,7 @@ fn nmcli(guest: &Guest, arguments: &[&str]) -> Output {
             let family = if address.contains(':') { "IP6" } else { "IP4" };
             field(&format!("{family}.ADDRESS[{}]", number + 1), address);
         }
+        field("IP4.GATEWAY", interface.gateway.as_deref().unwrap_or("--"));
         text.push('\n');
     }
     Output::ok(text)

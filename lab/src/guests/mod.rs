@@ -15,7 +15,7 @@ use russh::keys::{
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{clock::Clock, datacenter::GuestModel};
+use crate::{clock::Clock, datacenter::GuestModel, faults::SshFault};
 
 /// The port that sshd listens on; every other one refuses.
 pub const SSH_PORT: u16 = 22;
@@ -31,6 +31,8 @@ pub struct Interface {
     pub addresses: Vec<String>,
     /// Whether the addresses are configured in the guest, not given by DHCP.
     pub fixed: bool,
+    /// Default gateway by way of it.
+    pub gateway: Option<String>,
 }
 
 /// A disk as the guest sees it.
@@ -55,6 +57,8 @@ pub struct Guest {
     pub clock: Clock,
     /// Host key, kept on the boot disk.
     pub host_key: PrivateKey,
+    /// What its SSH server does instead of its work.
+    pub ssh: Option<SshFault>,
 }
 
 /// What a command left.
@@ -94,6 +98,9 @@ impl Guest {
     /// # Errors
     /// The connection broke before SSH was established.
     pub async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> anyhow::Result<()> {
+        if self.ssh == Some(SshFault::Silent) {
+            return server::ignore(stream).await;
+        }
         server::serve(self, stream).await
     }
 }

@@ -10,6 +10,7 @@ use russh::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Guest;
+use crate::faults::SshFault;
 
 /// What a real sshd waits after a wrong password, so that guessing is slow.
 const REJECTION: Duration = Duration::from_secs(2);
@@ -35,6 +36,12 @@ pub(super) async fn serve(guest: Arc<Guest>, stream: impl AsyncRead + AsyncWrite
     Ok(())
 }
 
+/// Takes what comes, and says nothing until the other side gives up.
+pub(super) async fn ignore(mut stream: impl AsyncRead + Unpin) -> anyhow::Result<()> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
 struct Sshd {
     guest: Arc<Guest>,
 }
@@ -44,7 +51,7 @@ impl Sshd {
         let login = &self.guest.model.login;
         // Windows does not tell users apart by case.
         let same = if self.guest.is_windows() { user.eq_ignore_ascii_case(&login.user) } else { user == login.user };
-        same && password == login.password
+        same && password == login.password && self.guest.ssh != Some(SshFault::Refuses)
     }
 
     fn key_fits(&self, user: &str, key: &PublicKey) -> bool {

@@ -29,6 +29,7 @@ fn guest(name: &str) -> Guest {
         mac: "00:50:56:aa:bb:cc".to_owned(),
         addresses: vec!["172.20.6.10/16".to_owned()],
         fixed: true,
+        gateway: Some("172.20.0.1".to_owned()),
     };
     Guest {
         model,
@@ -36,6 +37,7 @@ fn guest(name: &str) -> Guest {
         disks: vec![Disk { size: 1 << 34, serial: "abc".to_owned() }],
         clock: Clock::new(1000.0),
         host_key: host_key(b"test", "pvc:1").unwrap(),
+        ssh: None,
     }
 }
 

@@ -81,7 +81,7 @@ fn adapter(text: &mut String, interface: &Interface, all: bool) {
             field(text, "Subnet Mask", &mask(prefix));
         }
     }
-    field(text, "Default Gateway", "");
+    field(text, "Default Gateway", interface.gateway.as_deref().unwrap_or_default());
 }
 
 fn mask(prefix: &str) -> String {

@@ -24,6 +24,27 @@ pub fn bearer(header: Option<&str>) -> Option<&str> {
 
 /// Asks whether the owner of a token may `verb` Providers.
 pub async fn allow(client: &Client, token: Option<&str>, verb: &str, namespace: &str, name: &str) -> Result<(), Refusal> {
+    let attributes = ResourceAttributes {
+        group: Some("forklift.konveyor.io".to_owned()),
+        resource: Some("providers".to_owned()),
+        verb: Some(verb.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    may(client, token, attributes).await.map_err(|refusal| match refusal {
+        Refusal::Forbidden(user) => Refusal::Forbidden(format!(
+            "providers.forklift.konveyor.io is forbidden: user \"{user}\" may not {verb} providers in namespace \"{namespace}\""
+        )),
+        other => other,
+    })
+}
+
+/// Asks whether the owner of a token may do something.
+///
+/// # Errors
+/// Why not; for somebody who is known it is the name.
+pub async fn may(client: &Client, token: Option<&str>, attributes: ResourceAttributes) -> Result<(), Refusal> {
     let token = token.ok_or(Refusal::Unauthenticated)?;
     let review = TokenReview { spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None }, ..TokenReview::default() };
     let review = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await.map_err(Refusal::Broken)?;
@@ -35,14 +56,7 @@ pub async fn allow(client: &Client, token: Option<&str>, verb: &str, namespace: 
             groups: user.groups.clone(),
             uid: user.uid.clone(),
             extra: user.extra.clone(),
-            resource_attributes: Some(ResourceAttributes {
-                group: Some("forklift.konveyor.io".to_owned()),
-                resource: Some("providers".to_owned()),
-                verb: Some(verb.to_owned()),
-                namespace: Some(namespace.to_owned()),
-                name: Some(name.to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         },
         ..SubjectAccessReview::default()
@@ -51,10 +65,7 @@ pub async fn allow(client: &Client, token: Option<&str>, verb: &str, namespace: 
     if access.status.is_some_and(|status| status.allowed) {
         return Ok(());
     }
-    let user = user.username.unwrap_or_default();
-    Err(Refusal::Forbidden(format!(
-        "providers.forklift.konveyor.io is forbidden: user \"{user}\" may not {verb} providers in namespace \"{namespace}\""
-    )))
+    Err(Refusal::Forbidden(user.username.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! What it shows are the [`Source`]s that the controllers opened, one per Provider; they look VMs up there as well.
 
-mod auth;
+pub(crate) mod auth;
 pub mod openshift;
 mod server;
 pub mod vsphere;

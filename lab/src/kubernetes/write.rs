@@ -371,6 +371,7 @@ fn namespace_open(op: &Operation, state: &State, name: &str) -> Answer<()> {
 pub fn create(op: &Operation) -> Answer<Response<Body>> {
     let mut object = op.object()?;
     addressed(op, &mut object)?;
+    op.server.options.faults.change_object(&op.resource.plural, &op.target.namespace, &mut object);
     let mut warnings = Vec::new();
     let stored = create_object(op, object, &Writer::Update, &mut warnings)?;
     read::answer(op, StatusCode::CREATED, &stored, &warnings)

@@ -56,7 +56,7 @@ fn read_nic(nic: &Value, profiles: &Value, reported: &BTreeMap<String, Vec<Strin
         mac,
         network: of_network("/name"),
         network_id: of_network("/id"),
-        network_ref: None,
+        ..Nic::default()
     }
 }
 

@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     config::scenario::{DiskMode, DiskType, RdmType},
-    providers::{Disk, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription},
+    providers::{Disk, GuestAddress, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription},
 };
 
 /// Everything that a description is made of.
-const VM: [&str; 11] = [
+const VM: [&str; 12] = [
     "name",
     "config.uuid",
     "config.guestId",
@@ -26,6 +26,7 @@ const VM: [&str; 11] = [
     "runtime.powerState",
     "runtime.connectionState",
     "guest.net",
+    "guest.ipStack",
     "guest.toolsRunningStatus",
     "guest.toolsStatus",
     "snapshot.rootSnapshotList",
@@ -80,7 +81,11 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         sockets: cpus / cores_per_socket,
         cores_per_socket,
         memory_mib: hardware.get("memoryMB").and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
-        nics: devices.iter().filter(|d| d.child("macAddress").is_some()).map(|d| nic(d, around, &names, guest_nics)).collect(),
+        nics: devices
+            .iter()
+            .filter(|d| d.child("macAddress").is_some())
+            .map(|d| nic(d, around, &names, guest_nics, vm.array("guest.ipStack")))
+            .collect(),
         disks: devices.iter().filter(|d| is_disk(d)).map(|d| disk(d, &devices, &names)).collect(),
         snapshots,
         tools_running: tools_run(vm.text("guest.toolsRunningStatus"), vm.text("guest.toolsStatus")),
@@ -113,7 +118,7 @@ fn label(device: &Node) -> String {
     device.at(&["deviceInfo", "label"]).map(|l| l.text.clone()).unwrap_or_default()
 }
 
-fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: &[Node]) -> Nic {
+fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: &[Node], stacks: &[Node]) -> Nic {
     let backing = device.child("backing").cloned().unwrap_or_default();
     let port_group = backing.at(&["port", "portgroupKey"]).map(|key| key.text.trim());
     let reference = match port_group {
@@ -127,11 +132,15 @@ fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: 
     let network = reference.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned());
     let fallback = || backing.get("deviceName").or(port_group).or(backing.get("opaqueNetworkId")).unwrap_or("unknown").to_owned();
     let mac = device.get("macAddress").unwrap_or_default().to_lowercase();
+    let mine: Vec<&Node> = guest.iter().filter(|g| g.get("macAddress").is_some_and(|m| m.eq_ignore_ascii_case(&mac))).collect();
     Nic {
         name: label(device),
         network: network.unwrap_or_else(fallback),
         network_id: reference.map(|id| id.value).or_else(|| port_group.map(str::to_owned)).unwrap_or_default(),
-        addresses: guest.iter().filter(|g| g.get("macAddress").is_some_and(|m| m.eq_ignore_ascii_case(&mac))).flat_map(addresses).collect(),
+        addresses: mine.iter().flat_map(|guest| addresses(guest)).collect(),
+        configured: mine.iter().flat_map(|guest| configured(guest)).collect(),
+        gateway: gateway(device, stacks),
+        guest_name: None,
         mac,
         network_ref: None,
     }
@@ -145,6 +154,35 @@ fn addresses(guest: &Node) -> Vec<String> {
     all.sort_by_key(|ip| (ip.is_ipv6(), *ip));
     all.dedup();
     all.iter().map(ToString::to_string).collect()
+}
+
+/// The same with prefix and origin. Tools of Linux guests often leave the origin out.
+fn configured(guest: &Node) -> Vec<GuestAddress> {
+    let all = guest.child("ipConfig").into_iter().flat_map(|c| c.children_named("ipAddress"));
+    let read = |address: &Node| {
+        Some(GuestAddress {
+            ip: address.get("ipAddress")?.trim().parse().ok()?,
+            prefix: address.get("prefixLength").and_then(|p| p.trim().parse().ok()),
+            fixed: match address.get("origin") {
+                Some("manual") => Some(true),
+                Some("dhcp" | "linklayer" | "random") => Some(false),
+                _ => None,
+            },
+        })
+    };
+    all.filter_map(read).filter(|address| !link_local(&address.ip)).collect()
+}
+
+/// Key of a VM's first network adapter: tools number adapters from there.
+const FIRST_NIC: i64 = 4000;
+
+/// The default gateway by way of an adapter.
+fn gateway(device: &Node, stacks: &[Node]) -> Option<IpAddr> {
+    let key: i64 = device.get("key")?.trim().parse().ok()?;
+    let number = (key - FIRST_NIC).to_string();
+    let routes = stacks.iter().filter_map(|stack| stack.child("ipRouteConfig")).flat_map(|config| config.children_named("ipRoute"));
+    let default = |route: &&Node| route.get("network") == Some("0.0.0.0") && route.at(&["gateway", "device"]).is_some_and(|d| d.text.trim() == number);
+    routes.filter(default).find_map(|route| route.at(&["gateway", "ipAddress"])?.text.trim().parse().ok())
 }
 
 fn link_local(ip: &IpAddr) -> bool {
@@ -167,6 +205,7 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
     let datastore = base.child("datastore").or(backing.child("datastore")).and_then(MoRef::read);
     // `[datastore] folder/file.vmdk`
     let in_file = || backing.get("fileName").and_then(|file| Some(file.strip_prefix('[')?.split_once(']')?.0.to_owned()));
+    let signed = |name: &str| device.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or_default();
     Disk {
         name: label(device),
         bytes: number("capacityInBytes").or_else(|| Some(number("capacityInKB")? * 1024)).unwrap_or_default(),
@@ -189,6 +228,8 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
         },
         bus: slot::bus(device, devices).unwrap_or_default().to_owned(),
         on_snapshot: backing.child("parent").is_some(),
+        controller: signed("controllerKey"),
+        unit: signed("unitNumber"),
     }
 }
 
@@ -249,6 +290,7 @@ mod tests {
             prop("guest.toolsRunningStatus", "guestToolsRunning"),
             prop(
                 "guest.net",
+    "guest.ipStack",
                 "<GuestNicInfo><macAddress>00:50:56:AA:00:01</macAddress>
                    <ipAddress>fe80::1</ipAddress><ipAddress>2001:db8::7</ipAddress><ipAddress>10.0.0.7</ipAddress><ipAddress>169.254.1.1</ipAddress>
                    <ipConfig><ipAddress><ipAddress>10.0.0.7</ipAddress><prefixLength>24</prefixLength></ipAddress></ipConfig></GuestNicInfo>",

@@ -136,7 +136,9 @@ fn converted(world: &World, disks: &[Disk], env: &BTreeMap<String, String>, in_p
         }
     }
     let boot = disks.iter().find(|disk| world.guest(&disk.target).is_some())?;
-    world.disks.set_addresses(&boot.target, static_addresses(env.get("V2V_staticIPs").map_or("", String::as_str)));
+    let told = env.get("V2V_staticIPs").map_or("", String::as_str);
+    world.disks.set_addresses(&boot.target, static_addresses(told));
+    world.disks.set_gateways(&boot.target, static_gateways(told));
     world.guest(&boot.target)
 }
 
@@ -152,6 +154,13 @@ fn static_addresses(text: &str) -> BTreeMap<String, Vec<String>> {
         addresses.entry(mac.to_lowercase()).or_default().push(format!("{ip}/{prefix}"));
     }
     addresses
+}
+
+/// Default gateways by MAC address, from the same text.
+fn static_gateways(text: &str) -> BTreeMap<String, String> {
+    let entries = text.split('_').filter_map(|entry| entry.split_once(":ip:"));
+    let gateways = entries.filter_map(|(mac, rest)| Some((mac.to_lowercase(), rest.split(',').nth(1)?.to_owned())));
+    gateways.filter(|(_, gateway)| !gateway.is_empty()).collect()
 }
 
 /// The virtual machine as virt-v2v writes it; Forklift reads the firmware from it.
@@ -209,6 +218,7 @@ mod tests {
         assert_eq!(found["x"], ["fd00::1/64"]);
         assert_eq!(found.len(), 2);
         assert!(static_addresses("").is_empty());
+        assert_eq!(static_gateways("A:ip:10.0.0.5,10.0.0.1,16_b:ip:10.0.0.6,,16"), BTreeMap::from([("a".to_owned(), "10.0.0.1".to_owned())]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{Shared, network::Nic};
 use crate::{
     clock::Clock,
     datacenter::GuestModel,
+    faults::GuestChange,
     guests::{self, Disk, Guest},
     roles::{cdi::claim::FILESYSTEM_OVERHEAD, quantity, write},
 };
@@ -20,6 +21,10 @@ pub(super) struct System {
     pub(super) model: GuestModel,
     /// Addresses configured in the system, by MAC address.
     pub(super) addresses: BTreeMap<String, Vec<String>>,
+    /// Gateways configured in the system, by MAC address.
+    pub(super) gateways: BTreeMap<String, String>,
+    /// What turns out otherwise.
+    pub(super) change: GuestChange,
     host_key: PrivateKey,
     serials: Vec<String>,
 }
@@ -40,10 +45,14 @@ pub(super) fn boot(shared: &Shared, instance: &DynamicObject, claims: &[Persiste
     sorted.sort_by_key(|claim| order(claim));
     for claim in sorted {
         let disk = format!("pvc:{}", claim.uid().unwrap_or_default());
-        let Some(model) = shared.cx.world.guest(&disk) else { continue };
+        let Some(mut model) = shared.cx.world.guest(&disk) else { continue };
+        let change = shared.cx.world.faults.guest(&instance.name_any());
+        model.agent = change.agent.unwrap_or(model.agent);
         return Ok(Some(System {
             model,
             addresses: shared.cx.world.disks.addresses(&disk),
+            gateways: shared.cx.world.disks.gateways(&disk),
+            change,
             host_key: guests::host_key(&shared.guests.secret, &disk)?,
             serials: devices.iter().map(|d| write::text(d, "/serial").to_owned()).collect(),
         }));
@@ -60,6 +69,7 @@ pub(super) fn machine(system: &System, nics: &[Nic], claims: &[PersistentVolumeC
         disks: claims.iter().zip(serials).map(|(claim, serial)| Disk { size: size(claim), serial }).collect(),
         clock,
         host_key: system.host_key.clone(),
+        ssh: system.change.ssh,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{guests::Interface, roles::write};
+use crate::{faults::GuestChange, guests::Interface, roles::write};
 
 /// An interface: what the specification says and what the guest has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,22 @@ pub(super) fn interfaces(instance: &Value, pod_ip: &str, fixed: &BTreeMap<String
                 name,
                 pod_network,
                 visible: if pod_network { pod_ip.to_owned() } else { first },
-                guest: Interface { name: interface, mac, addresses, fixed: own.is_some() },
+                guest: Interface { name: interface, mac, addresses, fixed: own.is_some(), gateway: None },
             }
         })
         .collect()
+}
+
+/// Gives adapters the gateways of the guest's configuration, and what turns out otherwise on purpose.
+pub(super) fn configure(nics: &mut [Nic], gateways: &BTreeMap<String, String>, change: &GuestChange) {
+    for nic in nics {
+        let guest = &mut nic.guest;
+        guest.gateway = gateways.get(&guest.mac).filter(|_| !change.lose_gateway).cloned();
+        guest.addresses.retain(|address| !change.lose_addresses.contains(address));
+        if let Some(name) = change.rename.get(&guest.name) {
+            guest.name.clone_from(name);
+        }
+    }
 }
 
 /// What the DHCP server of a bridged network gives out: made from the MAC address, so that it stays.

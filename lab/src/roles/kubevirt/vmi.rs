@@ -110,7 +110,10 @@ async fn up(instance: &Instance<'_>, latest: &mut Latest<DynamicObject>) -> anyh
     let system = guest::boot(instance.shared, &object, &claims)?;
     let addresses = system.as_ref().map(|s| s.addresses.clone()).unwrap_or_default();
     let windows = system.as_ref().is_some_and(|s| s.model.family == "windows");
-    let interfaces = network::interfaces(&object.data, &ip, &addresses, windows);
+    let mut interfaces = network::interfaces(&object.data, &ip, &addresses, windows);
+    if let Some(system) = &system {
+        network::configure(&mut interfaces, &system.gateways, &system.change);
+    }
     if !running {
         let active = json!({ pod.uid().unwrap_or_default(): node });
         let patch = json!({ "metadata": { "labels": { "kubevirt.io/nodeName": node } } });

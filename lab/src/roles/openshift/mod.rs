@@ -3,8 +3,11 @@
 mod accounts;
 mod admission;
 mod cluster;
+mod monitoring;
 mod mtv;
 mod operator;
+
+use std::net::SocketAddr;
 
 use futures::future::try_join_all;
 use mtv_api::kinds::{self, Kind};
@@ -31,6 +34,8 @@ pub struct Addresses {
     pub inventory: String,
     /// Whether it is the lab's. Somebody else's may have a Route already, which then says where it is.
     pub inventory_is_ours: bool,
+    /// The querier of the monitoring.
+    pub monitoring: SocketAddr,
     /// CA of the lab's servers, PEM.
     pub ca: String,
 }
@@ -59,12 +64,14 @@ impl Item {
 /// What the API server says; a kind that it does not serve is no failure.
 pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
     let model = &cx.world.datacenter.cluster;
-    let namespaces = ["default", "openshift", "openshift-config", CONFIG_MANAGED, kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
+    let namespaces =
+        ["default", "openshift", "openshift-config", CONFIG_MANAGED, monitoring::NAMESPACE, kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
     try_join_all(items.chain(admission::items()).map(|item| make(cx, item))).await?;
-    let inventory = mtv::route(cx, addresses).await?;
+    let inventory = mtv::inventory_route(cx, addresses).await?;
+    monitoring::furnish(cx, addresses).await?;
     accounts::start(cx, addresses.ca.clone()).await?;
     operator::start(cx).await?;
     Ok(inventory)

@@ -160,40 +160,42 @@ fn deployment(namespace: &str, name: &str, label: (&str, &str), containers: &[&s
 /// `spec.host` carries the port as well. A server with OpenShift's own definition refuses a port there; the address is
 /// then only in `status.ingress`, where routers say under which host they expose the route. The entry has a router name
 /// of its own, and so a real router leaves it alone.
-///
-/// A Route of somebody else's, for a service in the place of the lab's, stays as it is. Gives the host.
-pub(super) async fn route(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
-    let namespace = cx.world.datacenter.cluster.mtv_namespace.as_str();
-    let host = addresses.inventory.as_str();
+pub(super) async fn route(cx: &Context, namespace: &str, name: &str, host: &str, port: &str) -> anyhow::Result<()> {
     let object = |host: &str| {
         json!({
-            "metadata": { "name": ROUTE, "namespace": namespace, "annotations": { "haproxy.router.openshift.io/timeout": "360s" } },
-            "spec": { "host": host, "to": { "kind": "Service", "name": ROUTE, "weight": 100 }, "port": { "targetPort": "https" },
+            "metadata": { "name": name, "namespace": namespace, "annotations": { "haproxy.router.openshift.io/timeout": "360s" } },
+            "spec": { "host": host, "to": { "kind": "Service", "name": name, "weight": 100 }, "port": { "targetPort": port },
                 "tls": { "termination": "reencrypt", "insecureEdgeTerminationPolicy": "Redirect" }, "wildcardPolicy": "None" },
         })
     };
     let api = write::api(&cx.client, &kinds::ROUTE, namespace);
-    if !addresses.inventory_is_ours
-        && let Some(there) = api.get_opt(ROUTE).await?.as_ref().and_then(foreign)
-    {
-        return Ok(there.to_owned());
-    }
-    for host in [host, "localhost"] {
-        match write::create(&cx.client, MANAGER, &kinds::ROUTE, object(host)).await {
+    for asked in [host, "localhost"] {
+        match write::create(&cx.client, MANAGER, &kinds::ROUTE, object(asked)).await {
             Ok(Some(_)) => break,
             // Left by an earlier lab on the same API server.
-            Ok(None) => match write::merge(&api, MANAGER, ROUTE, json!({ "spec": { "host": host } })).await {
+            Ok(None) => match write::merge(&api, MANAGER, name, json!({ "spec": { "host": asked } })).await {
                 Ok(_) => break,
-                Err(error) => tracing::debug!("route {ROUTE}: {error:#}"),
+                Err(error) => tracing::debug!("route {name}: {error:#}"),
             },
-            Err(error) if write::is_gone(&error) => return Ok(addresses.inventory.clone()),
-            Err(error) if host == "localhost" => return Err(error),
-            Err(error) => tracing::debug!("route {ROUTE}: {error:#}"),
+            Err(error) if write::is_gone(&error) => return Ok(()),
+            Err(error) if asked == "localhost" => return Err(error),
+            Err(error) => tracing::debug!("route {name}: {error:#}"),
         }
     }
     let admitted = json!({ "type": "Admitted", "status": "True", "lastTransitionTime": cx.world.clock.now() });
     let ingress = json!([{ "host": host, "routerName": ROUTER, "wildcardPolicy": "None", "conditions": [admitted] }]);
-    write::status(&api, MANAGER, ROUTE, json!({ "ingress": ingress })).await?;
+    write::status(&api, MANAGER, name, json!({ "ingress": ingress })).await.map(drop)
+}
+
+/// The Route of the inventory. One of somebody else's, for a service in the place of the lab's, stays as it is. Gives the host.
+pub(super) async fn inventory_route(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
+    let namespace = cx.world.datacenter.cluster.mtv_namespace.as_str();
+    if !addresses.inventory_is_ours
+        && let Some(there) = write::api(&cx.client, &kinds::ROUTE, namespace).get_opt(ROUTE).await?.as_ref().and_then(foreign)
+    {
+        return Ok(there.to_owned());
+    }
+    route(cx, namespace, ROUTE, &addresses.inventory, "https").await?;
     Ok(addresses.inventory.clone())
 }
 

@@ -88,6 +88,7 @@ impl Model {
             }
             PowerOp::Off => {
                 vm.stop(Power::Off);
+                self.lose_snapshot(id);
                 self.event("VmPoweredOffEvent", id, user, |name| format!("{name} is powered off"));
             }
             PowerOp::Suspend => {
@@ -127,6 +128,16 @@ impl Model {
         Ok(())
     }
 
+    /// Takes the newest snapshot away from a machine that is to lose it.
+    fn lose_snapshot(&mut self, id: &str) {
+        let newest = self.vm(id).ok().and_then(|vm| vm.snapshots.last()).map(|snapshot| snapshot.id.clone());
+        let name = self.entity(id).map(|entity| entity.name.clone()).unwrap_or_default();
+        if let Some(newest) = newest.filter(|_| self.world.faults.loses_snapshot(&name)) {
+            // A chain that cannot be shortened keeps it.
+            let _ = self.remove_snapshot(&newest, false);
+        }
+    }
+
     /// Lets the guest's tools come up: later, or together with the power.
     fn boot(&mut self, id: &str, boot: u64) {
         let guest = self.vm(id).ok().and_then(Vm::boot_file).and_then(|file| self.world.guest(file));
@@ -156,6 +167,7 @@ impl Model {
                     && vm.power == Power::On
                 {
                     vm.stop(Power::Off);
+                    self.lose_snapshot(id);
                     self.event("VmPoweredOffEvent", id, "", |name| format!("{name} is powered off"));
                 }
             }

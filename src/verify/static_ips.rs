@@ -1,0 +1,89 @@
+//! Static addresses: those that were configured in the source's guest are configured in the migrated one, on the same adapter,
+//! with the same prefix and, where the source has one, the same gateway.
+
+use super::{Check, Problem, Subject};
+use crate::{
+    config::profile::ProviderKind,
+    guest::{GuestNic, GuestView},
+    providers::{Nic, VmDescription},
+};
+
+/// Static addresses in the guest.
+pub struct StaticIps;
+
+impl Check for StaticIps {
+    fn name(&self) -> &'static str {
+        "static ips"
+    }
+
+    fn skip(&self, subject: &Subject<'_>) -> Option<String> {
+        if !subject.scenario.preserve_static_ips {
+            return Some("the scenario does not ask to keep them".to_owned());
+        }
+        if subject.kind != ProviderKind::Vsphere {
+            return Some(format!("Forklift does not keep them from a source of type {}", subject.kind));
+        }
+        if expected(subject.source).next().is_none() {
+            return Some("the source's guest has none, or its tools do not tell them".to_owned());
+        }
+        if let GuestView::No(reason) = subject.guest { Some(reason.clone()) } else { None }
+    }
+
+    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+        match subject.guest {
+            GuestView::Seen(nics) => missing(subject.source, nics),
+            GuestView::Failed(found) => vec![Problem::new("addresses of the guest", "a list", found)],
+            GuestView::No(_) => Vec::new(),
+        }
+    }
+}
+
+/// Addresses that have to be kept. Windows tells how it came by an address; of Linux, whose tools often do not, Forklift keeps
+/// all but those that are known to be from DHCP.
+fn expected(source: &VmDescription) -> impl Iterator<Item = (&Nic, &crate::providers::GuestAddress)> {
+    let windows = source.windows;
+    let kept = move |fixed: Option<bool>| fixed.unwrap_or(!windows);
+    source.nics.iter().flat_map(|nic| nic.configured.iter().map(move |address| (nic, address))).filter(move |(_, a)| kept(a.fixed))
+}
+
+/// What of the source's static addresses a guest lacks.
+pub fn missing(source: &VmDescription, nics: &[GuestNic]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (nic, address) in expected(source) {
+        let about = format!("address {} of {} ({})", address.ip, nic.mac, nic.name);
+        let wanted = address.prefix.map_or(address.ip.to_string(), |prefix| format!("{}/{prefix}", address.ip));
+        let Some(found) = nics.iter().find(|n| n.mac.eq_ignore_ascii_case(&nic.mac)).or_else(|| by_name(nic, nics)) else {
+            let macs: Vec<_> = nics.iter().map(|n| n.mac.as_str()).collect();
+            problems.push(Problem::new(about, wanted, format!("no such adapter, only [{}]", macs.join(", "))));
+            continue;
+        };
+        let Some(there) = found.addresses.iter().find(|a| a.ip == address.ip) else {
+            let all: Vec<_> = found.addresses.iter().map(|a| a.ip.to_string()).collect();
+            problems.push(Problem::new(about, wanted, format!("{} has [{}]", found.name, all.join(", "))));
+            continue;
+        };
+        // Windows tells no prefix of IPv6 addresses.
+        if address.prefix.is_some() && there.prefix != address.prefix && (there.prefix.is_some() || there.ip.is_ipv4()) {
+            let actual = there.prefix.map_or("no prefix".to_owned(), |prefix| format!("{}/{prefix}", there.ip));
+            problems.push(Problem::new(about.clone(), wanted, actual));
+        }
+        if let Some(gateway) = nic.gateway
+            && !found.gateways.contains(&gateway)
+        {
+            let all: Vec<_> = found.gateways.iter().map(ToString::to_string).collect();
+            problems.push(Problem::new(format!("gateway of {}", nic.mac), gateway, format!("[{}]", all.join(", "))));
+        }
+    }
+    problems.dedup();
+    problems
+}
+
+/// The adapter of that name in the guest; else the only one whose name holds it.
+fn by_name<'a>(nic: &Nic, nics: &'a [GuestNic]) -> Option<&'a GuestNic> {
+    let name = nic.guest_name.as_deref().filter(|name| !name.is_empty())?;
+    if let Some(same) = nics.iter().find(|n| n.name == name) {
+        return Some(same);
+    }
+    let mut like = nics.iter().filter(|n| n.name.contains(name));
+    like.next().filter(|_| like.next().is_none())
+}
