@@ -7,7 +7,7 @@ mod sources;
 
 pub(crate) use files::token;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, try_join_all};

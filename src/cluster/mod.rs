@@ -9,6 +9,8 @@ mod oauth;
 mod object;
 mod pause;
 mod portforward;
+mod prometheus;
+mod route;
 mod trace;
 mod watch;
 

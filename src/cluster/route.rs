@@ -36,3 +36,29 @@ fn host(route: &DynamicObject) -> Option<&str> {
     let told = ingress.iter().find(admitted).and_then(|entry| entry["host"].as_str());
     told.or_else(|| route.text("/spec/host")).filter(|host| !host.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_router_knows_the_host_best() {
+        let route = |value: Value| -> DynamicObject { serde_json::from_value(value).unwrap() };
+        let entry = |host: &str, status: &str| json!({ "host": host, "conditions": [{ "type": "Admitted", "status": status }] });
+        let asked = json!({ "host": "inventory.apps.example" });
+        let table = [
+            (json!({ "spec": asked }), Some("inventory.apps.example")),
+            (json!({ "spec": asked, "status": { "ingress": [entry("taken.example", "False")] } }), Some("inventory.apps.example")),
+            (
+                json!({ "spec": asked, "status": { "ingress": [entry("x", "False"), entry("127.0.0.1:4711", "True")] } }),
+                Some("127.0.0.1:4711"),
+            ),
+            (json!({ "spec": {} }), None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(host(&route(value.clone())), expected, "{value}");
+        }
+    }
+}

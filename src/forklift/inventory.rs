@@ -7,14 +7,13 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use kube::{Client, api::DynamicObject, client::Body};
-use mtv_api::kinds;
+use kube::{Client, client::Body};
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    cluster::{Cluster, ObjectExt as _, describe, fate},
+    cluster::{Cluster, describe, fate},
     config::profile::ProviderKind,
     engine::{Failure, StepCx, human},
     events::Trouble,
@@ -54,15 +53,8 @@ pub struct Inventory {
 impl Inventory {
     /// Finds the Route. `provider` is the UID of the source Provider.
     pub async fn connect(cluster: &Cluster, mtv_namespace: &str, kind: ProviderKind, provider: &str) -> anyhow::Result<Self> {
-        let route = cluster
-            .get(&kinds::ROUTE, Some(mtv_namespace), ROUTE)
-            .await?
-            .with_context(|| format!("Route {mtv_namespace}/{ROUTE} does not exist; is MTV installed in {mtv_namespace}?"))?;
-        let host = host(&route).with_context(|| format!("Route {mtv_namespace}/{ROUTE} has no host yet"))?;
-        // The router's certificate is signed by the ingress CA, which kubeconfigs rarely carry.
-        let ingress = cluster.get(&kinds::CONFIG_MAP, Some("openshift-config-managed"), "default-ingress-cert").await.unwrap_or_default();
-        let bundle = ingress.as_ref().and_then(|c| c.text("/data/ca-bundle.crt")).unwrap_or_default();
-        let client = cluster.client_for(&format!("https://{host}"), bundle)?;
+        let route = cluster.behind_route(mtv_namespace, ROUTE).await;
+        let client = route.with_context(|| format!("the inventory cannot be reached; is MTV installed in {mtv_namespace}?"))?;
         Ok(Self { client, kind, provider: provider.to_owned(), policy: cluster.policy() })
     }
 
@@ -173,43 +165,6 @@ impl Inventory {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-}
-
-/// Host of a Route, with its port if that is not 443: the one under which a router has admitted it, else the one asked for.
-fn host(route: &DynamicObject) -> Option<&str> {
-    let admitted = |entry: &&Value| {
-        let conditions = entry["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-        conditions.iter().any(|c| c["type"] == "Admitted" && c["status"] == "True")
-    };
-    let ingress = route.data.pointer("/status/ingress").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let told = ingress.iter().find(admitted).and_then(|entry| entry["host"].as_str());
-    told.or_else(|| route.text("/spec/host")).filter(|host| !host.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_router_knows_the_host_best() {
-        let route = |value: Value| -> DynamicObject { serde_json::from_value(value).unwrap() };
-        let entry = |host: &str, status: &str| json!({ "host": host, "conditions": [{ "type": "Admitted", "status": status }] });
-        let asked = json!({ "host": "inventory.apps.example" });
-        let table = [
-            (json!({ "spec": asked }), Some("inventory.apps.example")),
-            (json!({ "spec": asked, "status": { "ingress": [entry("taken.example", "False")] } }), Some("inventory.apps.example")),
-            (
-                json!({ "spec": asked, "status": { "ingress": [entry("x", "False"), entry("127.0.0.1:4711", "True")] } }),
-                Some("127.0.0.1:4711"),
-            ),
-            (json!({ "spec": {} }), None),
-        ];
-        for (value, expected) in table {
-            assert_eq!(host(&route(value.clone())), expected, "{value}");
         }
     }
 }

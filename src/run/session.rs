@@ -28,6 +28,7 @@ use crate::{
     journal::Journal,
     providers::{self, Access, ProviderError, SourceProvider},
     select::Version,
+    verify::LabelledNode,
 };
 
 /// Longest wait for the operator's pods, as mtv-api-tests has it.
@@ -74,6 +75,8 @@ pub struct Session {
     pub offload: Option<Offload>,
     /// Held while a scenario sees to its namespace: scenarios may share one.
     pub namespaces: tokio::sync::Mutex<()>,
+    /// Nodes that were labelled for scenarios, which may share one.
+    pub labelled_nodes: tokio::sync::Mutex<Vec<LabelledNode>>,
 }
 
 impl Session {
@@ -264,6 +267,7 @@ pub async fn open(
         inventory,
         offload: None,
         namespaces: tokio::sync::Mutex::default(),
+        labelled_nodes: tokio::sync::Mutex::default(),
     })
 }
 

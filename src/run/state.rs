@@ -6,7 +6,12 @@ use mtv_api::forklift::PlanStatus;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::scenario::ScenarioVm, forklift::NetworkTarget, providers::VmDescription, verify::Offloaded};
+use crate::{
+    config::scenario::ScenarioVm,
+    forklift::NetworkTarget,
+    providers::VmDescription,
+    verify::{LabelledNode, Offloaded},
+};
 
 /// Clones that are being made for a scenario. An interrupt drops the step that waits for them, but a source goes on: what
 /// cleans up waits until they are finished, else they would appear behind it.
@@ -54,6 +59,8 @@ pub struct ScenarioState {
     pub networks: Vec<(String, NetworkTarget)>,
     /// Namespace of the migrated VMs.
     pub target_namespace: String,
+    /// The node that was labelled for its VMs.
+    pub node: Option<LabelledNode>,
     /// Its Plans in the order of [`crate::config::scenario::Scenario::plans`]; empty before the migration.
     pub plans: Vec<PlanState>,
     /// A step did not pass, and nobody interrupted it.

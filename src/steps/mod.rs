@@ -6,6 +6,7 @@ mod expected;
 mod maps;
 mod migrate;
 mod offload;
+mod place;
 mod plan;
 mod prepare;
 mod verify;
@@ -84,7 +85,10 @@ impl Step {
             Self::Prepare => prepare::run(scene, state, cx).await,
             Self::StorageMap => maps::storage(scene, state, cx).await,
             Self::NetworkMap => maps::network(scene, state, cx).await,
-            Self::Plan => plan::run(scene, state, cx).await,
+            Self::Plan => {
+                state.node = place::label_node(scene, cx).await?;
+                plan::run(scene, state, cx).await
+            }
             Self::Migrate => migrate::run(scene, state, cx).await,
             Self::Verify => verify::run(scene, state, cx).await,
             Self::CleanUp => clean_up::run(scene, state, cx).await,

@@ -10,7 +10,7 @@ use crate::{
     cluster::ObjectExt as _,
     engine::{Failure, StepCx},
     events::Trouble,
-    run::shared::{Changed, Field, Shared},
+    run::{Changed, Field, Shared},
     verify::LabelledNode,
 };
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
 mod canaries;
+mod checks;
 mod crash;
 mod environment;
 mod gather;

@@ -290,10 +290,18 @@ mod tests {
             prop("guest.toolsRunningStatus", "guestToolsRunning"),
             prop(
                 "guest.net",
-    "guest.ipStack",
                 "<GuestNicInfo><macAddress>00:50:56:AA:00:01</macAddress>
                    <ipAddress>fe80::1</ipAddress><ipAddress>2001:db8::7</ipAddress><ipAddress>10.0.0.7</ipAddress><ipAddress>169.254.1.1</ipAddress>
-                   <ipConfig><ipAddress><ipAddress>10.0.0.7</ipAddress><prefixLength>24</prefixLength></ipAddress></ipConfig></GuestNicInfo>",
+                   <ipConfig><ipAddress><ipAddress>10.0.0.7</ipAddress><prefixLength>24</prefixLength></ipAddress>
+                     <ipAddress><ipAddress>fe80::1</ipAddress><prefixLength>64</prefixLength><origin>linklayer</origin></ipAddress>
+                     <ipAddress><ipAddress>10.0.0.8</ipAddress><prefixLength>16</prefixLength><origin>manual</origin></ipAddress></ipConfig></GuestNicInfo>",
+            ),
+            prop(
+                "guest.ipStack",
+                "<GuestStackInfo><ipRouteConfig>
+                   <ipRoute><network>10.0.0.0</network><prefixLength>24</prefixLength><gateway><device>0</device></gateway></ipRoute>
+                   <ipRoute><network>0.0.0.0</network><prefixLength>0</prefixLength>
+                     <gateway><ipAddress>10.0.0.1</ipAddress><device>0</device></gateway></ipRoute></ipRouteConfig></GuestStackInfo>",
             ),
             hardware(
                 r#"<device xsi:type="VirtualPCIController"><key>100</key></device>

@@ -3,7 +3,7 @@
 mod keys;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _,
@@ -26,7 +26,7 @@ use crate::{
         Collector,
         model::{self, Model},
         tree,
-        vm::{self, Vm},
+        vm::{self, GuestNetwork, Vm},
     },
 };
 
@@ -163,17 +163,38 @@ impl Source for Connected {
                 "V2V_libvirtURL": format!("vpx://{user}@{authority}{}{verify}", model.host_path(vm)),
                 "V2V_source": "vSphere",
             });
-            if !work.is_warm() && work.spec.preserve_static_ips.unwrap_or(true) {
+            if work.spec.preserve_static_ips.unwrap_or(true) {
                 settings["V2V_preserveStaticIPs"] = json!("true");
-                let addresses: Vec<String> = vm.guest_networks.iter().map(|g| format!("{}:ip:{},,{}", g.mac, g.ip, g.prefix)).collect();
+                let addresses = static_ips(vm);
                 if !addresses.is_empty() {
-                    settings["V2V_staticIPs"] = json!(addresses.join("_"));
+                    settings["V2V_staticIPs"] = json!(addresses);
                 }
             }
             settings
         });
         settings.ok_or_else(|| anyhow::anyhow!("vm {} is not in the source's inventory", migrating.vm.id))
     }
+}
+
+/// Addresses that the converted guest is to keep: of Windows those that were configured by hand, of Linux, whose tools do not
+/// tell, all. IPv4 first; each with the default gateway of its adapter.
+fn static_ips(vm: &Vm) -> String {
+    let windows = vm.is_windows();
+    let link_local = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let known = vm.guest_networks.iter().filter_map(|g| Some((g.ip.parse::<IpAddr>().ok()?, g)));
+    let mut kept: Vec<_> = known.filter(|(ip, g)| !link_local(ip) && (!windows || g.origin == "manual")).collect();
+    kept.sort_by_key(|(ip, _)| ip.is_ipv6());
+    let entry = |(ip, g): &(IpAddr, &GuestNetwork)| {
+        let default = if ip.is_ipv4() { "0.0.0.0" } else { "::" };
+        let route = vm.guest_ip_stacks.iter().find(|s| s.device == g.device && s.network == default && !s.gateway.is_empty());
+        let gateway = route.map(|route| route.gateway.as_str()).unwrap_or_default();
+        let text = format!("{}:ip:{},{gateway},{},{}", g.mac, g.ip, g.prefix, g.dns.join(","));
+        text.strip_suffix(',').map_or(text.clone(), str::to_owned)
+    };
+    kept.iter().map(entry).collect::<Vec<_>>().join("_")
 }
 
 impl Connected {
