@@ -341,7 +341,10 @@ mod tests {
                 ("", "x", "lost", "lost"),
             ]
         );
-        assert_eq!(got.nics[0].addresses, ["10.0.0.7", "2001:db8::7"]);
+        assert_eq!(got.nics[0].addresses, ["10.0.0.7", "10.0.0.8", "2001:db8::7"]);
+        let configured: Vec<_> = got.nics[0].configured.iter().map(|a| (a.ip.to_string(), a.prefix, a.fixed)).collect();
+        assert_eq!(configured, [("10.0.0.7".to_owned(), Some(24), None), ("10.0.0.8".to_owned(), Some(16), Some(true))]);
+        assert_eq!((got.nics[0].gateway, got.nics[1].gateway), ("10.0.0.1".parse().ok(), None));
         let disks: Vec<_> = got.disks.iter().map(|d| (d.name.as_str(), d.bytes, d.storage.as_str(), d.key)).collect();
         assert_eq!(disks, [("Hard disk 1", 1_048_576, "nfs", 2000), ("", 2048, "other", 2001)]);
     }

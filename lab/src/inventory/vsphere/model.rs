@@ -88,8 +88,17 @@ impl Model {
     /// Takes in what was read; true if it differs from what was known.
     pub fn put(&mut self, found: Properties) -> bool {
         let id = Id::new(&found.object.id);
-        let vm = (found.object.kind == "VirtualMachine").then(|| Vm::read(&found));
+        let mut vm = (found.object.kind == "VirtualMachine").then(|| Vm::read(&found));
         let known = self.objects.get(&id);
+        // A guest that is off tells nothing: what it told before is kept, as Forklift does, which needs it for the conversion.
+        if let (Some(vm), Some(before)) = (&mut vm, known.and_then(|known| known.vm.as_ref())) {
+            if vm.guest_networks.is_empty() {
+                vm.guest_networks.clone_from(&before.guest_networks);
+            }
+            if vm.guest_ip_stacks.is_empty() {
+                vm.guest_ip_stacks.clone_from(&before.guest_ip_stacks);
+            }
+        }
         if known.is_some_and(|k| k.properties.values == found.values) {
             return false;
         }
