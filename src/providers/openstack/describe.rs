@@ -44,8 +44,8 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         mac: text(port, "/mac_address").to_lowercase(),
         network: name_of(text(port, "/network_id")),
         network_id: text(port, "/network_id").to_owned(),
-        network_ref: None,
         addresses: items(port, "/fixed_ips").iter().map(|ip| text(ip, "/ip_address").to_owned()).collect(),
+        ..Nic::default()
     };
     let boots_from_image = !text(server, "/image/id").is_empty();
     // What the boot disk's image says of the machine; Forklift reads the same.

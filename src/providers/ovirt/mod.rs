@@ -77,6 +77,10 @@ impl SourceProvider for Ovirt {
         describe::vm(&self.session, id).boxed()
     }
 
+    fn stopped_by_user<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<Vec<String>>>> {
+        operate::stopped_by_user(&self.session, id).boxed()
+    }
+
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
         lookup::by_names(&self.session, names).boxed()
     }

@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 
 use super::{
     session::Session,
-    wire::{fault, members, text},
+    wire::{fault, members, search, term, text},
 };
 use crate::providers::{Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
 
+/// Number of the event that says that a user stopped a VM. A shutdown, by whom ever, has another one.
+const USER_STOPPED: &str = "33";
+/// Most events that are asked for: a VM of a test has a few dozen.
+const EVENTS: u32 = 1000;
 /// Starting and stopping: mtv-api-tests' 600 s.
 const POWER: Duration = Duration::from_mins(10);
 /// Deleting a VM with its disks: mtv-api-tests' 600 s.
@@ -154,3 +158,13 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     }
     Ok(())
 }
+
+/// Events that say that a user stopped a VM.
+pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Option<Vec<String>>> {
+    let query = search(&term("Vms.id", id));
+    let doing = format!("read the events of VM {id}");
+    let events = session.get("GET events", &format!("/events?{query}&max={EVENTS}"), &doing).await?;
+    let stops = members(&events, "event").iter().filter(|event| text(event, "/code") == USER_STOPPED);
+    Ok(Some(stops.map(|event| text(event, "/description").to_owned()).collect()))
+}
+
