@@ -64,13 +64,15 @@ fn free(allocatable: BTreeMap<String, f64>, requested: &BTreeMap<String, f64>) -
 
 async fn query(client: &Client, query: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     let what = || format!("failed to ask monitoring for `{query}`");
-    let encoded: String = query.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    let encoded: String =
+        query.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
     let request = Request::get(format!("/api/v1/query?query={encoded}")).body(Body::empty())?;
     let response = client.send(request).await.with_context(what)?;
     let status = response.status();
     let body = response.into_body().collect().await.with_context(what)?.to_bytes();
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-        return Err(anyhow::anyhow!("it refuses the cluster login ({status}); the role cluster-monitoring-view lets one in")).with_context(what);
+        return Err(anyhow::anyhow!("it refuses the cluster login ({status}); the role cluster-monitoring-view lets one in"))
+            .with_context(what);
     }
     let answer: Answer = serde_json::from_slice(&body).with_context(|| format!("it answered {status}")).with_context(what)?;
     if answer.status != "success" {

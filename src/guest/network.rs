@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{linux, ssh::SshError, ssh::Ssh, windows};
+use super::{linux, ssh::Ssh, ssh::SshError, windows};
 
 /// An address of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]

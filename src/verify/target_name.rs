@@ -32,7 +32,8 @@ impl Check for TargetName {
         let tail = |base: &str| actual.strip_prefix(base).is_some_and(|rest| rest.len() == TAIL && rest.starts_with('-'));
         let base: String = expected.chars().take(names::LABEL - TAIL).collect();
         // A name without a single character that can be kept becomes `vm-` and four random ones.
-        let fits = if expected.is_empty() { tail("vm") } else { actual == expected || (random_end && tail(base.trim_end_matches(['-', '.']))) };
+        let fits =
+            if expected.is_empty() { tail("vm") } else { actual == expected || (random_end && tail(base.trim_end_matches(['-', '.']))) };
         if !fits {
             let expected = if expected.is_empty() { "vm-????".to_owned() } else { expected };
             problems.push(Problem::new(format!("name for VM {source}"), expected, actual));

@@ -61,7 +61,16 @@ fn source() -> VmDescription {
     fixed.configured = vec![address("192.168.7.5"), address("192.168.7.6")];
     fixed.gateway = Some(ip("192.168.7.1"));
     // The order in which a source names disks is not that in which Forklift counts them.
-    let disk = |name: &str, bytes, unit| Disk { name: name.into(), bytes, storage: "ds".into(), key: 2000 + unit, file: format!("[ds] a/{name}.vmdk"), bus: "scsi".into(), unit, ..Disk::default() };
+    let disk = |name: &str, bytes, unit| Disk {
+        name: name.into(),
+        bytes,
+        storage: "ds".into(),
+        key: 2000 + unit,
+        file: format!("[ds] a/{name}.vmdk"),
+        bus: "scsi".into(),
+        unit,
+        ..Disk::default()
+    };
     VmDescription {
         id: "vm-1".into(),
         name: "a".into(),
@@ -127,7 +136,10 @@ impl World {
             kind: ProviderKind::Vsphere,
             scenario: scenario(),
             wish: ScenarioVm { name: "a".into(), guest_agent: true, snapshots: 1, ..ScenarioVm::default() },
-            status: serde_json::from_value(json!({"id": "vm-1", "name": "a", "pipeline": [{"name": "PostHook", "completed": "2026-01-02T03:04:05Z"}]})).unwrap(),
+            status: serde_json::from_value(
+                json!({"id": "vm-1", "name": "a", "pipeline": [{"name": "PostHook", "completed": "2026-01-02T03:04:05Z"}]}),
+            )
+            .unwrap(),
             agent: Asked::Yes(String::new()),
             ssh: Asked::Yes(String::new()),
             nics: vec![nic(1, &["10.0.2.2"], "10.0.2.1"), nic(2, &["192.168.7.5", "192.168.7.6"], "192.168.7.1")],
@@ -230,9 +242,17 @@ fn each_fault_is_reported_by_its_check_alone() {
             "no such MAC, only [00:50:56:00:00:09, 00:50:56:00:00:02]",
         ),
         ("network", spec("/networks/1", json!({"name": "net-1", "pod": {}})), "expected ns/cb-1, actual pod"),
-        ("disk count", Box::new(|w| _ = w.vm["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap().pop()), "expected 2, actual 1 [a-disk-0]"),
+        (
+            "disk count",
+            Box::new(|w| _ = w.vm["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap().pop()),
+            "expected 2, actual 1 [a-disk-0]",
+        ),
         ("disk count", Box::new(|w| w.source.disks.truncate(1)), "number of disks: expected 1, actual 2"),
-        ("storage", Box::new(|w| w.claims[0]["spec"]["storageClassName"] = json!("slow")), "storage class of a-disk-0: expected sc, actual slow"),
+        (
+            "storage",
+            Box::new(|w| w.claims[0]["spec"]["storageClassName"] = json!("slow")),
+            "storage class of a-disk-0: expected sc, actual slow",
+        ),
         (
             "storage",
             Box::new(|w| w.claims[1]["spec"]["accessModes"] = json!(["ReadWriteOnce"])),
@@ -258,7 +278,11 @@ fn each_fault_is_reported_by_its_check_alone() {
             Box::new(|w| w.scenario.pvc_name_template_use_generate_name = None),
             "expected a-disk-0-… and random characters, actual a-disk-0",
         ),
-        ("pvc names", Box::new(|w| w.scenario.pvc_name_template = Some(PvcNameTemplate::All("{{.Nope}}".into()))), "can't evaluate field Nope"),
+        (
+            "pvc names",
+            Box::new(|w| w.scenario.pvc_name_template = Some(PvcNameTemplate::All("{{.Nope}}".into()))),
+            "can't evaluate field Nope",
+        ),
         ("snapshots", Box::new(|w| w.after.clear()), "snapshot 1: expected `s` poweredOff 2026-01-02T03:04, actual gone"),
         ("snapshots", Box::new(|w| w.after[0].name = "t".into()), "actual `t` poweredOff 2026-01-02T03:04"),
         ("snapshots", Box::new(|w| w.after.push(Snapshot { id: 2, ..w.after[0].clone() })), "number of snapshots: expected 1, actual 2"),
@@ -285,8 +309,16 @@ fn each_fault_is_reported_by_its_check_alone() {
         ),
         ("node placement", Box::new(|w| w.node = "worker-2"), "node: expected worker-1, actual worker-2"),
         ("node placement", spec("/nodeSelector", json!({})), "node selector node: expected run1, actual none"),
-        ("labels", Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"]["team"] = json!("red")), "label team: expected blue, actual red"),
-        ("labels", Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"] = json!({"team": "blue"})), "label run: expected run1, actual none"),
+        (
+            "labels",
+            Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"]["team"] = json!("red")),
+            "label team: expected blue, actual red",
+        ),
+        (
+            "labels",
+            Box::new(|w| w.vm["spec"]["template"]["metadata"]["labels"] = json!({"team": "blue"})),
+            "label run: expected run1, actual none",
+        ),
         ("affinity", spec("/affinity/podAffinity/x", json!(2)), r#"expected {"podAffinity":{"x":1}}, actual {"podAffinity":{"x":2}}"#),
         ("hooks", Box::new(|w| w.status.pipeline.clear()), "PostHook: expected succeeded, actual no such step in the pipeline"),
         ("hooks", Box::new(|w| w.scenario.post_hook = Some(Hook::Fail)), "PostHook: expected failed, actual succeeded"),

@@ -245,13 +245,15 @@ async fn each_fault_of_the_lab_is_reported_by_its_check_alone() {
     let events = fs::read_to_string(lab.path("results/latest/events.ndjson")).unwrap();
     let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let failed = events.iter().find(|e| e["event"] == "step_finished" && e["step"] == "verify").unwrap_or_else(|| panic!("{all}"));
-    let details: Vec<&str> = failed["trouble"]["details"].as_array().unwrap_or_else(|| panic!("{failed}")).iter().filter_map(|d| d.as_str()).collect();
+    let details: Vec<&str> =
+        failed["trouble"]["details"].as_array().unwrap_or_else(|| panic!("{failed}")).iter().filter_map(|d| d.as_str()).collect();
     // `VM: CHECK - ABOUT: expected …, actual …`, the VM named like its clone.
     let mut problems: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for line in &details {
         let Some((vm, rest)) = line.split_once(": ") else { continue };
         let Some((check, text)) = rest.split_once(" - ").filter(|(_, text)| text.contains(": expected ")) else { continue };
-        let named = |broken: &&Broken| vm.contains(&format!("-{}-", broken.vm)) || (vm == "somebody-else" && broken.vm.starts_with("name-"));
+        let named =
+            |broken: &&Broken| vm.contains(&format!("-{}-", broken.vm)) || (vm == "somebody-else" && broken.vm.starts_with("name-"));
         let broken = BROKEN.iter().find(named).unwrap_or_else(|| panic!("whose is {line}"));
         problems.entry(broken.vm).or_default().push((check, text));
     }

@@ -33,7 +33,8 @@ impl Listening {
         model.authorized_keys.push(fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned());
         let (user, password) = (model.login.user.clone(), model.login.password.clone());
         let host_key = host_key(b"openssh", "disk").unwrap();
-        let guest = Arc::new(Guest { model, interfaces: vec![], disks: vec![], clock: Clock::new(100.0), host_key: host_key.clone(), ssh: None });
+        let guest =
+            Arc::new(Guest { model, interfaces: vec![], disks: vec![], clock: Clock::new(100.0), host_key: host_key.clone(), ssh: None });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // The client checks the host key, so that it is seen to be the same one at every connection.

@@ -238,7 +238,10 @@ mod tests {
         let made = || json!({ "metadata": { "generateName": "web-", "labels": { "a/b": "c" } }, "spec": { "gone": 1, "list": [{}, {}] } });
         let mut object = made();
         faults.change_object("virtualmachines", "ns", &mut object);
-        assert_eq!(object, json!({ "metadata": { "generateName": "web-", "labels": {} }, "spec": { "list": [{ "x": "y" }], "a": { "b": 1 } } }));
+        assert_eq!(
+            object,
+            json!({ "metadata": { "generateName": "web-", "labels": {} }, "spec": { "list": [{ "x": "y" }], "a": { "b": 1 } } })
+        );
         let mut second = made();
         faults.change_object("virtualmachines", "ns", &mut second);
         assert_eq!(second, made(), "once only");

@@ -52,7 +52,8 @@ fn tell(pod: &Pod, series: &mut Vec<Sample>) {
 }
 
 fn requested(series: &mut Vec<Sample>, namespace: &str, pod: &str, container: &str, node: &str, bytes: f64) {
-    let labels = [("namespace", namespace), ("pod", pod), ("container", container), ("node", node), ("resource", "memory"), ("unit", "byte")];
+    let labels =
+        [("namespace", namespace), ("pod", pod), ("container", container), ("node", node), ("resource", "memory"), ("unit", "byte")];
     series.push(sample("kube_pod_container_resource_requests", labels.map(|(key, value)| (key, value.to_owned())), bytes));
 }
 

@@ -167,4 +167,3 @@ pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Opti
     let stops = members(&events, "event").iter().filter(|event| text(event, "/code") == USER_STOPPED);
     Ok(Some(stops.map(|event| text(event, "/description").to_owned()).collect()))
 }
-

@@ -181,7 +181,9 @@ fn gateway(device: &Node, stacks: &[Node]) -> Option<IpAddr> {
     let key: i64 = device.get("key")?.trim().parse().ok()?;
     let number = (key - FIRST_NIC).to_string();
     let routes = stacks.iter().filter_map(|stack| stack.child("ipRouteConfig")).flat_map(|config| config.children_named("ipRoute"));
-    let default = |route: &&Node| route.get("network") == Some("0.0.0.0") && route.at(&["gateway", "device"]).is_some_and(|d| d.text.trim() == number);
+    let default = |route: &&Node| {
+        route.get("network") == Some("0.0.0.0") && route.at(&["gateway", "device"]).is_some_and(|d| d.text.trim() == number)
+    };
     routes.filter(default).find_map(|route| route.at(&["gateway", "ipAddress"])?.text.trim().parse().ok())
 }
 

@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(found["x"], ["fd00::1/64"]);
         assert_eq!(found.len(), 2);
         assert!(static_addresses("").is_empty());
-        assert_eq!(static_gateways("A:ip:10.0.0.5,10.0.0.1,16_b:ip:10.0.0.6,,16"), BTreeMap::from([("a".to_owned(), "10.0.0.1".to_owned())]));
+        assert_eq!(
+            static_gateways("A:ip:10.0.0.5,10.0.0.1,16_b:ip:10.0.0.6,,16"),
+            BTreeMap::from([("a".to_owned(), "10.0.0.1".to_owned())])
+        );
     }
 
     #[test]

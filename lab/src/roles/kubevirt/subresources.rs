@@ -183,10 +183,13 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
                 port.parse().map_err(|_| Refusal { status: StatusCode::BAD_REQUEST, message: format!("`{port}` is no port") })?;
             let instance = running(shared, namespace, name).await?;
             // Whoever listens in the guest is asked before the upgrade, as virt-handler does.
-            let guest = shared.guests.get(namespace, name).filter(|guest| port == SSH_PORT && guest.ssh != Some(SshFault::Closed)).ok_or_else(|| {
-                let ip = write::text(&instance, "/status/interfaces/0/ipAddress");
-                Refusal::internal(&anyhow::anyhow!("dialing VM: dial tcp {ip}:{port}: connect: connection refused"))
-            })?;
+            let guest =
+                shared.guests.get(namespace, name).filter(|guest| port == SSH_PORT && guest.ssh != Some(SshFault::Closed)).ok_or_else(
+                    || {
+                        let ip = write::text(&instance, "/status/interfaces/0/ipAddress");
+                        Refusal::internal(&anyhow::anyhow!("dialing VM: dial tcp {ip}:{port}: connect: connection refused"))
+                    },
+                )?;
             portforward::accept(request, guest)
         }
         _ => Err(unknown()),

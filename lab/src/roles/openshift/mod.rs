@@ -64,8 +64,15 @@ impl Item {
 /// What the API server says; a kind that it does not serve is no failure.
 pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String> {
     let model = &cx.world.datacenter.cluster;
-    let namespaces =
-        ["default", "openshift", "openshift-config", CONFIG_MANAGED, monitoring::NAMESPACE, kubevirt::NAMESPACE, model.mtv_namespace.as_str()];
+    let namespaces = [
+        "default",
+        "openshift",
+        "openshift-config",
+        CONFIG_MANAGED,
+        monitoring::NAMESPACE,
+        kubevirt::NAMESPACE,
+        model.mtv_namespace.as_str(),
+    ];
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
