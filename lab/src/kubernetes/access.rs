@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     request::Target,
     response::{self, Body},
-    status::{Answer, Failure},
+    status::{Answer, Cause, Failure},
     write::now,
 };
 
@@ -70,6 +70,28 @@ fn verdict(allowed: bool) -> Value {
     if allowed { json!({ "allowed": true }) } else { json!({ "allowed": false }) }
 }
 
+/// What an access review has to say, or the refusal.
+fn checked(spec: &Value, names_user: bool) -> Answer<()> {
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let mut causes = Vec::new();
+    match (resource.is_object(), path.is_object()) {
+        (true, true) => {
+            // The real server shows its own type here, whose fields have other names.
+            let shown = json!({ "Path": text(&path["path"]), "Verb": text(&path["verb"]) });
+            causes.push(Cause::invalid("spec.nonResourceAttributes", &shown, "cannot be specified in combination with resourceAttributes"));
+        }
+        (false, false) => {
+            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            causes.push(Cause::invalid("spec.resourceAttributes", &Value::Null, detail));
+        }
+        _ => {}
+    }
+    if names_user && text(&spec["user"]).is_empty() && spec["groups"].as_array().is_none_or(Vec::is_empty) {
+        causes.push(Cause::invalid("spec.user", &"".into(), "at least one of user or group must be specified"));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("authorization.k8s.io", "", "", &causes)) }
+}
+
 /// `POST` of a review: answered at once, never stored.
 pub fn review(op: &Operation) -> Answer<Response<Body>> {
     let mut review = op.object()?;
@@ -80,6 +102,14 @@ pub fn review(op: &Operation) -> Answer<Response<Body>> {
     review["kind"] = op.resource.kind.as_str().into();
     review["apiVersion"] = op.resource.api_version().into();
     let spec = review["spec"].clone();
+    match op.resource.kind.as_str() {
+        "SelfSubjectAccessReview" => checked(&spec, false)?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => checked(&spec, true)?,
+        "TokenReview" if text(&spec["token"]).is_empty() => {
+            return Err(Failure::bad_request("token is required for TokenReview in authentication"));
+        }
+        _ => {}
+    }
     if !spec.is_null() {
         super::managed::created(op, &mut review, &super::managed::Writer::Update);
     }

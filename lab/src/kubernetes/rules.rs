@@ -451,6 +451,12 @@ pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes
         }
         ("", "Pod") if old.is_none() => pod_template(&object["spec"], "spec", causes),
         ("", "PersistentVolumeClaim") => claim(old, object, causes),
+        ("", "Event") => {
+            let (about, own) = (&object["involvedObject"]["namespace"], &object["metadata"]["namespace"]);
+            if about.as_str().is_some_and(|about| !about.is_empty()) && about != own {
+                causes.push(Cause::invalid("involvedObject.namespace", about, "does not match event.namespace"));
+            }
+        }
         ("apiextensions.k8s.io", _) => {
             let (spec, name) = (&object["spec"], object["metadata"]["name"].as_str().unwrap_or_default());
             let wanted = format!("{}.{}", spec["names"]["plural"].as_str().unwrap_or_default(), spec["group"].as_str().unwrap_or_default());
