@@ -57,7 +57,7 @@ async fn run(request: RunRequest) -> CliResult {
     let rust_log = std::env::var("RUST_LOG").ok();
     log::init(Some(&results.log), &screen, request.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
     log::catch_panics();
-    let (place, interrupts) = match unless_interrupted(place(&request, &settings), interrupts).await {
+    let (place, interrupts) = match Box::pin(unless_interrupted(place(&request, &settings), interrupts)).await {
         Ok((place, interrupts)) => (place?, interrupts),
         Err(interrupts) => return nothing_begun(&request, &id, &results, screen, interrupts).await,
     };

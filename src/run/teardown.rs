@@ -182,13 +182,11 @@ impl<'a> Teardown<'a> {
         let bounded = |record| {
             let work = work(record);
             async move {
-                match timeout_at(until, work).await {
-                    Ok(result) => (record, result),
-                    Err(_) => {
-                        let text = format!("not done after {}: the server did not answer", human(started.elapsed()));
-                        (record, Err(Failure::Errored(Trouble::new(text))))
-                    }
-                }
+                let result = timeout_at(until, work).await.unwrap_or_else(|_| {
+                    let text = format!("not done after {}: the server did not answer", human(started.elapsed()));
+                    Err(Failure::Errored(Trouble::new(text)))
+                });
+                (record, result)
             }
         };
         let all: Vec<_> = stage.records.iter().map(bounded).collect();

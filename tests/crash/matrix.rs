@@ -70,7 +70,7 @@ impl Matrix {
         let mut matrix = Self { lab, eyes, numbers: AtomicUsize::new(0), middle: 0 };
         let points = matrix.points(Victim::Cold);
         // The Migration runs then: the clone is made, and Forklift has begun to make things of its own.
-        let migration = points.iter().enumerate().filter(|(_, name)| name.as_str() == "create").map(|(at, _)| at).last().unwrap();
+        let migration = points.iter().rposition(|name| name == "create").unwrap();
         matrix.middle = u64::try_from((migration + 12).min(points.len() - 1)).unwrap();
         matrix
     }
@@ -114,7 +114,7 @@ impl Matrix {
             Victim::Warm => self.run("sanity-warm", &folder.join("results")),
             Victim::Clean => self.clean(&self.killed_run(&folder)),
         };
-        let output = command.env("MTV_TEST_KILL_LOG", &log).output().unwrap();
+        let output = ran(command.env("MTV_TEST_KILL_LOG", &log));
         assert!(output.status.success(), "{}", told(&output));
         let text = fs::read_to_string(log).unwrap();
         text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
@@ -123,7 +123,7 @@ impl Matrix {
     /// A run that was killed in the middle; its journal.
     fn killed_run(&self, folder: &Path) -> PathBuf {
         let results = folder.join("before");
-        let output = self.run("sanity-cold", &results).env("MTV_TEST_KILL_AT", self.middle.to_string()).output().unwrap();
+        let output = ran(self.run("sanity-cold", &results).env("MTV_TEST_KILL_AT", self.middle.to_string()));
         assert!(was_killed(&output), "the run before was not killed: {}", told(&output));
         only_run(&results).unwrap().0.join("resources.json")
     }
@@ -136,7 +136,7 @@ impl Matrix {
             Victim::Warm => (self.run("sanity-warm", &folder.join("results")), folder.join("results")),
             Victim::Clean => (self.clean(&self.killed_run(&folder)), folder.join("before")),
         };
-        let output = command.env("MTV_TEST_KILL_AT", at.to_string()).output().unwrap();
+        let output = ran(command.env("MTV_TEST_KILL_AT", at.to_string()));
         let killed = was_killed(&output);
         assert!(killed || output.status.success(), "{victim:?} {at}: {}", told(&output));
         let mut tally = Tally { killed: usize::from(killed), not_reached: usize::from(!killed), ..Tally::default() };
@@ -144,7 +144,7 @@ impl Matrix {
         tally.littered = usize::from(killed && !self.eyes.traces(&run).await.is_empty());
         let journal = folder.join("resources.json");
         if journal.is_file() {
-            let clean = self.clean(&journal).output().unwrap();
+            let clean = ran(&mut self.clean(&journal));
             if !clean.status.success() {
                 println!("{victim:?} {at}: clean ended with {}", told(&clean));
                 tally.leaks = 1;
@@ -173,6 +173,7 @@ impl Matrix {
             Some(most) if most < all.len() => (0..most).map(|n| all[(2 * n + 1) * all.len() / (2 * most)]).collect(),
             _ => all,
         };
+        println!("{} kills, {side_by_side} at the same time", chosen.len());
         let (total, done) = (chosen.len(), Arc::new(AtomicUsize::new(0)));
         let mut tallies: BTreeMap<Victim, Tally> = BTreeMap::new();
         let queue = Arc::new(std::sync::Mutex::new(chosen.into_iter()));
@@ -221,6 +222,11 @@ pub fn table(tallies: &BTreeMap<Victim, Tally>) -> Tally {
     }
     println!("{} killed, {} would have left something with a list written at the end, {} have", sum.killed, sum.littered, sum.leaks);
     sum
+}
+
+/// Waits for a process without keeping the others from theirs: a runtime has one thread per core only.
+fn ran(command: &mut Command) -> Output {
+    tokio::task::block_in_place(|| command.output().unwrap())
 }
 
 fn was_killed(output: &Output) -> bool {

@@ -124,6 +124,7 @@ async fn remove(
 }
 
 /// What a look at a listed object came to.
+#[expect(clippy::large_enum_variant, reason = "one per listed object, for the moment between the look and the removal")]
 enum Look {
     /// It may be deleted: as this, with this UID or id.
     Ours(Entry, String),
