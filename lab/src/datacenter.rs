@@ -21,6 +21,8 @@ pub struct DataCenter {
     pub arrays: Vec<ArrayModel>,
     /// The oVirt engine.
     pub ovirt: OvirtModel,
+    /// OpenStack.
+    pub openstack: OpenstackModel,
     /// Guest operating systems by name; disks of VMs refer to them.
     pub guests: BTreeMap<String, GuestModel>,
     /// What is to go wrong.
@@ -153,6 +155,46 @@ impl Default for OvirtModel {
             storage_domains: Vec::new(),
             networks: Vec::new(),
             vms: Vec::new(),
+        }
+    }
+}
+
+/// A project of an OpenStack cloud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenstackModel {
+    /// Release, for the profile.
+    pub version: String,
+    /// Login with Keystone.
+    pub login: Login,
+    /// Name of the domain of user and project; its id is `default`.
+    pub domain: String,
+    /// Project name.
+    pub project: String,
+    /// Region.
+    pub region: String,
+    /// Volume types; `datastore` of a disk names one.
+    pub volume_types: Vec<DatastoreModel>,
+    /// Networks.
+    pub networks: Vec<NetworkModel>,
+    /// Servers.
+    pub vms: Vec<VmModel>,
+    /// Names of those servers whose first disk is no volume: they boot from an image.
+    pub image_servers: Vec<String>,
+}
+
+impl Default for OpenstackModel {
+    fn default() -> Self {
+        Self {
+            version: "xena".to_owned(),
+            login: Login { user: "admin".to_owned(), password: "lab-openstack".to_owned() },
+            domain: "Default".to_owned(),
+            project: "admin".to_owned(),
+            region: "RegionOne".to_owned(),
+            volume_types: Vec::new(),
+            networks: Vec::new(),
+            vms: Vec::new(),
+            image_servers: Vec::new(),
         }
     }
 }
@@ -374,6 +416,11 @@ impl DataCenter {
         model.check_vms("vsphere", vms, networks, "datastores", datastores)?;
         let OvirtModel { networks, storage_domains, vms, .. } = &model.ovirt;
         model.check_vms("ovirt", vms, networks, "storage_domains", storage_domains)?;
+        let OpenstackModel { networks, volume_types, vms, image_servers, .. } = &model.openstack;
+        model.check_vms("openstack", vms, networks, "volume_types", volume_types)?;
+        if let Some(name) = image_servers.iter().find(|name| !vms.iter().any(|vm| vm.name == **name)) {
+            anyhow::bail!("openstack.image_servers: `{name}` is not described under [[openstack.vms]]");
+        }
         let arrays: Vec<_> = model.arrays.iter().map(|a| a.name.as_str()).collect();
         let on = model
             .vsphere

@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod kubernetes;
 pub mod lab;
 pub mod monitoring;
+pub mod openstack;
 pub mod ovirt;
 pub mod roles;
 pub mod tls;

@@ -19,6 +19,8 @@ pub enum Server {
     Ovirt,
     /// The cluster's monitoring.
     Monitoring,
+    /// The services of OpenStack.
+    Openstack,
 }
 
 /// A request as rules see it. Parts that a protocol does not have are empty.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::{Vcenter, listen, offload};
 use crate::{
+    openstack::Cloud,
     ovirt::Engine,
     roles::{Context, Role, Roles},
     tls::Authority,
@@ -41,6 +42,9 @@ pub(super) async fn start(cx: &Context, roles: &Roles, authority: &Authority) ->
     }
     if roles.has(Role::Ovirt) {
         ovirt(cx, authority, &mut sources).await.context("failed to start the oVirt engine")?;
+    }
+    if roles.has(Role::Openstack) {
+        openstack(cx, authority, &mut sources).await.context("failed to start OpenStack")?;
     }
     // One line per source joins here.
     Ok(sources)
@@ -87,6 +91,32 @@ async fn ovirt(cx: &Context, authority: &Authority, sources: &mut Sources) -> an
             ("version", model.version.clone()),
             ("username", model.login.user.clone()),
             ("password", model.login.password.clone()),
+        ],
+        tables: Vec::new(),
+    });
+    Ok(())
+}
+
+async fn openstack(cx: &Context, authority: &Authority, sources: &mut Sources) -> anyhow::Result<()> {
+    let listener = listen(None, "OpenStack").await?;
+    let address = format!("https://{}", listener.local_addr()?);
+    let cloud = Cloud::new(&cx.world, &address);
+    let (tls, cancel) = (authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { cloud.serve(listener, tls, cancel).await });
+    let model = &cx.world.datacenter.openstack;
+    sources.served.push(Served {
+        profile: "openstack",
+        url: format!("{address}/identity/v3"),
+        keys: vec![
+            ("type", "openstack".to_owned()),
+            ("version", model.version.clone()),
+            ("username", model.login.user.clone()),
+            ("password", model.login.password.clone()),
+            ("user_domain_name", model.domain.clone()),
+            ("user_domain_id", "default".to_owned()),
+            ("project_domain_id", "default".to_owned()),
+            ("project_name", model.project.clone()),
+            ("region_name", model.region.clone()),
         ],
         tables: Vec::new(),
     });

@@ -100,6 +100,8 @@ roles! {
     Vsphere = "vsphere";
     /// The oVirt engine.
     Ovirt = "ovirt";
+    /// The services of OpenStack.
+    Openstack = "openstack";
     /// Forklift's inventory service.
     Inventory = "inventory";
     /// Forklift's controllers.
@@ -112,6 +114,7 @@ impl Role {
         match self {
             Self::Vsphere => &["vsphere"],
             Self::Ovirt => &["ovirt"],
+            Self::Openstack => &["openstack"],
             _ => &[],
         }
     }

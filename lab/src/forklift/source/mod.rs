@@ -4,19 +4,23 @@
 //! connected: what its inventory holds and what a migration does with it. All else (maps, plans, the machine of phases, the
 //! VirtualMachine) is the same for all kinds and speaks of a [`Machine`].
 
+mod http;
 mod login;
 pub mod machine;
 pub mod openshift;
+mod openstack;
 mod ovirt;
+mod populated;
+mod reader;
 pub mod vsphere;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
+use ::http::StatusCode;
 use futures::{
     FutureExt as _,
     future::{BoxFuture, ready},
 };
-use http::StatusCode;
 use mtv_api::forklift::VmStatus;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
@@ -29,7 +33,7 @@ use super::{cluster::Cluster, plan::Work, reference::Reference};
 use crate::world::World;
 
 /// All kinds whose Providers can be connected. A new source is one folder beside this file and one line here.
-pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &ovirt::Ovirt];
+pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &openstack::Openstack, &ovirt::Ovirt];
 
 /// The kind of this name, as in `Provider.spec.type`.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {

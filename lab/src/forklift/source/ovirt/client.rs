@@ -1,21 +1,15 @@
 //! A client of an engine, as Forklift has one: SSO and JSON.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{
-    faults::OWN_AGENT,
-    forklift::{
-        cluster::Look,
-        source::{Login, Refused},
+use crate::forklift::{
+    cluster::Look,
+    source::{
+        Login, Refused,
+        http::{client, root},
     },
 };
-
-/// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A logged-in client.
 #[derive(Clone)]
@@ -23,15 +17,6 @@ pub struct Engine {
     client: Client,
     api: String,
     token: String,
-}
-
-fn client(login: &Login) -> anyhow::Result<Client> {
-    let mut builder = Client::builder().timeout(PATIENCE).user_agent(OWN_AGENT).no_proxy().danger_accept_invalid_certs(login.insecure());
-    if let Some(pem) = login.ca().filter(|_| !login.insecure()) {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).context("the secret's certificate is none")?;
-        builder = builder.tls_certs_only(certificates);
-    }
-    Ok(builder.build()?)
 }
 
 impl Engine {
@@ -113,13 +98,4 @@ impl Engine {
     pub fn nothing() -> Value {
         json!({})
     }
-}
-
-/// The innermost error says most.
-fn root(error: &reqwest::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

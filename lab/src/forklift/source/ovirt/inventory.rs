@@ -1,25 +1,19 @@
 //! What the inventory service shows of an engine.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use futures::FutureExt as _;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{broadcast, watch},
-    task::AbortHandle,
-};
+use tokio::sync::broadcast;
 
 use super::client::Engine;
 use crate::{
     clock::Clock,
-    forklift::{cluster::Look, source::Login},
+    forklift::{
+        cluster::Look,
+        source::{Login, reader::Reader},
+    },
 };
-
-/// How often the engine is asked for news: the real inventory's refresh interval.
-const REFRESH: Duration = Duration::from_secs(10);
 
 /// Collections of the service, with where they are in the API, how members are called there, and what is fetched along.
 const COLLECTIONS: &[(&str, &str, &str)] = &[
@@ -37,79 +31,23 @@ const COLLECTIONS: &[(&str, &str, &str)] = &[
 /// Everything that was read, as the engine writes it: collection, then id.
 pub type Model = BTreeMap<&'static str, BTreeMap<String, Value>>;
 
-/// Reads an engine again and again.
-pub struct Collector {
-    model: RwLock<Model>,
-    parity: watch::Sender<bool>,
-    task: std::sync::Mutex<Option<AbortHandle>>,
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
+/// Reads an engine again and again, with a login that is renewed when a reading failed.
+pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<String>) -> Arc<Reader<Model>> {
+    let session = Arc::new(tokio::sync::Mutex::new(None::<Engine>));
+    Reader::start(provider, clock, changed, move || {
+        let (login, session) = (login.clone(), Arc::clone(&session));
+        async move {
+            let mut session = session.lock().await;
+            let engine = match session.take() {
+                Some(engine) => engine,
+                None => Engine::connect(&login).await.map_err(|refused| anyhow::anyhow!(refused.text))?,
+            };
+            let model = read(&engine).await?;
+            *session = Some(engine);
+            Ok(model)
         }
-    }
-}
-
-impl Collector {
-    /// Begins to read.
-    pub fn start(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<String>) -> Arc<Self> {
-        let collector = Arc::new(Self { model: RwLock::default(), parity: watch::channel(false).0, task: std::sync::Mutex::default() });
-        let weak = Arc::downgrade(&collector);
-        let task = tokio::spawn(async move {
-            let mut engine = None;
-            loop {
-                let read = match &engine {
-                    Some(engine) => read(engine).await,
-                    None => match Engine::connect(&login).await {
-                        Ok(fresh) => read(engine.insert(fresh)).await,
-                        Err(refused) => Err(anyhow::anyhow!(refused.text)),
-                    },
-                };
-                let Some(collector) = weak.upgrade() else { return };
-                match read {
-                    Ok(fresh) => collector.take(fresh, &provider, &changed),
-                    Err(error) => {
-                        tracing::debug!(provider, "the engine cannot be read: {error:#}");
-                        engine = None;
-                    }
-                }
-                drop(collector);
-                clock.sleep(REFRESH).await;
-            }
-        });
-        *collector.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
-        collector
-    }
-
-    fn take(&self, fresh: Model, provider: &str, changed: &broadcast::Sender<String>) {
-        let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
-        let differs = *model != fresh;
-        *model = fresh;
-        drop(model);
-        self.parity.send_replace(true);
-        if differs {
-            // Nobody may be listening.
-            let _ = changed.send(provider.to_owned());
-        }
-    }
-
-    /// Everything that was read.
-    pub fn model(&self) -> RwLockReadGuard<'_, Model> {
-        self.model.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether everything was read once.
-    pub fn has_parity(&self) -> bool {
-        *self.parity.borrow()
-    }
-
-    /// Waits for that.
-    pub async fn reads_all_within(&self, patience: Duration) -> bool {
-        let mut parity = self.parity.subscribe();
-        tokio::time::timeout(patience, parity.wait_for(|all| *all)).await.is_ok_and(|waited| waited.is_ok())
-    }
+        .boxed()
+    })
 }
 
 async fn read(engine: &Engine) -> anyhow::Result<Model> {

@@ -3,7 +3,6 @@
 mod client;
 mod inventory;
 mod session;
-mod volumes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,15 +11,18 @@ use futures::{
     future::{BoxFuture, ready},
 };
 use http::StatusCode;
+use mtv_api::kinds::OVIRT_VOLUME_POPULATOR;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
 use self::{
     client::Engine,
-    inventory::{Collector, Model, number},
+    inventory::{Model, number},
 };
 use super::{
     Collection, Disk, Import, Kind, Login, Machine, Migrating, Nic, Query, Refused, Reply, Session, Site, Source, Traits, Volumes,
+    populated::{self, Populator},
+    reader::Reader,
 };
 use crate::forklift::{cluster::Look, reference::Reference};
 
@@ -50,7 +52,7 @@ impl Kind for Ovirt {
     }
 
     fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source> {
-        let collector = Collector::start(provider.to_owned(), login.clone(), site.world.clock, changed);
+        let collector = inventory::follow(provider.to_owned(), login.clone(), site.world.clock, changed);
         Arc::new(Connected { login, collector })
     }
 }
@@ -58,7 +60,7 @@ impl Kind for Ovirt {
 /// A Provider of the kind.
 pub struct Connected {
     login: Login,
-    collector: Arc<Collector>,
+    collector: Arc<Reader<Model>>,
 }
 
 /// The collection of the service behind what a map or plan looks up.
@@ -133,7 +135,7 @@ impl Source for Connected {
                 let imports = migrating.machine.sorted_disks().map(|disk| self.import(migrating, disk)).collect();
                 return Ok(Volumes::Imports(imports));
             }
-            volumes::ensure(&self.login, migrating).await?;
+            populated::ensure(migrating, |disk| self.populator(migrating, disk)).await?;
             Ok(Volumes::Populated)
         }
         .boxed()
@@ -151,6 +153,16 @@ impl Source for Connected {
 }
 
 impl Connected {
+    fn populator(&self, migrating: &Migrating<'_>, disk: &Disk) -> Populator {
+        let engine = self.login.url.trim_end_matches("/ovirt-engine/api");
+        Populator {
+            kind: &OVIRT_VOLUME_POPULATOR,
+            label: ("diskID", disk.task.clone()),
+            name: format!("{}-", disk.task),
+            spec: json!({ "engineUrl": engine, "engineSecretName": migrating.secret, "diskId": disk.task }),
+        }
+    }
+
     /// CDI reads a disk through the engine's image service.
     fn import(&self, migrating: &Migrating<'_>, disk: &Disk) -> Import {
         let mut imageio = json!({ "url": self.login.url, "diskId": disk.task, "secretRef": migrating.secret });
