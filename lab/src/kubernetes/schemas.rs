@@ -249,6 +249,7 @@ pub fn of(kind: &Kind) -> Shape {
         (_, "OvirtVolumePopulator") => (&["ovvp", "ovvps"], &[]),
         (_, "OpenstackVolumePopulator") => (&["osvp", "osvps"], &[]),
         (_, "VSphereXcopyVolumePopulator") => (&["vxvp", "vxvps"], &[]),
+        ("config.openshift.io", "ImageDigestMirrorSet") => (&["idms"], &[]),
         ("k8s.cni.cncf.io", _) => (&["net-attach-def"], &[]),
         ("operators.coreos.com", "ClusterServiceVersion") => (&["csv", "csvs"], &["olm"]),
         ("operators.coreos.com", "OperatorGroup") => (&["og"], &["olm"]),
@@ -256,7 +257,7 @@ pub fn of(kind: &Kind) -> Shape {
         _ => (&[], &[]),
     };
     // The status of a populator is a field like any other.
-    let status = !matches!(kind.group, "k8s.cni.cncf.io" | "instancetype.kubevirt.io") && !kind.kind.ends_with("VolumePopulator");
+    let status = !matches!(kind.group, "k8s.cni.cncf.io") && !kind.kind.ends_with("VolumePopulator");
     Shape { schema: Schema::parse(&schema), status, columns: columns(kind), short_names, categories }
 }
 
