@@ -89,6 +89,16 @@ pub const ALL: &[Parser] = &[
         pieces: &["1h", "9", "m", "1ms"],
     },
     Parser {
+        name: "retry-after",
+        feed: |data| {
+            text(data, |text| {
+                let _pause = crate::retry::retry_after(text);
+            });
+        },
+        seeds: &["120", "Wed, 21 Oct 2026 07:28:00 GMT", "0"],
+        pieces: &["9", "-", "Wed, ", " GMT", ":", "1 ", "é"],
+    },
+    Parser {
         name: "resources",
         feed: |data| {
             if let Ok(found) = journal::read::parse(data) {

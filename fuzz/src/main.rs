@@ -18,4 +18,15 @@ fn chosen() -> &'static Parser {
     })
 }
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| (chosen().feed)(data));
+/// Puts what the parser is known to accept into the folder that the fuzzer begins with.
+fn sow() {
+    if let Some(folder) = std::env::var_os("MTV_FUZZ_CORPUS").map(std::path::PathBuf::from) {
+        for (number, seed) in chosen().seeds.iter().enumerate() {
+            if let Err(error) = std::fs::write(folder.join(format!("seed-{number}")), seed) {
+                eprintln!("{}: {error}", folder.display());
+            }
+        }
+    }
+}
+
+libfuzzer_sys::fuzz_target!(init: sow(), |data: &[u8]| (chosen().feed)(data));

@@ -307,9 +307,9 @@ fn no_secret_of_a_run_that_passes_leaves_by_any_sink() {
     let info: serde_json::Value = serde_json::from_slice(&fs::read(lab.path("lab/lab.json")).unwrap()).unwrap();
     let mut command = binary();
     command.current_dir(lab.folder.path()).env("HOME", lab.folder.path());
-    command.args(["-vv", "run", "--providers", "lab/providers.toml", "--provider", "vsphere", "--results-dir", "results", "-m", "tier0"]);
+    command.args(["-vv", "run", "--providers", "lab/providers.toml", "--provider", "vsphere", "--results-dir", "results", "sanity-cold"]);
     command.env("CLUSTER_HOST", info["api"].as_str().unwrap()).env("CLUSTER_USERNAME", "kubeadmin").env("CLUSTER_PASSWORD", admin);
-    command.args(["--set", "insecure_verify_skip=true", "--set", "cutover_delay=10s"]);
+    command.args(["--set", "insecure_verify_skip=true"]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let log = fs::read_to_string(lab.path("results/latest/run.log")).unwrap();

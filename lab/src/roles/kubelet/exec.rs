@@ -17,7 +17,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 use super::{
@@ -204,7 +208,8 @@ async fn run(cx: &Context, upgraded: Upgraded, exec: Exec) {
             }
         }
     }
-    let _gone = socket.close(None).await;
+    // Without a code kubectl takes the end for a broken stream.
+    let _gone = socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })).await;
     // Until the client has answered the close, its side of the stream is still open.
     while let Some(Ok(_)) = socket.next().await {}
 }
