@@ -94,4 +94,18 @@ async fn a_protected_cluster_stays_untouched() {
     fs::write(lab.path("mtv-test.toml"), text).unwrap();
     let output = lab.run(&["sanity-cold"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "rules for other clusters stop nothing: {}", told(&output));
+
+    // What a run has left there is taken away all the same, and it is said where.
+    let output = lab.run(&["--skip-teardown", "sanity-cold"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_ne!(lab.objects().await, before);
+    fs::write(lab.path("mtv-test.toml"), "[protect]\napi_host = \"127.*\"\n").unwrap();
+    let clean = lab.clean(&[]);
+    assert_eq!(clean.status.code(), Some(0), "{}", told(&clean));
+    assert!(told(&clean).contains("warning: the cluster is protected by protect.api_host"), "{}", told(&clean));
+    assert_eq!(lab.objects().await, before, "{}", told(&clean));
+    let gather = binary().current_dir(lab.folder.path()).args(["must-gather", "--kubeconfig", "lab/kubeconfig"]).output().unwrap();
+    assert_eq!(gather.status.code(), Some(7), "{}", told(&gather));
+    assert!(told(&gather).contains("the cluster is protected"), "{}", told(&gather));
+    assert_eq!(lab.objects().await, before, "{}", told(&gather));
 }
