@@ -2,7 +2,10 @@
 //! no missing one.
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::{
     Api, Client,
@@ -10,20 +13,21 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use mtv_api::{
-    forklift::{HookRef, MapSpec, ObjectRef, ProviderPair, ProviderSpec},
+    forklift::{HookRef, MapSpec, ObjectRef, ProviderPair, ProviderSpec, StorageEntry},
     kinds::{self, Kind},
 };
 use mtv_test::{
     config::{
         catalogue::Catalogue,
+        copyoffload::{CopyOffload, EsxiCloneMethod, StorageValue, StorageVendor},
         profile::{Profile, ProviderKind},
         scenario::{Scenario, ScenarioVm},
     },
     forklift::{self, Cutover, NetworkTarget, PlanInput, PlannedVm, manifest},
     providers::{Disk, Nic, Power, VmDescription},
-    run::{names, namespace_body, source_secret},
+    run::{Offload, names, namespace_body, source_secret, storage_secret},
     secrets::Secret,
-    steps::nad_body,
+    steps::{self, nad_body},
 };
 use mtv_testkit::{Options, RealCluster, crds};
 use serde_json::{Value, json};
@@ -116,8 +120,21 @@ fn profile() -> Profile {
         ca_pem: None,
         extra: BTreeMap::default(),
         extra_secrets: BTreeMap::default(),
-        copyoffload: None,
+        copyoffload: Some(CopyOffload {
+            vendor: Some(StorageVendor::Ontap),
+            datastore_id: Some("datastore-1".into()),
+            secondary_datastore_id: Some("datastore-2".into()),
+            non_xcopy_datastore_id: Some("datastore-3".into()),
+            storage: BTreeMap::from([("STORAGE_PASSWORD".to_owned(), StorageValue::Secret(Secret::new("of the array")))]),
+            clone_method: EsxiCloneMethod::Ssh,
+            ..CopyOffload::default()
+        }),
     }
+}
+
+fn offload_map(profile: &Profile, needed: &BTreeSet<&str>) -> Vec<StorageEntry> {
+    let offload = Offload { secret: "copyoffload-storage".into(), vendor: StorageVendor::Ontap.name().into() };
+    steps::offload_rows(profile.copyoffload.as_ref().unwrap(), &offload, needed, "standard")
 }
 
 async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, providers: &ProviderPair) {
@@ -138,7 +155,11 @@ async fn plan(judge: &mut Judge, scenario: &Scenario, index: usize, namespace: &
     let name = names::plan_object(&scenario.name, scenario.plans[index].name.as_deref());
     let vms: Vec<VmDescription> = scenario.vms_of(index).map(|(_, wish)| vm(&wish.name)).collect();
     let sources: Vec<&VmDescription> = vms.iter().collect();
-    let storage = MapSpec { provider: providers.clone(), map: forklift::storage_entries(&sources, "standard") };
+    let map = match scenario.plans[index].copyoffload {
+        true => offload_map(&profile(), &scenario.profile_fields()),
+        false => forklift::storage_entries(&sources, "standard"),
+    };
+    let storage = MapSpec { provider: providers.clone(), map };
     judge.create(&kinds::STORAGE_MAP, manifest(&kinds::STORAGE_MAP, Some(namespace), &name, &storage)).await;
     let (map, targets) = forklift::network_entries(&sources, namespace, &names::nad_base(RUN, &name));
     for (index, target) in targets.iter().enumerate() {
@@ -193,8 +214,14 @@ async fn every_object_of_every_scenario_is_valid() {
         kind: profile.kind.to_string(),
         url: profile.api_url.clone(),
         secret: ObjectRef::new(&namespace, "vsphere-credentials"),
-        settings: BTreeMap::from([("vddkInitImage".to_owned(), "registry.example.com/vddk:8".to_owned())]),
+        settings: forklift::settings(&profile),
     };
+    assert_eq!(source.settings.keys().collect::<Vec<_>>(), ["esxiCloneMethod", "vddkInitImage"]);
+    judge.create(&kinds::SECRET, storage_secret(profile.copyoffload.as_ref().unwrap(), &namespace)).await;
+    let map = offload_map(&profile, &BTreeSet::from(["secondary_datastore_id", "non_xcopy_datastore_id"]));
+    assert_eq!(map.len(), 3);
+    let map = MapSpec { provider: providers.clone(), map };
+    judge.create(&kinds::STORAGE_MAP, manifest(&kinds::STORAGE_MAP, Some(&namespace), "copy-offload", &map)).await;
     let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
     for (name, spec) in [("source", &source), ("host", &host)] {
         judge.create(&kinds::PROVIDER, manifest(&kinds::PROVIDER, Some(&namespace), name, spec)).await;

@@ -52,11 +52,6 @@ impl Disks {
         self.read().get(disk).map(|content| content.image.clone())
     }
 
-    /// Whether there is a disk whose name fits.
-    pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
-        self.read().keys().any(|name| fits(name))
-    }
-
     /// The first disk with an operating system among those whose name begins like that.
     pub fn bootable(&self, beginning: &str) -> Option<DiskImage> {
         let disks = self.read();

@@ -270,6 +270,58 @@ fn the_selected_profile_is_complete_and_has_its_secrets() {
 }
 
 #[test]
+fn variables_of_copy_offload_win_over_the_file() {
+    let text = r#"
+[provider.x]
+type = "vsphere"
+api_url = "https://h/sdk"
+username = "u"
+password_env = "PASSWORD"
+[provider.x.copyoffload]
+storage_vendor_product = "ontap"
+datastore_id = "datastore-1"
+storage_hostname = "of-the-file"
+storage_username = "of-the-file"
+storage_password_env = "NOT_THERE"
+ontap_svm = "svm-of-the-file"
+esxi_clone_method = "ssh"
+esxi_user = "root"
+[provider.x.copyoffload.storage_secret_extra]
+STORAGE_RETRIES = 3
+STORAGE_REGION = "north"
+"#;
+    let env = |name: &str| {
+        let value = match name {
+            "PASSWORD" => "of vcenter",
+            "COPYOFFLOAD_STORAGE_HOSTNAME" => "of-the-variable",
+            "COPYOFFLOAD_STORAGE_USERNAME" => " ",
+            "COPYOFFLOAD_STORAGE_PASSWORD" => "canary-of-the-array",
+            "COPYOFFLOAD_ESXI_PASSWORD" => "canary-of-the-host",
+            "COPYOFFLOAD_ESXI_HOST" => "esxi-7",
+            "COPYOFFLOAD_STORAGE_SECRET_EXTRA" => r#"{"STORAGE_REGION": "south"}"#,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let file = ProfileFile::parse(Path::new("providers.toml"), text, true).unwrap();
+    let (profile, _) = file.select("x", &env).unwrap();
+    assert!(!format!("{profile:?}").contains("canary"), "{profile:?}");
+    let offload = profile.copyoffload.unwrap();
+    assert_eq!(offload.missing(), Vec::<String>::new());
+    assert_eq!(offload.esxi.host.as_deref(), Some("esxi-7"));
+    let storage: BTreeMap<&str, &str> = offload.storage.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
+    let expected = BTreeMap::from([
+        ("STORAGE_HOSTNAME", "of-the-variable"),
+        ("STORAGE_USERNAME", "of-the-file"),
+        ("STORAGE_PASSWORD", "canary-of-the-array"),
+        ("ONTAP_SVM", "svm-of-the-file"),
+        ("STORAGE_RETRIES", "3"),
+        ("STORAGE_REGION", "south"),
+    ]);
+    assert_eq!(storage, expected);
+}
+
+#[test]
 fn an_inline_secret_is_a_warning_only_where_others_can_read_it() {
     let text = "[provider.x]\ntype = \"ova\"\napi_url = \"nfs.example.com:/ova\"\npassword = \"pa55word\"\n";
     for (world_readable, warned) in [(true, true), (false, false)] {

@@ -133,10 +133,18 @@ fn ended(pod: &DynamicObject, migration: &str) -> bool {
 fn of_log(text: &str) -> Option<(String, Copied)> {
     let after = |key: &str| text.rsplit_once(key).map(|(_, rest)| rest);
     let quoted = |key: &str| after(key).and_then(|rest| rest.split('"').next()).filter(|t| t.starts_with('[')).map(str::to_owned);
-    let file = quoted("source_vmdk=\"").or_else(|| quoted("source=\""))?;
+    let file = base_file(&quoted("source_vmdk=\"").or_else(|| quoted("source=\""))?);
     let used = after("xcopyUsed=").map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
     let failed = text.lines().rfind(|line| line.contains("copy-offload failed")).map(str::to_owned);
     Some((file, Copied { log: used.filter(|u| !u.is_empty()), failed, ..Copied::default() }))
+}
+
+/// The file that a chain of snapshots began with, which is what the Plan's tasks call a disk: `a-000002.vmdk` is `a.vmdk`.
+fn base_file(file: &str) -> String {
+    let base = file.strip_suffix(".vmdk").and_then(|stem| stem.rsplit_once('-')).filter(|(_, number)| {
+        number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit())
+    });
+    base.map_or_else(|| file.to_owned(), |(base, _)| format!("{base}.vmdk"))
 }
 
 #[cfg(test)]
@@ -155,6 +163,8 @@ mod tests {
         assert_eq!(copied.xcopy_used(), None);
         assert!(copied.failed.unwrap().contains("401"));
         assert_eq!(of_log("nothing"), None);
+        let (file, _) = of_log("source_vmdk=\"[ds] a/a-000002.vmdk\" xcopyUsed=0").unwrap();
+        assert_eq!(file, "[ds] a/a.vmdk", "as the Plan's task is called");
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub const SCENARIO_LABEL: &str = "mtv-test.io/scenario";
 /// Longest name of a Kubernetes object that becomes a label or a host name (RFC 1123), and of a clone.
 const LONGEST: usize = 63;
 
+/// Longest name of a Plan: MTV calls a Job `vddk-validator-` and that, the API server adds five characters, and the Job's pods
+/// carry its name in a label.
+const LONGEST_PLAN: usize = LONGEST - "vddk-validator-".len() - 5;
+
 /// Lower-case letters and digits without those that are read as one another: 32 characters, 5 bits each.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -68,7 +72,15 @@ pub fn object(scenario: &str) -> String {
 
 /// Name of an object of one of a scenario's Plans, if it has several: two dashes keep it from being another scenario's.
 pub fn plan_object(scenario: &str, plan: Option<&str>) -> String {
-    plan.map_or_else(|| object(scenario), |plan| format!("{}--{plan}", object(scenario)))
+    let name = plan.map_or_else(|| object(scenario), |plan| format!("{}--{plan}", object(scenario)));
+    if name.len() <= LONGEST_PLAN {
+        return name;
+    }
+    // What is cut off must still tell two apart.
+    let digest = Sha256::digest(name.as_bytes());
+    let tail: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    let start: String = name.chars().take(LONGEST_PLAN - 1 - tail.len()).collect();
+    format!("{}-{tail}", start.trim_end_matches('-'))
 }
 
 /// Lower case, with everything else than letters, digits and dashes made a dash.
@@ -89,6 +101,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn long_names_of_plans_are_cut_and_still_differ() {
+        let short = "copyoffload-multi-disk-different-path";
+        assert_eq!(plan_object(short, None), short);
+        let names = ["a", "b"].map(|plan| plan_object("copyoffload-multi-disk-different-datastore-path", Some(plan)));
+        assert!(names[0] != names[1] && names.iter().all(|n| n.len() <= 43 && n.starts_with("copyoffload-multi-disk-")), "{names:?}");
+    }
 
     #[test]
     fn run_ids_differ() {

@@ -12,6 +12,7 @@ mod prepare;
 mod verify;
 
 pub use maps::nad_body;
+pub use offload::offload_rows;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Copy-offload: how a clone is asked for, what its StorageMap says, and what populators tell while a Plan runs.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use mtv_api::forklift::{OffloadPlugin, PlanStatus, SourceRef, StorageDestination, StorageEntry, VsphereXcopyConfig};
 
@@ -14,6 +14,7 @@ use crate::{
     events::Trouble,
     forklift::{self, Copies},
     providers::{CloneRequest, NewDisk, NewDiskKind},
+    run::Offload,
     verify::Offloaded,
 };
 
@@ -73,13 +74,18 @@ fn missing(field: &str) -> Failure {
     )
 }
 
-/// Rows of a StorageMap that has the array copy: for each datastore of the profile that a disk of the Plan lies on, and for
-/// the others where the profile has them, so that a disk that was moved is mapped too. A datastore that the array cannot copy
-/// from has the plugin as well: Forklift then has the ESXi host copy.
+/// Rows of the StorageMap of a Plan with copy-offload.
 pub fn storage_entries(scene: &Scene<'_>, storage_class: &str) -> Result<Vec<StorageEntry>, Failure> {
     let (Some(profile), Some(offload)) = (&scene.session.profile.copyoffload, &scene.session.offload) else {
         return Err(Failure::Errored(Trouble::new("the run was not prepared for copy-offload")));
     };
+    Ok(offload_rows(profile, offload, &scene.scenario.profile_fields(), storage_class))
+}
+
+/// Rows of a StorageMap that has the array copy: for the datastore of the clones, and for those that the scenario needs besides,
+/// by the keys of the profile. A datastore that the array cannot copy from has the plugin as well: Forklift then has the ESXi
+/// host copy.
+pub fn offload_rows(profile: &CopyOffload, offload: &Offload, needed: &BTreeSet<&str>, storage_class: &str) -> Vec<StorageEntry> {
     let plugin = OffloadPlugin {
         vsphere_xcopy_config: Some(VsphereXcopyConfig {
             secret_ref: offload.secret.clone(),
@@ -95,12 +101,11 @@ pub fn storage_entries(scene: &Scene<'_>, storage_class: &str) -> Result<Vec<Sto
         },
         offload_plugin: Some(plugin.clone()),
     };
-    let needed = scene.scenario.profile_fields();
     let mut ids: Vec<&str> = profile.datastore_id.as_deref().into_iter().collect();
     ids.extend(
         ["secondary_datastore_id", "non_xcopy_datastore_id"].into_iter().filter(|f| needed.contains(f)).filter_map(|f| profile.field(f)),
     );
-    Ok(ids.into_iter().map(row).collect())
+    ids.into_iter().map(row).collect()
 }
 
 /// Follows a Plan with copy-offload to its end: its Secrets must come, and what its populators say is kept.

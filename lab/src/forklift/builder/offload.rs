@@ -72,7 +72,7 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
         }
         let hosts = plugin.items("/dedicatedMigrationHosts");
         let mut spec = json!({
-            "vmId": vm.id, "vmdkPath": disk.task, "secretName": secret, "storageVendorProduct": plugin.text("/storageVendorProduct"),
+            "vmId": vm.id, "vmdkPath": copied(vm, disk), "secretName": secret, "storageVendorProduct": plugin.text("/storageVendorProduct"),
         });
         // The real one draws a host by chance for each disk; in turn they are all used as well.
         if let Some(host) = hosts.get(index % hosts.len().max(1)) {
@@ -85,6 +85,11 @@ pub async fn ensure(work: &Work<'_>, migration: &str, vm: &VmStatus) -> anyhow::
         accept_existing(cluster.create(&VSPHERE_XCOPY_VOLUME_POPULATOR, namespace, populator).await)?;
     }
     Ok(())
+}
+
+/// The file that the populator copies. Warm, it is the base, and changed blocks bring the rest; cold, the disk's present state.
+fn copied<'d>(vm: &VmStatus, disk: &'d Disk) -> &'d str {
+    if vm.warm.is_some() { &disk.task } else { &disk.file }
 }
 
 fn accept_existing(result: kube::Result<Value>) -> kube::Result<()> {
@@ -163,7 +168,7 @@ fn claim(migrating: &Migrating<'_>, disk: &Disk, index: usize, row: &Value, secr
     if disk.shared {
         labels["shareable"] = json!("true");
     }
-    let mut annotations = json!({ disks::SOURCE: disk.task, COPY_OFFLOAD: disk.task, format!("{IMPORT}.import.secretName"): secret });
+    let mut annotations = json!({ disks::SOURCE: disk.task, COPY_OFFLOAD: copied(vm, disk), format!("{IMPORT}.import.secretName"): secret });
     if let Some(warm) = &vm.warm {
         let provider = work.source.clone().unwrap_or_default();
         let snapshot = warm.precopies.last().and_then(|p| p.snapshot.clone()).unwrap_or_default();

@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
 
 use super::{Running, serve, workload::Exit};
-use crate::{datacenter::ArrayModel, world::World};
+use crate::{datacenter::ArrayModel, forklift::source::vsphere::base_file, world::World};
 
 /// Port of the metrics.
 const METRICS: u16 = 8443;
@@ -156,9 +156,7 @@ fn plan(world: &World, told: &Told, class: &str) -> Result<bool, String> {
     }
     let same = world.datacenter.array_of_datastore(datastore).is_some_and(|source| source.name == array.name);
     // A chain of differences is read through by the host.
-    let stem = vmdk.trim_end_matches(".vmdk");
-    let chained = world.disks.any(|file| file.strip_prefix(stem).is_some_and(|rest| rest.starts_with("-0000")));
-    Ok(same && array.xcopy && !chained)
+    Ok(same && array.xcopy && base_file(vmdk) == vmdk)
 }
 
 fn log_in<'w>(world: &'w World, told: &Told) -> Result<&'w ArrayModel, String> {
@@ -222,7 +220,7 @@ mod tests {
     fn world() -> World {
         let world = World::new(DataCenter::parse(DEFAULT).unwrap(), Clock::new(1.0));
         for disk in
-            ["[block-datastore] a/a.vmdk", "[local-datastore] a/a.vmdk", "[block-datastore] b/b.vmdk", "[block-datastore] b/b-000001.vmdk"]
+            ["[block-datastore] a/a.vmdk", "[local-datastore] a/a.vmdk", "[block-datastore] b/b-000001.vmdk"]
         {
             world.disks.put(disk, DiskImage::default());
         }
@@ -245,7 +243,7 @@ mod tests {
     fn the_array_copies_what_it_holds_and_nothing_else() {
         let world = world();
         for (vmdk, expected) in
-            [("[block-datastore] a/a.vmdk", true), ("[local-datastore] a/a.vmdk", false), ("[block-datastore] b/b.vmdk", false)]
+            [("[block-datastore] a/a.vmdk", true), ("[local-datastore] a/a.vmdk", false), ("[block-datastore] b/b-000001.vmdk", false)]
         {
             assert_eq!(plan(&world, &told(vmdk, &[]), "lab-block"), Ok(expected), "{vmdk}");
         }
