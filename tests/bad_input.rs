@@ -111,48 +111,8 @@ const SCENARIOS: &[Case] = &[
         "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\n[scenario.x.target_labels]\n\"-a\" = \"b\"\nc = \"-\"\nd = { unique = false }\ne = { uniqe = true }\nf = 5\n",
     ),
     (
-        "copy-offload of a source without it",
-        "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n",
-    ),
-    (
-        "unknown array and clone method",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor_product = \"netapp\"\nesxi_clone_method = \"rsh\"\n",
-    ),
-    (
-        "copy-offload key that is none",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor = \"ontap\"\n",
-    ),
-    (
-        "key of another array",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor_product = \"ontap\"\nvantara_storage_port = \"443\"\npowermax_symmetrix_id = \"1\"\n",
-    ),
-    (
-        "datastores by name, and twice",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\ndatastore_id = \"my store\"\nsecondary_datastore_id = \"datastore-2\"\nnon_xcopy_datastore_id = \"datastore-2\"\n",
-    ),
-    (
-        "second datastore without a first",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nsecondary_datastore_id = \"datastore-2\"\n",
-    ),
-    (
-        "LUN that is none",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nrdm_lun_uuid = \"6001405\"\nesxi_ssh_host_key = \"aa:bb\"\ndedicated_migration_hosts = [\"\"]\n",
-    ),
-    (
-        "fields of arrays with wrong values",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\npure_cluster_prefix = \"cluster\"\nvantara_storage_port = \"0\"\nvantara_hostgroup_id_list = \"CL1-A:1\"\n",
-    ),
-    (
-        "storage password twice",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_password = \"n0tToBeSeen\"\nstorage_password_env = \"SET\"\nesxi_password_env = \"UNSET\"\n",
-    ),
-    (
-        "further keys of the storage Secret",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_secret_extra = { \"A B\" = \"n0tToBeSeen\", LIST = [1] }\n",
-    ),
-    (
-        "switch of copy-offload as a text",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_skip_ssl_verification = \"yes\"\nstorage_username = 3\n",
+        "key of a later release",
+        "[scenario.x]\nper_nic_network_map = true\npre_hook = { aap_job_template_id = 5 }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nluks = true\n",
     ),
     (
         "option that stands elsewhere",
@@ -301,6 +261,50 @@ const PROFILES: &[Case] = &[
     (
         "key of a later release",
         "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nluks_passphrase = \"n0tToBeSeen\"\nclone_provider = \"y\"\n",
+    ),
+    (
+        "copy-offload of a source without it",
+        "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n",
+    ),
+    (
+        "unknown array and clone method",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor_product = \"netapp\"\nesxi_clone_method = \"rsh\"\n",
+    ),
+    (
+        "copy-offload key that is none",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor = \"ontap\"\n",
+    ),
+    (
+        "key of another array",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_vendor_product = \"ontap\"\nvantara_storage_port = \"443\"\npowermax_symmetrix_id = \"1\"\n",
+    ),
+    (
+        "datastores by name, and twice",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\ndatastore_id = \"my store\"\nsecondary_datastore_id = \"datastore-2\"\nnon_xcopy_datastore_id = \"datastore-2\"\n",
+    ),
+    (
+        "second datastore without a first",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nsecondary_datastore_id = \"datastore-2\"\n",
+    ),
+    (
+        "LUN that is none",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nrdm_lun_uuid = \"6001405\"\nesxi_ssh_host_key = \"aa:bb\"\ndedicated_migration_hosts = [\"\"]\n",
+    ),
+    (
+        "fields of arrays with wrong values",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\npure_cluster_prefix = \"cluster\"\nvantara_storage_port = \"0\"\nvantara_hostgroup_id_list = \"CL1-A:1\"\n",
+    ),
+    (
+        "storage password twice",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_password = \"n0tToBeSeen\"\nstorage_password_env = \"SET\"\nesxi_password_env = \"UNSET\"\n",
+    ),
+    (
+        "further keys of the storage Secret",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_secret_extra = { \"A B\" = \"n0tToBeSeen\", LIST = [1] }\n",
+    ),
+    (
+        "switch of copy-offload as a text",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_skip_ssl_verification = \"yes\"\nstorage_username = 3\n",
     ),
     ("keys of the old suite", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nverify_ssl = false\nstorage_class = \"nfs\"\n"),
     ("boolean in quotes", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\ninsecure_skip_verify = \"false\"\n"),
