@@ -141,9 +141,10 @@ fn of_log(text: &str) -> Option<(String, Copied)> {
 
 /// The file that a chain of snapshots began with, which is what the Plan's tasks call a disk: `a-000002.vmdk` is `a.vmdk`.
 fn base_file(file: &str) -> String {
-    let base = file.strip_suffix(".vmdk").and_then(|stem| stem.rsplit_once('-')).filter(|(_, number)| {
-        number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit())
-    });
+    let base = file
+        .strip_suffix(".vmdk")
+        .and_then(|stem| stem.rsplit_once('-'))
+        .filter(|(_, number)| number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit()));
     base.map_or_else(|| file.to_owned(), |(base, _)| format!("{base}.vmdk"))
 }
 

@@ -97,7 +97,8 @@ pub fn offload_rows(profile: &CopyOffload, offload: &Offload, needed: &BTreeSet<
         destination: StorageDestination {
             storage_class: storage_class.to_owned(),
             volume_mode: Some("Block".to_owned()),
-            access_mode: Some("ReadWriteOnce".to_owned()),
+            // Forklift then takes ReadWriteMany, which live migration needs.
+            access_mode: None,
         },
         offload_plugin: Some(plugin.clone()),
     };

@@ -168,7 +168,8 @@ fn claim(migrating: &Migrating<'_>, disk: &Disk, index: usize, row: &Value, secr
     if disk.shared {
         labels["shareable"] = json!("true");
     }
-    let mut annotations = json!({ disks::SOURCE: disk.task, COPY_OFFLOAD: copied(vm, disk), format!("{IMPORT}.import.secretName"): secret });
+    let mut annotations =
+        json!({ disks::SOURCE: disk.task, COPY_OFFLOAD: copied(vm, disk), format!("{IMPORT}.import.secretName"): secret });
     if let Some(warm) = &vm.warm {
         let provider = work.source.clone().unwrap_or_default();
         let snapshot = warm.precopies.last().and_then(|p| p.snapshot.clone()).unwrap_or_default();

@@ -219,9 +219,7 @@ mod tests {
 
     fn world() -> World {
         let world = World::new(DataCenter::parse(DEFAULT).unwrap(), Clock::new(1.0));
-        for disk in
-            ["[block-datastore] a/a.vmdk", "[local-datastore] a/a.vmdk", "[block-datastore] b/b-000001.vmdk"]
-        {
+        for disk in ["[block-datastore] a/a.vmdk", "[local-datastore] a/a.vmdk", "[block-datastore] b/b-000001.vmdk"] {
             world.disks.put(disk, DiskImage::default());
         }
         world
