@@ -1,8 +1,6 @@
 //! Name templates, judged by Go: `templates.json` is what Go's text/template makes of `tests/servers/templates/cases.txt` with
 //! the functions that Forklift offers. Texts of errors must be the same, too: they stand in a Plan's conditions.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::{
     fs::File,
     path::Path,

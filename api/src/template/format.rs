@@ -1,5 +1,7 @@
 //! Go's `Sprint`, `Sprintln` and `Sprintf` for the values that templates have.
 
+use std::fmt::Write as _;
+
 use super::{
     text::{general, quote},
     value::Value,
@@ -28,6 +30,7 @@ pub fn println(values: &[Value]) -> String {
 }
 
 #[derive(Default, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of Go's")]
 struct Flags {
     plus: bool,
     minus: bool,
@@ -65,16 +68,12 @@ impl<'a> Arguments<'a> {
         };
         let number: String = pattern[*at + 1..*at + length].iter().collect();
         *at += length + 1;
-        match number.parse::<usize>().ok().filter(|n| (1..=self.values.len()).contains(n)) {
-            Some(number) => {
-                self.next = number - 1;
-                true
-            }
-            None => {
-                self.good = false;
-                true
-            }
+        if let Some(number) = number.parse::<usize>().ok().filter(|n| (1..=self.values.len()).contains(n)) {
+            self.next = number - 1;
+        } else {
+            self.good = false;
         }
+        true
     }
 
     /// A width or precision: digits, or `*` for the next argument.
@@ -152,16 +151,17 @@ pub fn printf(pattern: &str, values: &[Value]) -> String {
         if verb == '%' {
             out.push('%');
         } else if !arguments.good {
-            out.push_str(&format!("%!{verb}(BADINDEX)"));
+            // Writing to a String cannot fail, here and below.
+            _ = write!(out, "%!{verb}(BADINDEX)");
         } else if let Some(value) = arguments.take() {
             one(&mut out, verb, flags, value);
         } else {
-            out.push_str(&format!("%!{verb}(MISSING)"));
+            _ = write!(out, "%!{verb}(MISSING)");
         }
     }
     if !arguments.reordered && arguments.next < values.len() {
         let extra: Vec<String> = values[arguments.next..].iter().map(typed).collect();
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+        _ = write!(out, "%!(EXTRA {})", extra.join(", "));
     }
     out
 }
@@ -189,7 +189,7 @@ fn one(out: &mut String, verb: char, mut flags: Flags, value: &Value) {
                     inner.push(' ');
                 }
                 if named {
-                    inner.push_str(&format!("{name}:"));
+                    _ = write!(inner, "{name}:");
                 }
                 one(&mut inner, verb, Flags { plus: flags.plus || named, ..flags }, field);
             }
@@ -199,9 +199,9 @@ fn one(out: &mut String, verb: char, mut flags: Flags, value: &Value) {
     };
     match text {
         Some(text) => out.push_str(&text),
-        None if *value == Value::Nil => out.push_str(&format!("%!{verb}(<nil>)")),
+        None if *value == Value::Nil => _ = write!(out, "%!{verb}(<nil>)"),
         None => {
-            out.push_str(&format!("%!{verb}({}=", value.kind()));
+            _ = write!(out, "%!{verb}({}=", value.kind());
             one(out, 'v', flags, value);
             out.push(')');
         }

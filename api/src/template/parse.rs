@@ -506,7 +506,7 @@ fn number(token: &Token) -> Parsed<Number> {
                 return Err(format!("integer overflow: {}", text::quote(&text)));
             }
             // Whole numbers may be written as 3.0.
-            #[expect(clippy::cast_possible_truncation, reason = "taken only where it comes back as the same number")]
+            #[expect(clippy::cast_possible_truncation, clippy::float_cmp, reason = "taken only where it comes back as the same number")]
             let int = Some(float as i64).filter(|int| *int as f64 == float);
             Ok(Number { text, int, float: Some(float) })
         }

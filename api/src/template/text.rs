@@ -86,7 +86,7 @@ pub fn integer(text: &str) -> Option<i128> {
         _ => (10, lower.as_str()),
     };
     let plain = digits.replace('_', "");
-    let separated = !digits.ends_with('_') && !digits.contains("__") && !(radix == 10 && digits.starts_with('_'));
+    let separated = !(digits.ends_with('_') || digits.contains("__") || radix == 10 && digits.starts_with('_'));
     if plain.is_empty() || !separated || !plain.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return None;
     }
