@@ -116,7 +116,7 @@ pub const ALL: &[Parser] = &[
         feed: |data| {
             text(data, |text| {
                 let _answer = vsphere::is_answer(text);
-            })
+            });
         },
         seeds: &[
             "<e:Envelope xmlns:e=\"e\" xmlns:xsi=\"x\"><e:Body><r xsi:type=\"T\"><returnval type=\"VirtualMachine\">vm-1</returnval></r></e:Body></e:Envelope>",

@@ -2,6 +2,7 @@
 //! of fields that hold credentials are masked by what they are, everything else by the mask that the log wears.
 
 use std::{
+    fmt::Write as _,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -93,7 +94,7 @@ fn cut(mut text: String) -> String {
             at -= 1;
         }
         text.truncate(at);
-        text.push_str(&format!("\n… and {rest} bytes more"));
+        let _infallible = write!(text, "\n… and {rest} bytes more");
     }
     text
 }

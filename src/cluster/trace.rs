@@ -78,7 +78,7 @@ where
 impl<S> Tracing<S> {
     fn begin(&self, request: &Request<Body>) -> Exchange {
         // Bodies of requests are in memory; a clone shares their bytes.
-        let body = request.body().try_clone().and_then(|body| body.collect().now_or_never()?.ok()).map(|body| body.to_bytes());
+        let body = request.body().try_clone().and_then(|body| body.collect().now_or_never()?.ok()).map(http_body_util::Collected::to_bytes);
         let line = || format!("{} {} {}", self.service, request.method(), request.uri());
         Exchange::begin(line, &content_type(request.headers()), &body.unwrap_or_default())
     }

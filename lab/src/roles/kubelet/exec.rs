@@ -123,6 +123,7 @@ async fn answer(cx: Context, mut request: Request<Incoming>) -> Response<Full<By
 }
 
 /// A command that somebody wants to run.
+#[expect(clippy::struct_excessive_bools, reason = "the streams of the protocol, each wanted or not")]
 struct Exec {
     uid: String,
     pod: String,

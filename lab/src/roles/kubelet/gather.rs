@@ -1,6 +1,6 @@
 //! MTV's must-gather: writes what it finds of a plan, or of everything, into the pod's folder.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use kube::{ResourceExt, api::ListParams};
 use mtv_api::kinds::{self, Kind};
@@ -91,7 +91,7 @@ async fn gather(running: &Running<'_>, wish: &Wish) -> anyhow::Result<(BTreeMap<
     };
     let code = i32::from(wish.targeted && plan.is_none());
     if code != 0 {
-        log.push_str(&format!("Plan {}/{} not found\n", wish.namespace, wish.plan));
+        let _infallible = writeln!(log, "Plan {}/{} not found", wish.namespace, wish.plan);
     }
     let (uid, target) = plan
         .as_ref()
@@ -110,7 +110,7 @@ async fn gather(running: &Running<'_>, wish: &Wish) -> anyhow::Result<(BTreeMap<
             }
             let folder = if kind.group.is_empty() { "core" } else { "crs" };
             let text = serde_saphyr::to_string(&serde_json::to_value(&object)?)?;
-            log.push_str(&format!("  {} {namespace}/{name}\n", kind.kind));
+            let _infallible = writeln!(log, "  {} {namespace}/{name}", kind.kind);
             files.insert(format!("namespaces/{namespace}/{folder}/{}/{name}.yaml", kind.plural), text);
         }
     }
