@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
 mod retry_table;
+mod soak;
 mod watch_chaos;
 
 #[path = "../lab/support.rs"]

@@ -103,7 +103,13 @@ impl Faults {
             Effect::Drop => Ok(body::until(carry_out.await, rule.time().unwrap_or_default())),
             Effect::Expire => Ok(body::expired(carry_out.await)),
             Effect::Silence => Ok(body::silent(carry_out.await, rule.time())),
-            Effect::Duplicate => Ok(body::twice(carry_out.await)),
+            Effect::Duplicate => {
+                let twice = body::twice(carry_out.await);
+                Ok(match rule.time() {
+                    Some(time) => body::until(twice, time),
+                    None => twice,
+                })
+            }
             Effect::Late => Ok(body::late(carry_out.await, rule.time().unwrap_or_default())),
         }
     }

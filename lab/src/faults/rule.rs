@@ -36,7 +36,7 @@ pub enum Effect {
     Expire,
     /// Watch: nothing comes any more, and the connection is cut after `seconds`; without them never.
     Silence,
-    /// Watch: each event comes again, behind the one that follows it.
+    /// Watch: each event comes again, behind the one that follows it; ends after `seconds`, if they are said.
     Duplicate,
     /// Watch: each event comes `seconds` late.
     Late,
@@ -96,7 +96,7 @@ pub struct Rule {
     /// `status`, `fault`, `close` and `stall`: the request is carried out before.
     #[serde(default, skip_serializing_if = "is_false")]
     pub committed: bool,
-    /// Seconds, real ones, of `stall`, `drop`, `silence` and `late`; `connect` with `stall` too.
+    /// Seconds, real ones, of `stall`, `drop`, `silence`, `duplicate` and `late`; `connect` with `stall` too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// Speed of `slow`.
@@ -160,7 +160,7 @@ impl Rule {
         only(self.fault.is_some(), "fault", &[Fault])?;
         only(self.message.is_some(), "message", &[Status, Fault, Fail])?;
         only(self.committed, "committed", &[Status, Fault, Close, Stall])?;
-        only(self.seconds.is_some(), "seconds", &[Stall, Drop, Silence, Late])?;
+        only(self.seconds.is_some(), "seconds", &[Stall, Drop, Silence, Duplicate, Late])?;
         only(self.bytes_per_second.is_some(), "bytes_per_second", &[Slow])?;
         match effect {
             Status => anyhow::ensure!(
