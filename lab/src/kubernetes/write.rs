@@ -24,8 +24,8 @@ const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 /// How much of a body a refusal shows, characters.
 const SUMMARY_LENGTH: usize = 30;
-/// Longest base of a generated name.
-const GENERATED_BASE: usize = 253 - SUFFIX_LENGTH;
+/// Longest base of a generated name: whatever the kind, the name has at most 63 characters, so that it fits into a label.
+const GENERATED_BASE: usize = 63 - SUFFIX_LENGTH;
 
 /// Random bytes. A machine without a random source cannot run the lab's TLS either.
 pub fn random<const N: usize>() -> Answer<[u8; N]> {
