@@ -12,6 +12,7 @@ pub mod exit;
 pub mod forklift;
 pub mod gather;
 pub mod guest;
+pub mod jira;
 pub mod journal;
 pub mod kill_points;
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::faults::FaultsModel;
+use crate::{faults::FaultsModel, jira::JiraModel};
 
 /// The whole data centre.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct DataCenter {
     pub ovirt: OvirtModel,
     /// OpenStack.
     pub openstack: OpenstackModel,
+    /// The Jira.
+    pub jira: JiraModel,
     /// Guest operating systems by name; disks of VMs refer to them.
     pub guests: BTreeMap<String, GuestModel>,
     /// What is to go wrong.

@@ -23,6 +23,7 @@ use crate::{
     faults::{self, Faults},
     forklift,
     inventory::{self, Inventories},
+    jira,
     kubernetes::{self, ApiServer, User},
     monitoring::Querier,
     roles::{self, Context, Role, Roles, openshift::Addresses},
@@ -78,6 +79,8 @@ pub struct LabInfo {
     pub inventory: String,
     /// What clients of the sources connect to, by the name of the profile.
     pub sources: BTreeMap<&'static str, String>,
+    /// URL of the Jira.
+    pub jira: Option<String>,
     /// Certificate authority of the lab's servers, PEM.
     pub ca_pem: String,
     /// URL of the endpoint that makes things go wrong; it wants the admin token.
@@ -144,6 +147,7 @@ impl Lab {
             });
         }
         let Sources { served, vcenter } = sources::start(&cx, &roles, &authority).await?;
+        let jira = if roles.has(Role::Jira) { Some(jira::serve(&world, &authority, cancel.clone()).await?) } else { None };
         let inventory = listen(None, "Forklift's inventory").await?;
         let mut address = inventory.local_addr()?.to_string();
         // A port that was free a moment ago is what a service beside the lab is told to listen on.
@@ -191,6 +195,7 @@ impl Lab {
             api,
             inventory: format!("https://{address}"),
             sources: served.iter().map(|source| (source.profile, source.url.clone())).collect(),
+            jira,
             ca_pem: authority.pem().to_owned(),
             time_scale,
             mtv_namespace: model.cluster.mtv_namespace.clone(),
@@ -225,6 +230,11 @@ impl Lab {
     /// lab's own runs.
     pub fn inventory_identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// Token of the Jira.
+    pub fn jira_token(&self) -> &str {
+        &self.world.datacenter.jira.token
     }
 
     /// Where everything is. Holds no secrets.

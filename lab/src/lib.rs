@@ -11,6 +11,7 @@ pub mod faults;
 pub mod forklift;
 pub mod guests;
 pub mod inventory;
+pub mod jira;
 pub mod kubernetes;
 pub mod lab;
 pub mod monitoring;

@@ -6,24 +6,73 @@ use super::{CliError, ClusterOptions};
 use crate::{
     cluster::{ConnectOptions, PasswordLogin},
     config::{
-        profile::ProviderKind,
+        profile::{Profile, ProviderKind},
         profile_file::ProfileFile,
         settings::Settings,
-        settings_keys::{PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
+        settings_keys::{JIRA_TOKEN_ENV, PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
         settings_load::{Origin, Resolved},
     },
+    jira,
     secrets::Secret,
+    select::Surroundings,
 };
 
-/// Kind of the selected source for `list`, where everything is optional: unset without a profile, and where the profile is
-/// only a default and its file is not there.
-pub fn kind(resolved: &Resolved) -> Result<Option<ProviderKind>, CliError> {
-    let Some(name) = &resolved.settings.source_provider else { return Ok(None) };
-    let asked = matches!(resolved.origin("source_provider"), Origin::Flag(_)) || *resolved.origin("providers") != Origin::Default;
-    if !asked && !resolved.settings.providers.exists() {
-        return Ok(None);
+/// What is known of a run before anybody is contacted.
+pub struct Known {
+    kind: Option<ProviderKind>,
+    profile: Option<Profile>,
+    remote: bool,
+    jira: bool,
+}
+
+impl Known {
+    /// With this profile, or only with its kind.
+    pub fn new(kind: Option<ProviderKind>, profile: Option<Profile>, settings: &Settings) -> Self {
+        Self { kind, profile, remote: settings.remote_ocp_cluster.is_some(), jira: settings.jira_url.is_some() }
     }
-    Ok(Some(ProfileFile::load(&resolved.settings.providers)?.kind(name)?))
+
+    /// With a Jira to ask, whatever the settings say.
+    pub fn with_jira(self) -> Self {
+        Self { jira: true, ..self }
+    }
+
+    /// As gates take it.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { kind: self.kind, profile: self.profile.as_ref(), remote: self.remote, jira: self.jira }
+    }
+}
+
+/// What is known for `list`, where everything is optional: nothing of the source without a profile, or where the profile is
+/// only a default and its file is not there; its kind only, where the profile is not complete here.
+pub fn known(resolved: &Resolved) -> Result<Known, CliError> {
+    let settings = &resolved.settings;
+    let Some(name) = &settings.source_provider else { return Ok(Known::new(None, None, settings)) };
+    let asked = matches!(resolved.origin("source_provider"), Origin::Flag(_)) || *resolved.origin("providers") != Origin::Default;
+    if !asked && !settings.providers.exists() {
+        return Ok(Known::new(None, None, settings));
+    }
+    let file = ProfileFile::load(&settings.providers)?;
+    let kind = file.kind(name)?;
+    let profile = file.select(name, &|name| std::env::var(name).ok()).ok().map(|(profile, _)| profile);
+    Ok(Known::new(Some(kind), profile, settings))
+}
+
+/// The Jira of the settings, with its token.
+///
+/// # Errors
+/// The URL is none, or the file of the token cannot be read.
+pub fn jira(settings: &Settings) -> Result<Option<jira::Options>, CliError> {
+    let Some(url) = &settings.jira_url else { return Ok(None) };
+    let token = match &settings.jira_token_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            let text = text.map_err(|e| CliError::usage(format!("failed to read the token of Jira from {}: {e}", file.display())))?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        None => std::env::var(JIRA_TOKEN_ENV).ok(),
+    };
+    let token = token.filter(|token| !token.is_empty()).map(Secret::new);
+    Ok(Some(jira::Options { url: url.clone(), token, ca_file: settings.jira_ca_file.clone(), ca_pem: None }))
 }
 
 /// How to reach the cluster: `--kubeconfig` and `--context` win over a login by user and password, this over everything that is

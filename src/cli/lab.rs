@@ -23,7 +23,9 @@ use super::{CliError, CliResult, GlobalOptions, error::print_data, run::LabOptio
 use crate::{
     config::{profile::Profile, profile_file::ProfileFile},
     exit::{self, ExitCode},
+    jira,
     report::{log, screen::Screen},
+    secrets::Secret,
 };
 
 /// In the folder of a lab: the token that `lab fault` shows.
@@ -218,6 +220,8 @@ pub struct Started {
     pub kubeconfig: PathBuf,
     /// The chosen profile.
     pub profile: Profile,
+    /// Its Jira.
+    pub jira: Option<jira::Options>,
     lab: Lab,
     _files: tempfile::TempDir,
 }
@@ -251,7 +255,14 @@ pub async fn start(options: &LabOptions, source: &str) -> Result<Started, CliErr
         return Err(CliError::usage(format!("the lab has no source `{source}` yet")).hint(format!("it has {}", names.join(", "))));
     }
     let (profile, _warnings) = profiles.select(source, &|_| None)?;
-    Ok(Started { kubeconfig, profile, lab, _files: files })
+    let info = lab.info();
+    let jira = info.jira.as_ref().map(|url| jira::Options {
+        url: url.clone(),
+        token: Some(Secret::new(lab.jira_token())),
+        ca_file: None,
+        ca_pem: Some(info.ca_pem.clone()),
+    });
+    Ok(Started { kubeconfig, profile, jira, lab, _files: files })
 }
 
 #[cfg(test)]

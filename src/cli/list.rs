@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
 use crate::{
-    config::{catalogue::Catalogue, settings_load},
+    config::{catalogue::Catalogue, scenario::Scenario, settings_load},
     exit,
     select::{self, PlanOfRun, Selected, Selection, Skip},
     steps::Step,
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> CliResult {
     args.scenarios.add_to(&mut sources);
     let resolved = settings_load::load(&sources)?;
     let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
-    let plan = select::plan(&catalogue, &Selection::from(&args.select), context::kind(&resolved)?)?;
+    let plan = select::plan(&catalogue, &Selection::from(&args.select), &context::known(&resolved)?.surroundings())?;
     if plan.scenarios.is_empty() {
         return Err(nothing_selected());
     }
@@ -97,6 +97,19 @@ fn row(selected: &Selected) -> Row<'_> {
     }
 }
 
+/// The source VMs; one that several clones are made of stands there once, with their number.
+fn vms(scenario: &Scenario) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for vm in &scenario.virtual_machines {
+        match counted.iter_mut().find(|(name, _)| *name == vm.name) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((&vm.name, 1)),
+        }
+    }
+    let shown = |(name, count): &(&str, usize)| if *count == 1 { (*name).to_owned() } else { format!("{count}x {name}") };
+    counted.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
 fn table(plan: &PlanOfRun) -> String {
     let skips = plan.scenarios.iter().any(|s| s.skip.is_some());
     let mut table = comfy_table::Table::new();
@@ -106,8 +119,7 @@ fn table(plan: &PlanOfRun) -> String {
     table.set_header(header);
     for Selected { scenario, steps, skip } in &plan.scenarios {
         let steps: Vec<&str> = if skip.is_some() { vec!["-"] } else { steps.iter().map(|step| step.name()).collect() };
-        let vms: Vec<&str> = scenario.virtual_machines.iter().map(|vm| vm.name.as_str()).collect();
-        let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms.join(" "), steps.join(" ")];
+        let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms(scenario), steps.join(" ")];
         if skips {
             cells.push(skip.as_ref().map(|skip| skip.reason.clone()).unwrap_or_default());
         }

@@ -17,6 +17,7 @@ use crate::{
         settings_keys::{self, Value},
         settings_load::{self, Resolved},
     },
+    jira,
     select::{self, PlanOfRun, Selection},
 };
 
@@ -102,6 +103,8 @@ pub struct RunRequest {
     pub cluster: ClusterOptions,
     /// How it is reached; not used in the lab.
     pub connect: ConnectOptions,
+    /// Where to ask about known issues; in the lab its own Jira unless the settings name one.
+    pub jira: Option<jira::Options>,
     /// Number of `-v`.
     pub verbose: u8,
 }
@@ -173,7 +176,8 @@ impl Args {
         let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
         let selection = Selection::from(&self.select);
         let lab = self.lab_profile(&resolved)?;
-        let plan = select::plan(&catalogue, &selection, lab.as_ref().map(|(kind, _)| *kind))?;
+        let first = context::Known::new(lab.as_ref().map(|(kind, _)| *kind), None, &resolved.settings).with_jira();
+        let plan = select::plan(&catalogue, &selection, &first.surroundings())?;
         if plan.scenarios.is_empty() {
             return Err(list::nothing_selected());
         }
@@ -187,9 +191,11 @@ impl Args {
             let (mut profile, warnings) = file.select(&name, &|name| std::env::var(name).ok())?;
             print_warnings(&warnings);
             profile.override_tls(&resolved.settings);
-            (select::plan(&catalogue, &selection, Some(profile.kind))?, ProfileChoice::File(Box::new(profile)), connect)
+            let known = context::Known::new(Some(profile.kind), Some(profile.clone()), &resolved.settings);
+            (select::plan(&catalogue, &selection, &known.surroundings())?, ProfileChoice::File(Box::new(profile)), connect)
         };
-        Ok(RunRequest { plan, profile, settings: resolved, cluster: self.cluster, connect, verbose: global.verbose })
+        let jira = context::jira(&resolved.settings)?;
+        Ok(RunRequest { plan, jira, profile, settings: resolved, cluster: self.cluster, connect, verbose: global.verbose })
     }
 }
 

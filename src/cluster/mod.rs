@@ -24,16 +24,21 @@ pub use portforward::forward;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::Context as _;
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use mtv_api::kinds::Kind;
+use rustls::pki_types::CertificateDer;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::{
     engine::{Failure, StepCx},
+    providers::tls::pem,
     retry::{Fate, NoAnswer, Policy, Safety},
+    secrets::Secret,
 };
 use error::{described, fate_of_list, fate_of_patch};
 use hub::Hub;
@@ -89,6 +94,26 @@ impl Cluster {
     /// Host of the API server, without port.
     pub fn host(&self) -> &str {
         self.config.cluster_url.host().unwrap_or_default()
+    }
+
+    /// The bearer token of the login, if it has one: client certificates have none, and so do logins by a program.
+    ///
+    /// # Errors
+    /// The token's file cannot be read.
+    pub fn token(&self) -> anyhow::Result<Option<Secret>> {
+        let auth = &self.config.auth_info;
+        if let Some(token) = &auth.token {
+            return Ok(Some(Secret::new(token.expose_secret())));
+        }
+        let Some(file) = &auth.token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(file).with_context(|| format!("failed to read the login's token from {file}"))?;
+        Ok(Some(Secret::new(text.trim())))
+    }
+
+    /// Certificates that the login trusts, in PEM; `None` where they are not verified, empty where the system's are enough.
+    pub fn trusted(&self) -> Option<String> {
+        let roots = self.config.root_cert.iter().flatten().map(|der| CertificateDer::from_slice(der));
+        (!self.config.accept_invalid_certs).then(|| pem(&roots.collect::<Vec<_>>()))
     }
 
     /// The client, for streams and hand-made paths.

@@ -22,6 +22,10 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("comprehensive.toml", include_str!("../../scenarios/comprehensive.toml")),
     ("hooks.toml", include_str!("../../scenarios/hooks.toml")),
     ("remote.toml", include_str!("../../scenarios/remote.toml")),
+    ("copyoffload-disks.toml", include_str!("../../scenarios/copyoffload-disks.toml")),
+    ("copyoffload-datastores.toml", include_str!("../../scenarios/copyoffload-datastores.toml")),
+    ("copyoffload-snapshots.toml", include_str!("../../scenarios/copyoffload-snapshots.toml")),
+    ("copyoffload-plans.toml", include_str!("../../scenarios/copyoffload-plans.toml")),
 ];
 
 /// Prefix of the path of an embedded file.

@@ -37,6 +37,14 @@ pub struct Settings {
     pub ssh_timeout: Duration,
     /// Image that runs the playbooks of hooks.
     pub hook_image: String,
+    /// Part of the API server's host name; given, remote scenarios run.
+    pub remote_ocp_cluster: Option<String>,
+    /// URL of the Jira that knows whether an issue is resolved.
+    pub jira_url: Option<String>,
+    /// File with the token of that Jira.
+    pub jira_token_file: Option<PathBuf>,
+    /// PEM file of certificates to trust for that Jira beside the system's.
+    pub jira_ca_file: Option<PathBuf>,
     /// Folder that holds a folder per run.
     pub results_dir: PathBuf,
     /// Scenarios at the same time.
@@ -86,6 +94,10 @@ impl Default for Settings {
             object_timeout: Duration::from_mins(4),
             ssh_timeout: Duration::from_mins(5),
             hook_image: "quay.io/konveyor/hook-runner:latest".to_owned(),
+            remote_ocp_cluster: None,
+            jira_url: None,
+            jira_token_file: None,
+            jira_ca_file: None,
             results_dir: PathBuf::from("mtv-test-results"),
             jobs: 4,
             skip_teardown: false,

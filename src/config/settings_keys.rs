@@ -20,12 +20,16 @@ pub const ENV_IGNORED: &[&str] = &[
     "MTV_TEST_KILLS",
     "MTV_TEST_KILLS_AT_ONCE",
     PASSWORD_ENV,
+    JIRA_TOKEN_ENV,
     crate::kill_points::AT,
     crate::kill_points::LOG,
 ];
 
 /// Environment variable with the password of a login by user and password.
 pub const PASSWORD_ENV: &str = "MTV_TEST_CLUSTER_PASSWORD";
+
+/// Environment variable with the token of Jira.
+pub const JIRA_TOKEN_ENV: &str = "MTV_TEST_JIRA_TOKEN";
 
 /// Variables that jobs of mtv-api-tests set, and the settings that they are.
 pub const ENV_OF_JOBS: &[(&str, &str)] = &[("CLUSTER_HOST", "cluster_host"), ("CLUSTER_USERNAME", "cluster_username")];
@@ -182,6 +186,17 @@ pub const KEYS: &[Key] = &[
     ),
     key!("ssh_timeout", Time, Time, ssh_timeout, time, "Longest time for all attempts to log in to a guest"),
     key!("hook_image", Text, Text, hook_image, text, "Image that runs the playbooks of hooks"),
+    key!(
+        "remote_ocp_cluster",
+        Text,
+        Text,
+        remote_ocp_cluster,
+        maybe_text,
+        "Run remote scenarios; a part of the API server's host name, so that they cannot meet another cluster"
+    ),
+    key!("jira_url", Text, Text, jira_url, maybe_text, "Jira that is asked whether the known issue of a scenario is resolved"),
+    key!("jira_token_file", Path, Path, jira_token_file, maybe_path, "File with its token; unset: MTV_TEST_JIRA_TOKEN, else none"),
+    key!("jira_ca_file", Path, Path, jira_ca_file, maybe_path, "PEM certificates to trust for it beside the system's"),
     key!("results_dir", Path, Path, results_dir, path, "Folder that gets a folder for each run"),
     key!("jobs", Count, Count, jobs, usize::to_string, "Scenarios that run at the same time"),
     key!("skip_teardown", Switch, Switch, skip_teardown, bool::to_string, "Leave everything in place at the end of a run"),
@@ -244,7 +259,7 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("check_vms_signals", "remove it: it has no effect in mtv-api-tests either"),
     ("cluster_password", "put it into the environment as MTV_TEST_CLUSTER_PASSWORD, or into a file that `cluster_password_file` names"),
     ("number_of_vms", "remove it: it has no effect in mtv-api-tests either"),
-    ("remote_ocp_cluster", "remove it: this release has no remote scenarios"),
+    ("jira_token", "put it into the environment as MTV_TEST_JIRA_TOKEN, or into a file that `jira_token_file` names"),
     ("target_ocp_version", "remove it: the cluster tells its version"),
     ("tests_params", "write scenarios as TOML and name their folder with `--scenarios`"),
     ("vm_name_search_pattern", "remove it: it has no effect in mtv-api-tests either"),

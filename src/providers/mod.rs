@@ -1,11 +1,11 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
-mod http;
+pub(crate) mod http;
 mod openstack;
 mod ovirt;
 mod poll;
 mod rest;
-mod tls;
+pub(crate) mod tls;
 pub mod vsphere;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};

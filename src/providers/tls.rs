@@ -1,6 +1,6 @@
 //! Trust in the endpoint's certificate: what is trusted, why a certificate is not, and which certificates Forklift needs.
 
-use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io, path::Path, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use rustls::{
@@ -38,19 +38,25 @@ pub struct Trust {
 impl Trust {
     /// Reads what the profile says.
     pub fn of(profile: &Profile) -> ProviderResult<Self> {
-        let mut own = Vec::new();
-        if !profile.insecure_skip_verify {
-            if let Some(file) = &profile.ca_file {
-                own.extend(certificates(
-                    &format!("ca_file {}", file.display()),
-                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect),
-                )?);
-            }
-            if let Some(text) = &profile.ca_pem {
-                own.extend(certificates("ca_pem", CertificateDer::pem_slice_iter(text.as_bytes()).collect())?);
-            }
+        if profile.insecure_skip_verify {
+            return Ok(Self { insecure: true, own: Vec::new() });
         }
-        Ok(Self { insecure: profile.insecure_skip_verify, own })
+        Self::beside_the_systems(profile.ca_file.as_deref(), profile.ca_pem.as_deref())
+    }
+
+    /// Trusts the system's roots and these: a PEM file, and PEM text.
+    pub fn beside_the_systems(ca_file: Option<&Path>, ca_pem: Option<&str>) -> ProviderResult<Self> {
+        let mut own = Vec::new();
+        if let Some(file) = ca_file {
+            own.extend(certificates(
+                &format!("ca_file {}", file.display()),
+                CertificateDer::pem_file_iter(file).and_then(Iterator::collect),
+            )?);
+        }
+        if let Some(text) = ca_pem {
+            own.extend(certificates("ca_pem", CertificateDer::pem_slice_iter(text.as_bytes()).collect())?);
+        }
+        Ok(Self { insecure: false, own })
     }
 
     /// TLS settings for a client: the system's roots and the profile's own.
@@ -173,7 +179,7 @@ async fn look_at_chain(host: &str, port: u16) -> ProviderResult<Vec<CertificateD
 }
 
 /// Certificates as PEM blocks, in order.
-fn pem(certificates: &[CertificateDer<'_>]) -> String {
+pub fn pem(certificates: &[CertificateDer<'_>]) -> String {
     let mut out = String::new();
     for certificate in certificates {
         out.push_str("-----BEGIN CERTIFICATE-----\n");

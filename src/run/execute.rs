@@ -11,6 +11,7 @@ use crate::{
     cluster::ConnectOptions,
     config::{profile::Profile, settings::Settings},
     engine::{self, Emitter, Interrupts, PlannedRun, signals},
+    jira,
     journal::{Header, Journal, ProfileRef},
     report::{
         self, Sink,
@@ -40,6 +41,8 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 struct Place {
     connect: ConnectOptions,
     profile: Profile,
+    /// Where to ask about known issues.
+    jira: Option<jira::Options>,
     /// It ends with the process: the built-in lab.
     ephemeral: bool,
     /// Options that bring `clean` to the same place.
@@ -76,7 +79,7 @@ async fn run(request: RunRequest) -> CliResult {
         .collect();
     let options = options(&settings, &results);
     let planned = planned(&request, &settings);
-    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal);
+    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
     let problems = tell(reports.finish());
     #[cfg(feature = "lab")]
@@ -166,6 +169,7 @@ async fn place(request: &RunRequest, settings: &Settings) -> Result<Place, CliEr
     match &request.profile {
         ProfileChoice::File(profile) => Ok(Place {
             connect: request.connect.clone(),
+            jira: request.jira.clone(),
             profile: (**profile).clone(),
             ephemeral: false,
             again: again(&request.cluster, &request.connect, &settings.providers),
@@ -176,7 +180,8 @@ async fn place(request: &RunRequest, settings: &Settings) -> Result<Place, CliEr
         ProfileChoice::Lab { name, options } => {
             let lab = crate::cli::lab::start(options, name).await?;
             let connect = ConnectOptions { kubeconfig: Some(lab.kubeconfig.clone()), ..ConnectOptions::default() };
-            Ok(Place { connect, profile: lab.profile.clone(), ephemeral: true, again: Vec::new(), lab: Some(lab) })
+            let jira = request.jira.clone().or_else(|| lab.jira.clone());
+            Ok(Place { connect, profile: lab.profile.clone(), jira, ephemeral: true, again: Vec::new(), lab: Some(lab) })
         }
     }
 }

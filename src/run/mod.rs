@@ -9,6 +9,7 @@ pub mod names;
 mod offload;
 mod owned;
 mod protect;
+mod remote;
 mod removal;
 mod session;
 mod shared;

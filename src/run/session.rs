@@ -69,6 +69,8 @@ pub struct Session {
     pub namespace: String,
     /// Source and destination Provider.
     pub providers: ProviderPair,
+    /// The same with a destination by URL and token, if a scenario needs it.
+    pub remote: Option<ProviderPair>,
     /// Inventory of the source Provider.
     pub inventory: Inventory,
     /// What scenarios with copy-offload share; `None` if no scenario of the run has it.
@@ -204,6 +206,15 @@ pub fn namespace_body(name: &str) -> Value {
     })
 }
 
+/// What the scenarios that will run need of their session.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// A warm migration among them.
+    pub warm: bool,
+    /// A destination by URL and token.
+    pub remote: bool,
+}
+
 /// Creates namespace, Secret and Providers and waits until both Providers are Ready.
 pub async fn open(
     owner: Owner,
@@ -212,7 +223,7 @@ pub async fn open(
     profile: Profile,
     settings: Settings,
     facts: ClusterFacts,
-    warm: bool,
+    needs: Needs,
 ) -> Result<Session, Failure> {
     let namespace = names::namespace(&settings.target_namespace_prefix, &owner.run);
     wait_for_operator(&owner.cluster, cx, &settings.mtv_namespace).await?;
@@ -250,11 +261,13 @@ pub async fn open(
     if facts.storage_class == NFS {
         set_nfs_profile(&owner, cx).await?;
     }
-    if warm {
+    let remote = if needs.remote { Some(super::remote::destination(&owner, cx, &settings, &namespace).await?) } else { None };
+    if needs.warm {
         set_precopy_interval(&owner, cx, &settings).await?;
     }
     let uid = created.metadata.uid.unwrap_or_default();
     let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
+    let remote = remote.map(|destination| ProviderPair { source: source_ref.clone(), destination });
     let providers = ProviderPair { source: source_ref, destination: destination_ref };
     Ok(Session {
         owner,
@@ -264,6 +277,7 @@ pub async fn open(
         facts,
         namespace,
         providers,
+        remote,
         inventory,
         offload: None,
         namespaces: tokio::sync::Mutex::default(),

@@ -1,7 +1,7 @@
 //! What the engine runs: set-up, the steps of the scenarios, teardown.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
@@ -12,15 +12,16 @@ use super::{
     ClonesUnderWay, ScenarioState, Session, Teardown, offload,
     owned::Owner,
     protect,
-    session::{cluster_facts, connect_cluster, open, provider_failure, tell_facts},
+    session::{Needs, cluster_facts, connect_cluster, open, provider_failure, tell_facts},
 };
 use crate::{
     cluster::{Cluster, ConnectOptions},
     config::{profile::Profile, scenario::Scenario, settings::Settings},
     engine::{Failure, Leftover, StepCx, Workload},
+    jira::{self, Jira},
     journal::{self, Journal},
     providers::{self, SourceProvider},
-    select::{Product, Version, too_low},
+    select::{Product, Surroundings, Version, closed, known_issue, too_low},
     steps::{Scene, Step},
 };
 
@@ -48,6 +49,10 @@ pub struct MigrationRun {
     pub scenarios: Vec<Planned>,
     /// What is made is written down here.
     pub journal: Journal,
+    /// Where to ask about known issues.
+    pub jira: Option<jira::Options>,
+    /// Why scenarios with a known issue do not run, by issue.
+    issues: OnceLock<BTreeMap<String, String>>,
     /// Set as soon as there is a connection: the teardown needs them even when the set-up fails half-way.
     cluster: OnceLock<Cluster>,
     source: OnceLock<Arc<dyn SourceProvider>>,
@@ -65,6 +70,7 @@ impl MigrationRun {
         settings: Settings,
         scenarios: Vec<Planned>,
         journal: Journal,
+        jira: Option<jira::Options>,
     ) -> Self {
         let states = scenarios.iter().map(|_| Mutex::default()).collect();
         let clones = scenarios.iter().map(|_| ClonesUnderWay::default()).collect();
@@ -75,6 +81,8 @@ impl MigrationRun {
             settings,
             scenarios,
             journal,
+            jira,
+            issues: OnceLock::new(),
             cluster: OnceLock::new(),
             source: OnceLock::new(),
             session: OnceLock::new(),
@@ -100,15 +108,58 @@ impl MigrationRun {
             format!("storage class {}", facts.storage_class),
         ];
         let owner = Owner { cluster: cluster.clone(), journal: self.journal.clone(), run: self.run.clone() };
-        let warm = self.scenarios.iter().any(|s| s.wanted && s.scenario.warm_migration);
-        let mut session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, warm).await?;
-        if self.scenarios.iter().any(|s| s.wanted && s.scenario.copies_offload()) {
+        let issues = self.ask_about_issues(cx).await;
+        self.issues.get_or_init(|| issues);
+        let will_run = |s: &&Planned| s.wanted && self.closed(&s.scenario).is_none();
+        let needs = Needs {
+            warm: self.scenarios.iter().filter(will_run).any(|s| s.scenario.warm_migration),
+            remote: self.scenarios.iter().filter(will_run).any(|s| s.scenario.remote),
+        };
+        let mut session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, needs).await?;
+        if self.scenarios.iter().filter(will_run).any(|s| s.scenario.copies_offload()) {
             let (namespace, provider) = (session.namespace.clone(), session.providers.source.name.clone());
             let source = session.source.clone();
             session.offload = Some(offload::prepare(&session.owner, cx, source.as_ref(), &self.profile, &namespace, &provider).await?);
         }
         self.session.get_or_init(|| session);
         Ok(notes)
+    }
+
+    /// What Jira says of each known issue that a scenario waits for: its status, or why it did not say. Resolved ones are left out.
+    async fn ask_about_issues(&self, cx: &StepCx) -> BTreeMap<String, String> {
+        let wanted = self.scenarios.iter().filter(|s| s.wanted);
+        let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind))).collect();
+        let Some(options) = self.jira.as_ref().filter(|_| !keys.is_empty()) else { return BTreeMap::new() };
+        cx.progress(format!("asking Jira at {}", options.url), None);
+        let jira = Jira::new(options.clone());
+        let ask = |key: &str| {
+            let (key, jira) = (key.to_owned(), &jira);
+            async move {
+                let answer = match jira {
+                    Ok(jira) => jira.issue(&key).await,
+                    Err(why) => Err(why.clone()),
+                };
+                let open = match answer {
+                    Ok(issue) if issue.resolved => None,
+                    Ok(issue) => Some(format!("known issue {key} is not resolved; its status is {}.", issue.status)),
+                    Err(why) => Some(format!("known issue {key}: {why}.")),
+                };
+                open.map(|reason| (key, reason))
+            }
+        };
+        futures::future::join_all(keys.into_iter().map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// The first gate that is closed, as far as profile, settings and Jira tell.
+    fn closed(&self, scenario: &Scenario) -> Option<String> {
+        let known = Surroundings {
+            kind: Some(self.profile.kind),
+            profile: Some(&self.profile),
+            remote: self.settings.remote_ocp_cluster.is_some(),
+            jira: self.jira.is_some(),
+        };
+        let issue = || self.issues.get()?.get(known_issue(scenario, known.kind)?).cloned();
+        closed(scenario, &known).map(|skip| skip.reason).or_else(issue)
     }
 
     async fn clean(&self, cx: &StepCx) -> Result<Vec<Leftover>, Failure> {
@@ -160,7 +211,8 @@ impl Workload for MigrationRun {
         let check = |product, found: &Option<Version>, least: &Option<String>| {
             least.as_ref().and_then(|least| too_low(product, text(found).as_deref(), least))
         };
-        check(Product::Mtv, &facts.mtv, &requires.min_mtv_version)
+        self.closed(&self.scenarios[scenario].scenario)
+            .or_else(|| check(Product::Mtv, &facts.mtv, &requires.min_mtv_version))
             .or_else(|| check(Product::OpenShift, &facts.openshift, &requires.min_ocp_version))
     }
 

@@ -1,8 +1,14 @@
-//! Gates that need no cluster: what the source cannot do. Version gates need the cluster and are asked at run time.
+//! Gates: why a scenario is not run. Most are known before anybody is contacted; versions and issues are asked at run time.
 
 use serde::Serialize;
 
-use crate::config::{profile::ProviderKind, scenario::Scenario};
+use crate::config::{
+    profile::{Profile, ProviderKind},
+    scenario::Scenario,
+};
+
+/// Issue that keeps oVirt from migrating warm. mtv-api-tests runs those tests as soon as it is resolved.
+const OVIRT_WARM: &str = "MTV-2846";
 
 /// Which gate is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -12,6 +18,10 @@ pub enum Gate {
     Provider,
     /// Warm migration from that kind of source.
     Warm,
+    /// Copy-offload from that kind of source, or with that profile.
+    CopyOffload,
+    /// A destination by URL and token.
+    Remote,
     /// The release of MTV or OpenShift.
     Version,
     /// A known issue.
@@ -27,21 +37,91 @@ pub struct Skip {
     pub reason: String,
 }
 
-/// The first closed gate. Without a kind nothing is known about the source, and no gate is closed.
-pub fn closed(scenario: &Scenario, kind: Option<ProviderKind>) -> Option<Skip> {
-    let kind = kind?;
+/// What is known of a run's surroundings without contacting anybody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings<'a> {
+    /// Kind of the source, if one is chosen.
+    pub kind: Option<ProviderKind>,
+    /// Its profile, if it is complete.
+    pub profile: Option<&'a Profile>,
+    /// Whether the run setting `remote_ocp_cluster` is given.
+    pub remote: bool,
+    /// Whether there is a Jira to ask.
+    pub jira: bool,
+}
+
+/// The known issue that a scenario has to wait for on that kind of source.
+pub fn known_issue(scenario: &Scenario, kind: Option<ProviderKind>) -> Option<&str> {
+    let ovirt_warm = scenario.warm_migration && kind == Some(ProviderKind::Ovirt);
+    scenario.requires.jira.as_deref().or(ovirt_warm.then_some(OVIRT_WARM))
+}
+
+/// The first closed gate. What is not known closes none.
+pub fn closed(scenario: &Scenario, known: &Surroundings<'_>) -> Option<Skip> {
+    let skip = |gate, reason| Some(Skip { gate, reason });
+    if scenario.remote && !known.remote {
+        return skip(Gate::Remote, "needs the run setting `remote_ocp_cluster`.".to_owned());
+    }
+    if let Some(kind) = known.kind
+        && let Some(closed) = by_kind(scenario, kind)
+    {
+        return Some(closed);
+    }
+    if let Some(profile) = known.profile
+        && let Some(reason) = unsuited(scenario, profile)
+    {
+        return skip(Gate::CopyOffload, reason);
+    }
+    if let Some(issue) = known_issue(scenario, known.kind)
+        && !known.jira
+    {
+        let reason = format!("known issue {issue}: no Jira is configured (`jira_url`) that tells whether it is resolved.");
+        return skip(Gate::KnownIssue, reason);
+    }
+    None
+}
+
+/// What that kind of source cannot do.
+fn by_kind(scenario: &Scenario, kind: ProviderKind) -> Option<Skip> {
     let wanted = &scenario.requires.providers;
     if !wanted.is_empty() && !wanted.contains(&kind) {
         let wanted: Vec<&str> = wanted.iter().map(|kind| kind.name()).collect();
         let reason = format!("needs a source of type {}; the selected one is {kind}.", wanted.join(" or "));
         return Some(Skip { gate: Gate::Provider, reason });
     }
+    if (scenario.copies_offload() || !scenario.profile_fields().is_empty()) && kind != ProviderKind::Vsphere {
+        let reason = format!("copy-offload needs a source of type vsphere; the selected one is {kind}.");
+        return Some(Skip { gate: Gate::CopyOffload, reason });
+    }
     if scenario.warm_migration && !kind.can_warm() {
         return Some(Skip { gate: Gate::Warm, reason: format!("{kind} warm migration is not supported.") });
     }
-    if scenario.warm_migration && kind == ProviderKind::Ovirt {
-        let reason = "ovirt warm migration is skipped while MTV-2846 is unresolved.".to_owned();
-        return Some(Skip { gate: Gate::KnownIssue, reason });
-    }
     None
+}
+
+/// What the profile lacks for a scenario with copy-offload.
+fn unsuited(scenario: &Scenario, profile: &Profile) -> Option<String> {
+    let needed = scenario.profile_fields();
+    if needed.is_empty() {
+        return None;
+    }
+    let name = &profile.name;
+    let Some(offload) = &profile.copyoffload else {
+        return Some(format!("profile `{name}` has no `copyoffload` section."));
+    };
+    let given = |field: &str| match field {
+        "storage_vendor_product" => offload.vendor.is_some(),
+        "datastore_id" => offload.datastore_id.is_some(),
+        "secondary_datastore_id" => offload.secondary_datastore_id.is_some(),
+        "non_xcopy_datastore_id" => offload.non_xcopy_datastore_id.is_some(),
+        "rdm_lun_uuid" => offload.rdm_lun_uuid.is_some(),
+        _ => false,
+    };
+    let mut missing: Vec<String> = needed.into_iter().filter(|field| !given(field)).map(|field| format!("`{field}`")).collect();
+    if scenario.copies_offload() {
+        // `key`: what it is, where the section says more than the key.
+        let more = offload.missing().into_iter().map(|line| line.split(": ").next().unwrap_or_default().to_owned());
+        missing.extend(more.filter(|line| !line.contains("storage_vendor_product") && !line.contains("`datastore_id`")));
+    }
+    (!missing.is_empty()).then(|| format!("the `copyoffload` section of profile `{name}` has no {}.", missing.join(", ")))
 }

@@ -7,11 +7,11 @@ mod version;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub use gate::{Gate, Skip, closed};
+pub use gate::{Gate, Skip, Surroundings, closed, known_issue};
 pub use version::{Product, Version, too_low};
 
 use crate::{
-    config::{catalogue::Catalogue, diagnostics::Problems, profile::ProviderKind, scenario::Scenario},
+    config::{catalogue::Catalogue, diagnostics::Problems, scenario::Scenario},
     steps::Step,
 };
 
@@ -49,13 +49,13 @@ pub fn steps(_scenario: &Scenario) -> Vec<Step> {
 }
 
 /// Selects, and closes the gates that need no cluster. An empty plan is no error here: the caller knows what it means.
-pub fn plan(catalogue: &Catalogue, selection: &Selection, kind: Option<ProviderKind>) -> Result<PlanOfRun, Problems> {
+pub fn plan(catalogue: &Catalogue, selection: &Selection, known: &Surroundings<'_>) -> Result<PlanOfRun, Problems> {
     let all = catalogue.scenarios();
     let mut problems = Problems::default();
-    let known: BTreeSet<&str> =
+    let markers: BTreeSet<&str> =
         marker::REGISTERED.iter().copied().chain(all.iter().flat_map(|s| s.markers.iter().map(String::as_str))).collect();
     let expression =
-        selection.marker.as_deref().and_then(|text| marker::Expression::parse(text, &known).map_err(|e| problems.append(e)).ok());
+        selection.marker.as_deref().and_then(|text| marker::Expression::parse(text, &markers).map_err(|e| problems.append(e)).ok());
     let named = if selection.names.is_empty() {
         (0..all.len()).collect()
     } else {
@@ -69,7 +69,7 @@ pub fn plan(catalogue: &Catalogue, selection: &Selection, kind: Option<ProviderK
         .into_iter()
         .map(|i| &all[i])
         .filter(|scenario| expression.as_ref().is_none_or(|e| e.matches(&scenario.markers)))
-        .map(|scenario| Selected { scenario: scenario.clone(), steps: steps(scenario), skip: closed(scenario, kind) })
+        .map(|scenario| Selected { scenario: scenario.clone(), steps: steps(scenario), skip: closed(scenario, known) })
         .collect();
     Ok(PlanOfRun { scenarios })
 }
@@ -77,11 +77,100 @@ pub fn plan(catalogue: &Catalogue, selection: &Selection, kind: Option<ProviderK
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{
+        copyoffload::{CopyOffload, StorageValue, StorageVendor},
+        profile::{Profile, ProviderKind},
+        profile_file::ProfileFile,
+    };
+
+    fn names_in(selection: &Selection, known: &Surroundings<'_>) -> Vec<(String, Option<String>)> {
+        let catalogue = Catalogue::load(None).unwrap();
+        let plan = plan(&catalogue, selection, known).unwrap();
+        plan.scenarios.iter().map(|s| (s.scenario.name.clone(), s.skip.as_ref().map(|skip| skip.reason.clone()))).collect()
+    }
 
     fn names(selection: &Selection, kind: Option<ProviderKind>) -> Vec<(String, Option<String>)> {
-        let catalogue = Catalogue::load(None).unwrap();
-        let plan = plan(&catalogue, selection, kind).unwrap();
-        plan.scenarios.iter().map(|s| (s.scenario.name.clone(), s.skip.as_ref().map(|skip| skip.reason.clone()))).collect()
+        names_in(selection, &Surroundings { kind, ..Surroundings::default() })
+    }
+
+    fn only(name: &str, known: &Surroundings<'_>) -> Option<String> {
+        let selection = Selection { names: vec![name.to_owned()], marker: None };
+        names_in(&selection, known).remove(0).1
+    }
+
+    /// The profile of the example file, with this copy-offload section.
+    fn profile(copyoffload: Option<CopyOffload>) -> Profile {
+        let text = "[provider.v]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword = \"password-of-v\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, text).unwrap();
+        let (profile, _) = ProfileFile::load(&path).unwrap().select("v", &|_| None).unwrap();
+        Profile { copyoffload, ..profile }
+    }
+
+    /// Each scenario is skipped for exactly what the profile lacks, and runs as soon as nothing is missing.
+    #[test]
+    fn copy_offload_needs_what_the_scenario_uses() {
+        let storage = ["STORAGE_HOSTNAME", "STORAGE_USERNAME", "STORAGE_PASSWORD"];
+        let some = |text: &str| Some(text.to_owned());
+        let full = CopyOffload {
+            vendor: Some(StorageVendor::Powerstore),
+            datastore_id: some("datastore-1"),
+            secondary_datastore_id: some("datastore-2"),
+            non_xcopy_datastore_id: some("datastore-3"),
+            rdm_lun_uuid: some("naa.1"),
+            storage: storage.map(|key| (key.to_owned(), StorageValue::Plain("x".to_owned()))).into(),
+            ..CopyOffload::default()
+        };
+        let reason = |name: &str, profile: &Profile| {
+            only(name, &Surroundings { kind: Some(profile.kind), profile: Some(profile), remote: false, jira: false })
+        };
+        let section = "the `copyoffload` section of profile `v` has no";
+        for (name, change, missing) in [
+            ("copyoffload-thin", None::<fn(&mut CopyOffload)>, None),
+            ("copyoffload-multi-datastore", Some(|o: &mut CopyOffload| o.secondary_datastore_id = None), Some("`secondary_datastore_id`.")),
+            ("copyoffload-thin", Some(|o: &mut CopyOffload| o.secondary_datastore_id = None), None),
+            ("copyoffload-fallback-large", Some(|o: &mut CopyOffload| o.non_xcopy_datastore_id = None), Some("`non_xcopy_datastore_id`.")),
+            ("copyoffload-rdm-virtual-disk", Some(|o: &mut CopyOffload| o.rdm_lun_uuid = None), Some("`rdm_lun_uuid`.")),
+            (
+                "copyoffload-thin",
+                Some(|o: &mut CopyOffload| {
+                    o.vendor = None;
+                    o.storage.remove("STORAGE_PASSWORD");
+                }),
+                Some("`storage_vendor_product`, `storage_password` (or COPYOFFLOAD_STORAGE_PASSWORD)."),
+            ),
+            ("sanity-cold", Some(|o: &mut CopyOffload| *o = CopyOffload::default()), None),
+        ] {
+            let mut offload = full.clone();
+            if let Some(change) = change {
+                change(&mut offload);
+            }
+            let wanted = missing.map(|missing| format!("{section} {missing}"));
+            assert_eq!(reason(name, &profile(Some(offload))), wanted, "{name}");
+        }
+        assert_eq!(reason("copyoffload-thin", &profile(None)).as_deref(), Some("profile `v` has no `copyoffload` section."));
+        let ovirt = Surroundings { kind: Some(ProviderKind::Ovirt), ..Surroundings::default() };
+        let wanted = "copy-offload needs a source of type vsphere; the selected one is ovirt.";
+        assert_eq!(only("copyoffload-thin", &ovirt).as_deref(), Some(wanted));
+    }
+
+    #[test]
+    fn remote_scenarios_are_asked_for() {
+        assert_eq!(only("cold-remote-ocp", &Surroundings::default()).as_deref(), Some("needs the run setting `remote_ocp_cluster`."));
+        assert_eq!(only("cold-remote-ocp", &Surroundings { remote: true, ..Surroundings::default() }), None);
+    }
+
+    #[test]
+    fn a_known_issue_needs_a_jira() {
+        let mut scenario = Scenario::new("x", Vec::new());
+        scenario.requires.jira = Some("MTV-1".to_owned());
+        let known = |jira| Surroundings { jira, ..Surroundings::default() };
+        let skip = closed(&scenario, &known(false)).unwrap();
+        assert_eq!(skip.gate, Gate::KnownIssue);
+        assert!(skip.reason.contains("MTV-1") && skip.reason.contains("jira_url"), "{}", skip.reason);
+        assert_eq!(closed(&scenario, &known(true)), None);
+        assert_eq!(known_issue(&scenario, None), Some("MTV-1"));
     }
 
     #[test]
@@ -101,7 +190,7 @@ mod tests {
         let selection = Selection { names: vec!["sanity-warm".to_owned()], marker: None };
         for (kind, reason) in [
             (ProviderKind::Vsphere, None),
-            (ProviderKind::Ovirt, Some("ovirt warm migration is skipped while MTV-2846 is unresolved.")),
+            (ProviderKind::Ovirt, Some("known issue MTV-2846: no Jira is configured (`jira_url`) that tells whether it is resolved.")),
             (ProviderKind::Openstack, Some("openstack warm migration is not supported.")),
             (ProviderKind::Openshift, Some("openshift warm migration is not supported.")),
             (ProviderKind::Ova, Some("ova warm migration is not supported.")),
@@ -115,6 +204,6 @@ mod tests {
     fn all_mistakes_are_told_together() {
         let catalogue = Catalogue::load(None).unwrap();
         let selection = Selection { names: vec!["sanity-cald".to_owned(), "nothing-like-it".to_owned()], marker: Some("teir0".to_owned()) };
-        insta::assert_snapshot!(plan(&catalogue, &selection, None).unwrap_err().to_string());
+        insta::assert_snapshot!(plan(&catalogue, &selection, &Surroundings::default()).unwrap_err().to_string());
     }
 }

@@ -19,7 +19,7 @@ pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> R
         let class = &session.facts.storage_class;
         let offload = scene.scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload);
         let map = if offload { super::offload::storage_entries(scene, class)? } else { forklift::storage_entries(&sources, class) };
-        let spec = MapSpec { provider: session.providers.clone(), map };
+        let spec = MapSpec { provider: scene.providers()?, map };
         create(scene, cx, &kinds::STORAGE_MAP, plan, &spec).await?;
         notes.extend(spec.map.iter().map(|e| {
             let from = e.source.name.as_deref().or(e.source.id.as_deref()).unwrap_or_default();
@@ -52,7 +52,7 @@ pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) 
     for plan in scene.plans() {
         let used: Vec<&str> = state.of_plan(plan).flat_map(|vm| &vm.source.nics).map(|nic| nic.network_id.as_str()).collect();
         let rows = map.iter().zip(&targets).filter(|(_, (id, _))| used.contains(&id.as_str())).map(|(row, _)| row.clone());
-        let spec = MapSpec { provider: session.providers.clone(), map: rows.collect() };
+        let spec = MapSpec { provider: scene.providers()?, map: rows.collect() };
         create(scene, cx, &kinds::NETWORK_MAP, plan, &spec).await?;
     }
     state.networks = targets;

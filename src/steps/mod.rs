@@ -16,6 +16,8 @@ pub use offload::offload_rows;
 
 use std::time::Duration;
 
+use mtv_api::forklift::ProviderPair;
+
 use serde::Serialize;
 
 use crate::{
@@ -113,6 +115,13 @@ impl Scene<'_> {
     /// The scenario's Plans by number.
     fn plans(&self) -> std::ops::Range<usize> {
         0..self.scenario.plans.len()
+    }
+
+    /// Source and destination of its Plans.
+    fn providers(&self) -> Result<ProviderPair, Failure> {
+        let session = self.session;
+        let pair = if self.scenario.remote { session.remote.as_ref() } else { Some(&session.providers) };
+        pair.cloned().ok_or_else(|| anyhow::anyhow!("the set-up made no destination by URL and token").into())
     }
 
     /// Name of the objects that belong to one of its Plans.

@@ -28,7 +28,7 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
             scenario: scene.scenario,
             plan,
             kind: session.profile.kind,
-            provider: session.providers.clone(),
+            provider: scene.providers()?,
             map: PlanInput::maps(&session.namespace, &name, &name),
             target_namespace: &state.target_namespace,
             vms: state.of_plan(plan).map(vm).collect(),

@@ -21,6 +21,8 @@ pub enum Server {
     Monitoring,
     /// The services of OpenStack.
     Openstack,
+    /// Jira.
+    Jira,
 }
 
 /// A request as rules see it. Parts that a protocol does not have are empty.

@@ -102,6 +102,8 @@ roles! {
     Ovirt = "ovirt";
     /// The services of OpenStack.
     Openstack = "openstack";
+    /// The Jira.
+    Jira = "jira";
     /// Forklift's inventory service.
     Inventory = "inventory";
     /// Forklift's controllers.
