@@ -10,6 +10,7 @@ use crate::{
         http::{self, Lost},
         tls::Trust,
     },
+    retry::Story,
     secrets::Secret,
 };
 
@@ -81,7 +82,7 @@ impl Jira {
                 let error = match Lost::from(error) {
                     Lost::NotSent(why) => format!("Jira at {address} cannot be reached: {why}"),
                     Lost::Unclear(why) => format!("Jira at {address} did not answer: {why}"),
-                    lost @ Lost::Tls(_) => lost.explained(&self.url).await.to_string(),
+                    lost @ Lost::Tls(_) => lost.explained(&self.url, Story::default()).await.to_string(),
                 };
                 return Err(error);
             }
