@@ -172,6 +172,7 @@ async fn plan(judge: &mut Judge, scenario: &Scenario, index: usize, namespace: &
     let planned = |(source, (_, wish)): (&VmDescription, (usize, &ScenarioVm))| PlannedVm {
         id: source.id.clone(),
         name: source.name.clone(),
+        namespace: source.namespace.clone(),
         target_name: wish.target_name.clone(),
     };
     let plan = forklift::plan_spec(PlanInput {

@@ -119,6 +119,10 @@ kinds! {
         "instancetype.kubevirt.io" "v1beta1" "VirtualMachineClusterPreference" "virtualmachineclusterpreferences" false;
     /// CDI DataVolume.
     DATA_VOLUME = "cdi.kubevirt.io" "v1beta1" "DataVolume" "datavolumes" true;
+    /// CDI's name for something that disks are made of, such as an operating system's newest image.
+    DATA_SOURCE = "cdi.kubevirt.io" "v1beta1" "DataSource" "datasources" true;
+    /// KubeVirt's export of a VM's disks over HTTPS.
+    VM_EXPORT = "export.kubevirt.io" "v1beta1" "VirtualMachineExport" "virtualmachineexports" true;
     /// CDI StorageProfile.
     STORAGE_PROFILE = "cdi.kubevirt.io" "v1beta1" "StorageProfile" "storageprofiles" false;
     /// Multus NetworkAttachmentDefinition.

@@ -25,6 +25,8 @@ pub struct DataCenter {
     pub openstack: OpenstackModel,
     /// The Jira.
     pub jira: JiraModel,
+    /// The share with OVA files.
+    pub ova: OvaModel,
     /// Guest operating systems by name; disks of VMs refer to them.
     pub guests: BTreeMap<String, GuestModel>,
     /// What is to go wrong.
@@ -345,6 +347,22 @@ fn yes() -> bool {
     true
 }
 
+/// An NFS share with OVA files: each VM is one file of its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OvaModel {
+    /// `HOST:/PATH` of the share.
+    pub share: String,
+    /// Appliances. Their power, adapters and controllers mean nothing here.
+    pub vms: Vec<VmModel>,
+}
+
+impl Default for OvaModel {
+    fn default() -> Self {
+        Self { share: "nfs.lab:/ova".to_owned(), vms: Vec::new() }
+    }
+}
+
 impl Default for ClusterModel {
     fn default() -> Self {
         Self {
@@ -434,6 +452,16 @@ impl DataCenter {
             let known = array.as_ref().is_none_or(|array| arrays.contains(&array.as_str()));
             anyhow::ensure!(known, "`{name}`: array `{}` is not described under [[arrays]]", array.as_deref().unwrap_or_default());
         }
+        // An OVF file describes its own networks.
+        let networks: Vec<NetworkModel> = model
+            .ova
+            .vms
+            .iter()
+            .flat_map(|vm| &vm.nics)
+            .map(|nic| NetworkModel { name: nic.network.clone(), distributed: false })
+            .collect();
+        model.check_vms("ova", &model.ova.vms, &networks, "datastores", &[])?;
+        anyhow::ensure!(model.ova.share.contains(":/"), "ova.share: `{}` is no share, expected HOST:/PATH", model.ova.share);
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
         anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
         anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");

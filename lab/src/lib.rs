@@ -16,6 +16,7 @@ pub mod kubernetes;
 pub mod lab;
 pub mod monitoring;
 pub mod openstack;
+pub mod ova;
 pub mod ovirt;
 pub mod roles;
 pub mod tls;

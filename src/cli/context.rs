@@ -110,7 +110,7 @@ fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError
         return Err(half("cluster_host", "the password")
             .hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
     };
-    Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone() }))
+    Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone(), ca_pem: None }))
 }
 
 /// From a file or the environment, never from the command line, which every user of the machine can read.

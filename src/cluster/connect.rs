@@ -46,6 +46,8 @@ pub struct PasswordLogin {
     pub password: Secret,
     /// PEM file of certificates to trust beside the system's, for the API server and the OAuth server.
     pub ca_file: Option<PathBuf>,
+    /// Further PEM certificates to trust.
+    pub ca_pem: Option<String>,
 }
 
 impl Cluster {
@@ -91,14 +93,22 @@ async fn by_password(login: &PasswordLogin, insecure: bool) -> anyhow::Result<Co
     let mut config = Config::new(url);
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.accept_invalid_certs = insecure;
+    let mut bundles = Vec::new();
     if let Some(file) = &login.ca_file {
-        let what = || format!("failed to read the certificates of {}", file.display());
-        let pem = std::fs::read(file).with_context(what)?;
+        let what = format!("failed to read the certificates of {}", file.display());
+        let pem = std::fs::read(file).with_context(|| what.clone())?;
+        bundles.push((what, pem));
+    }
+    bundles.extend(login.ca_pem.iter().map(|pem| ("failed to read the certificates given for it".to_owned(), pem.clone().into_bytes())));
+    if !bundles.is_empty() {
         let mut roots = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            roots.push(certificate.with_context(what)?.to_vec());
+        for (what, pem) in bundles {
+            let before = roots.len();
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                roots.push(certificate.with_context(|| what.clone())?.to_vec());
+            }
+            anyhow::ensure!(roots.len() > before, "{what}: there is none in it");
         }
-        anyhow::ensure!(!roots.is_empty(), "{}: there is none in it", what());
         roots.extend(rustls_native_certs::load_native_certs().certs.iter().map(|certificate| certificate.to_vec()));
         config.root_cert = Some(roots);
     }

@@ -38,7 +38,9 @@ pub struct PlannedVm {
     pub id: String,
     /// Name in the source.
     pub name: String,
-    /// Name in the destination, if the scenario gives one.
+    /// Namespace in the source, OpenShift sources only.
+    pub namespace: Option<String>,
+    /// Name in the destination, if it is to have another one.
     pub target_name: Option<String>,
 }
 
@@ -48,6 +50,7 @@ pub fn plan_spec(input: PlanInput<'_>) -> PlanSpec {
     let vm = |vm: PlannedVm| PlanVm {
         id: Some(vm.id),
         name: Some(vm.name),
+        namespace: vm.namespace,
         target_name: vm.target_name,
         hooks: input.hooks.clone(),
         ..PlanVm::default()
@@ -103,7 +106,7 @@ mod tests {
             provider: ProviderPair { source: reference("source"), destination: reference("destination") },
             map: PlanInput::maps("ns", "s", "n"),
             target_namespace: "vms",
-            vms: vec![PlannedVm { id: "vm-1".to_owned(), name: "a".to_owned(), target_name: Some("b".to_owned()) }],
+            vms: vec![PlannedVm { id: "vm-1".to_owned(), name: "a".to_owned(), namespace: None, target_name: Some("b".to_owned()) }],
             hooks: vec![HookRef { step: "PreHook".to_owned(), hook: reference("hook") }],
             run: "run1",
         });

@@ -2,6 +2,8 @@
 
 pub(crate) mod http;
 mod openstack;
+mod openshift;
+mod ova;
 mod ovirt;
 mod poll;
 mod rest;
@@ -261,6 +263,8 @@ pub struct VmDescription {
     pub namespace: Option<String>,
     /// BIOS UUID.
     pub uuid: String,
+    /// Serial number of the firmware, where the migrated VM gets it as it is; otherwise it is made of the UUID.
+    pub serial: Option<String>,
     /// Power.
     pub power: Power,
     /// Sockets; 0 where the source does not tell.
@@ -432,11 +436,13 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider
 
 /// Connects to the source that a profile names. `home` is the cluster that the run works on: it is the source where a profile
 /// of type openshift names no other.
-pub async fn connect_at(profile: &Profile, _home: Option<&Cluster>) -> ProviderResult<Box<dyn SourceProvider>> {
+pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderResult<Box<dyn SourceProvider>> {
     match profile.kind {
         // One line per kind joins here as its client lands.
         ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),
         ProviderKind::Openstack => Ok(Box::new(openstack::Openstack::connect(profile).await?)),
+        ProviderKind::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
+        ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),
         ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
         other => Err(ProviderError::Unsupported(format!(
             "profile `{}` is of type {other}; this release cannot migrate from there",

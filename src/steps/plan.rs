@@ -22,6 +22,7 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
         let vm = |vm: &crate::run::Migrating| PlannedVm {
             id: vm.source.id.clone(),
             name: vm.source.name.clone(),
+            namespace: vm.source.namespace.clone(),
             target_name: vm.wish.target_name.clone(),
         };
         let spec = forklift::plan_spec(PlanInput {

@@ -1,6 +1,7 @@
 //! Network: each adapter of the source is there, found by its MAC address, on the network that the map sends it to.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Problem, Subject, TargetNic};
+use crate::providers::Nic;
 
 /// Network adapters.
 pub struct Network;
@@ -16,22 +17,20 @@ impl Check for Network {
 
     fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for nic in &subject.source.nics {
-            let about = format!("network of {} ({}, {})", nic.mac, nic.name, nic.network);
+        for (place, nic) in subject.source.nics.iter().enumerate() {
+            let of = if nic.mac.is_empty() { format!("adapter {}", place + 1) } else { nic.mac.clone() };
+            let about = format!("network of {of} ({}, {})", nic.name, nic.network);
             let Some((_, expected)) = subject.networks.iter().find(|(id, _)| *id == nic.network_id) else {
                 problems.push(Problem::new(about, "a row in the NetworkMap", "none"));
                 continue;
             };
-            match subject.target.nics.iter().find(|t| t.mac.as_deref().is_some_and(|mac| mac.eq_ignore_ascii_case(&nic.mac))) {
+            match counterpart(&subject.target.nics, nic, place) {
                 Some(found) if found.network == *expected => {}
                 Some(found) => problems.push(Problem::new(about, expected, &found.network)),
                 None => {
                     let macs: Vec<_> = subject.target.nics.iter().map(|t| t.mac.as_deref().unwrap_or("no MAC")).collect();
-                    problems.push(Problem::new(
-                        about,
-                        format!("an interface on {expected}"),
-                        format!("no such MAC, only [{}]", macs.join(", ")),
-                    ));
+                    let actual = if nic.mac.is_empty() { "none".to_owned() } else { format!("no such MAC, only [{}]", macs.join(", ")) };
+                    problems.push(Problem::new(about, format!("an interface on {expected}"), actual));
                 }
             }
         }
@@ -40,4 +39,12 @@ impl Check for Network {
         }
         problems
     }
+}
+
+/// The interface that an adapter became: by its MAC address, or, where the source gives none, by its name or its place.
+fn counterpart<'t>(target: &'t [TargetNic], nic: &Nic, place: usize) -> Option<&'t TargetNic> {
+    if nic.mac.is_empty() {
+        return target.iter().find(|t| t.name == nic.name).or_else(|| target.get(place));
+    }
+    target.iter().find(|t| t.mac.as_deref().is_some_and(|mac| mac.eq_ignore_ascii_case(&nic.mac)))
 }

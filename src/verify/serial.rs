@@ -1,5 +1,5 @@
 //! Serial number: the firmware serial that the guest sees is made of the source's BIOS UUID, in VMware's own notation since
-//! OpenShift 4.20 (licences are bound to it), as a plain UUID before.
+//! OpenShift 4.20 (licences are bound to it), as a plain UUID before; of a source that has a serial number of its own, it is that.
 
 use super::{Check, Problem, Subject};
 use crate::config::profile::ProviderKind;
@@ -13,6 +13,9 @@ impl Check for Serial {
     }
 
     fn skip(&self, subject: &Subject<'_>) -> Option<String> {
+        if subject.source.serial.is_some() {
+            return None;
+        }
         if subject.kind != ProviderKind::Vsphere {
             return Some(format!("Forklift makes it of something else for a source of type {}", subject.kind));
         }
@@ -23,6 +26,7 @@ impl Check for Serial {
         let uuid = &subject.source.uuid;
         // Without a release to go by (no OpenShift), both notations are right.
         let accepted = match subject.openshift.map(|v| v.at_least_minor(4, 20)) {
+            _ if subject.source.serial.is_some() => subject.source.serial.iter().cloned().collect(),
             Some(true) => vec![vmware_serial(uuid)],
             Some(false) => vec![uuid.clone()],
             None => vec![vmware_serial(uuid), uuid.clone()],

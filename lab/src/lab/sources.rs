@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::{Vcenter, listen, offload};
 use crate::{
+    ova,
     openstack::Cloud,
     ovirt::Engine,
     roles::{Context, Role, Roles},
@@ -45,6 +46,12 @@ pub(super) async fn start(cx: &Context, roles: &Roles, authority: &Authority) ->
     }
     if roles.has(Role::Openstack) {
         openstack(cx, authority, &mut sources).await.context("failed to start OpenStack")?;
+    }
+    if roles.has(Role::Ova) {
+        sources.served.push(ova(cx));
+    }
+    if roles.has(Role::Kubevirt) {
+        sources.served.push(openshift(cx));
     }
     // One line per source joins here.
     Ok(sources)
@@ -121,4 +128,17 @@ async fn openstack(cx: &Context, authority: &Authority, sources: &mut Sources) -
         tables: Vec::new(),
     });
     Ok(())
+}
+
+/// A share has no server to start: its files are there.
+fn ova(cx: &Context) -> Served {
+    ova::fill(&cx.world);
+    let keys = vec![("type", "ova".to_owned()), ("version", "1".to_owned())];
+    Served { profile: "ova", url: cx.world.datacenter.ova.share.clone(), keys }
+}
+
+/// The cluster itself: a profile without URL means that one.
+fn openshift(cx: &Context) -> Served {
+    let version = cx.world.datacenter.cluster.openshift_version.clone();
+    Served { profile: "openshift", url: String::new(), keys: vec![("type", "openshift".to_owned()), ("version", version)] }
 }

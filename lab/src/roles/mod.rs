@@ -104,6 +104,8 @@ roles! {
     Openstack = "openstack";
     /// The Jira.
     Jira = "jira";
+    /// The share with OVA files.
+    Ova = "ova";
     /// Forklift's inventory service.
     Inventory = "inventory";
     /// Forklift's controllers.
@@ -117,6 +119,7 @@ impl Role {
             Self::Vsphere => &["vsphere"],
             Self::Ovirt => &["ovirt"],
             Self::Openstack => &["openstack"],
+            Self::Ova => &["ova"],
             _ => &[],
         }
     }
@@ -163,7 +166,8 @@ impl Roles {
     /// These, without the servers of other sources than that of a profile. One that no role serves changes nothing.
     pub fn for_source(&self, profile: &str) -> Self {
         let serves = |role: &Role| role.profiles().contains(&profile);
-        if !self.0.iter().any(serves) {
+        // The cluster itself needs no server beside those that every run has.
+        if profile != "openshift" && !self.0.iter().any(serves) {
             return self.clone();
         }
         // The ESXi profile clones through the vCenter, which the same role serves.

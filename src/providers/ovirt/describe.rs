@@ -31,7 +31,9 @@ fn read(vm: &Value, profiles: &Value, domains: &Value) -> VmDescription {
         id: text(vm, "/id").to_owned(),
         name: text(vm, "/name").to_owned(),
         namespace: None,
-        // The firmware serial is made of a BIOS UUID for VMware guests only.
+        serial: Some(
+            [text(vm, "/serial_number/value"), text(vm, "/id")].into_iter().find(|s| !s.is_empty()).unwrap_or_default().to_owned(),
+        ),
         uuid: String::new(),
         power: power(text(vm, "/status")),
         sockets: topology("sockets"),

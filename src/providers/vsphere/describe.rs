@@ -76,6 +76,7 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         id: vm.id.value.clone(),
         name: vm.text("name").unwrap_or_default().to_owned(),
         namespace: None,
+        serial: None,
         uuid: vm.text("config.uuid").unwrap_or_default().to_lowercase(),
         power: power(vm.text("runtime.powerState")),
         sockets: cpus / cores_per_socket,

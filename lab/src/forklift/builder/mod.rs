@@ -1,6 +1,7 @@
 //! Objects that a migration creates in the destination.
 
 pub mod conversion;
+mod copied;
 pub mod disks;
 pub mod offload;
 pub mod pod;

@@ -8,7 +8,7 @@ use mtv_api::{
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{disks, labels, rows};
+use super::{copied, disks, labels, rows};
 use crate::forklift::{
     cluster::Look,
     migrate::itinerary::Facts,
@@ -57,6 +57,10 @@ async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value]
     let mut metadata = json!({ "name": name, "labels": labels });
     if name != vm.name {
         metadata["annotations"] = json!({ "openshift.io/display-name": vm.name, "original-ID": vm.id });
+    }
+    if source.object.is_some() {
+        let spec = copied::spec(work, vm, source, claims, run_strategy(work, vm, source)).await?;
+        return Ok(json!({ "metadata": metadata, "spec": spec }));
     }
     let (interfaces, networks) = networks(work, vm, source, compatible).await?;
     let (disk_list, volumes) = volumes(work, vm, source, claims, compatible);
@@ -177,7 +181,10 @@ async fn networks(work: &Work<'_>, vm: &VmStatus, source: &Machine, compatible: 
 }
 
 fn interface(nic: &Nic, name: &str, kind: &str, destination: &Value, compatible: bool) -> (Value, Value) {
-    let mut interface = json!({ "macAddress": nic.mac, "model": if compatible { "virtio" } else { "e1000e" }, "name": name });
+    let mut interface = json!({ "model": if compatible { "virtio" } else { "e1000e" }, "name": name });
+    if !nic.mac.is_empty() {
+        interface["macAddress"] = json!(nic.mac);
+    }
     let mut network = json!({ "name": name });
     if kind == "multus" {
         interface["bridge"] = json!({});

@@ -9,6 +9,7 @@ mod login;
 pub mod machine;
 pub mod openshift;
 mod openstack;
+pub mod ova;
 mod ovirt;
 mod populated;
 mod reader;
@@ -33,7 +34,7 @@ use super::{cluster::Cluster, plan::Work, reference::Reference};
 use crate::world::World;
 
 /// All kinds whose Providers can be connected. A new source is one folder beside this file and one line here.
-pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &openstack::Openstack, &ovirt::Ovirt];
+pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &openstack::Openstack, &ovirt::Ovirt, &ova::Ova];
 
 /// The kind of this name, as in `Provider.spec.type`.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {

@@ -215,12 +215,20 @@ async fn copy(
 
 /// The disk to copy from, as the world knows it.
 fn source(object: &DynamicObject) -> Option<String> {
-    let imaged = write::text(&object.data, "/spec/source/imageio/diskId");
-    if !imaged.is_empty() {
-        return Some(format!("ovirt:{imaged}"));
-    }
-    let file = object.annotations().get(DISK_SOURCE).cloned();
-    file.or_else(|| Some(base_disk(write::text(&object.data, "/spec/source/vddk/backingFile")))).filter(|f| !f.is_empty())
+    let text = |pointer: &str| write::text(&object.data, pointer).to_owned();
+    let reference = text("/spec/sourceRef/name");
+    let candidates = [
+        if reference.is_empty() { reference } else { data_source(&text("/spec/sourceRef/namespace"), &reference) },
+        text("/spec/source/http/url"),
+        object.annotations().get(DISK_SOURCE).cloned().unwrap_or_default(),
+        base_disk(write::text(&object.data, "/spec/source/vddk/backingFile")),
+    ];
+    candidates.into_iter().find(|disk| !disk.is_empty())
+}
+
+/// How the world calls what a DataSource stands for.
+pub(crate) fn data_source(namespace: &str, name: &str) -> String {
+    format!("datasource:{namespace}/{name}")
 }
 
 /// The disk that a snapshot's file `…-000001.vmdk` belongs to.

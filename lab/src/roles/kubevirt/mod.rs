@@ -1,12 +1,14 @@
 //! KubeVirt: virtual machines, their instances, guests, and the sub-resources of an aggregated API.
 
 mod actions;
+mod export;
 mod guest;
 mod launcher;
 mod network;
 mod portforward;
 mod status;
 mod subresources;
+mod templates;
 mod vm;
 mod vmi;
 
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     instances: Store<DynamicObject>,
     pods: Store<Pod>,
     guests: Guests,
+    /// Certificate authority of the cluster, PEM.
+    ca: Arc<str>,
 }
 
 impl Shared {
@@ -106,7 +110,7 @@ pub async fn start(cx: &Context, authority: &Authority) -> anyhow::Result<()> {
         }
     })
     .await?;
-    let shared = Shared { cx: cx.clone(), instances, pods, guests };
+    let shared = Shared { cx: cx.clone(), instances, pods, guests, ca: authority.pem().into() };
     let mine = shared.clone();
     let lives =
         life::each(cx, write::all(&cx.client, &kinds::VMI), watcher::Config::default(), move |instance| vmi::tend(mine.clone(), instance))
@@ -118,5 +122,9 @@ pub async fn start(cx: &Context, authority: &Authority) -> anyhow::Result<()> {
         life::each(cx, write::all(&cx.client, &kinds::VM), watcher::Config::default(), move |vm| vm::tend(mine.clone(), vm)).await?;
     lives.poke_all();
     wake_vms.send_replace(Some(lives));
+    let mine = shared.clone();
+    life::each(cx, write::all(&cx.client, &kinds::VM_EXPORT), watcher::Config::default(), move |export| export::tend(mine.clone(), export))
+        .await?
+        .poke_all();
     subresources::start(shared, authority).await
 }

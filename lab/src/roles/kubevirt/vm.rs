@@ -92,6 +92,9 @@ pub(super) async fn tend(shared: Shared, mut latest: Latest<DynamicObject>) -> a
         // The write brings this task back.
         return write::finalizer(&vms, MANAGER, &*vm, FINALIZER, true).await;
     }
+    if !deleting {
+        super::templates::data_volumes(&shared, &vm).await?;
+    }
     let strategy = RunStrategy::of(&vm.data);
     let instance_value = instance.as_deref().map(serde_json::to_value).transpose()?;
     let step = if deleting { Step::Stop } else { step(strategy, &vm.data, instance_value.as_ref()) };
@@ -147,6 +150,7 @@ async fn start(shared: &Shared, vm: &DynamicObject) -> anyhow::Result<()> {
         // Made from the name by KubeVirt as well, so that it stays; here from the virtual machine's own UID.
         spec["domain"]["firmware"]["uuid"] = json!(uid);
     }
+    super::templates::instance_type(shared, vm, &mut spec).await?;
     super::network::give_macs(&mut spec, &uid);
     let mut annotations = template.pointer("/metadata/annotations").cloned().unwrap_or_else(|| json!({}));
     annotations["kubevirt.io/latest-observed-api-version"] = "v1".into();

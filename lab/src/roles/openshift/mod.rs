@@ -3,6 +3,7 @@
 mod accounts;
 mod admission;
 mod cluster;
+mod images;
 mod monitoring;
 mod mtv;
 mod operator;
@@ -74,6 +75,10 @@ pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String
         model.mtv_namespace.as_str(),
     ];
     try_join_all(namespaces.map(|name| make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))))).await?;
+    // The namespace comes before what stands in it.
+    for item in images::items(&cx.world) {
+        make(cx, item).await?;
+    }
     let items =
         cluster::items(model, addresses, &cx.world.clock.now()).into_iter().chain(mtv::items(model, addresses, &cx.world.clock.now()));
     try_join_all(items.chain(admission::items()).map(|item| make(cx, item))).await?;

@@ -1,5 +1,9 @@
 //! OpenShift Virtualization: the cluster that Forklift runs on, or another one. Everything is read when it is asked for.
 
+mod export;
+mod machine;
+mod session;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -8,7 +12,10 @@ use futures::{
     future::{BoxFuture, ready},
 };
 use http::StatusCode;
-use mtv_api::kinds::{NAD, STORAGE_CLASS, VM};
+use mtv_api::{
+    forklift::VmStatus,
+    kinds::{NAD, STORAGE_CLASS, VM},
+};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -16,6 +23,7 @@ use super::{Collection, Kind, Login, Machine, Migrating, Query, Refused, Reply, 
 use crate::{
     forklift::{
         cluster::{Cluster, Look},
+        plan::Work,
         reference::Reference,
     },
     inventory::openshift as inventory,
@@ -147,19 +155,24 @@ impl Source for Connected {
         .boxed()
     }
 
-    fn machine<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Machine>>> {
-        ready(Ok(None)).boxed()
+    fn machine<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Machine>>> {
+        machine::read(&self.cluster, id).boxed()
     }
 
     fn session(&self) -> BoxFuture<'_, anyhow::Result<Box<dyn Session>>> {
-        ready(Err(anyhow::anyhow!("sources of type openshift are not migrated yet"))).boxed()
+        ready(Ok(Box::new(session::LoggedIn(self.cluster.clone())) as Box<dyn Session>)).boxed()
     }
 
-    fn volumes<'a>(&'a self, _migrating: &'a Migrating<'a>) -> BoxFuture<'a, anyhow::Result<Volumes>> {
-        ready(Err(anyhow::anyhow!("sources of type openshift are not migrated yet"))).boxed()
+    fn volumes<'a>(&'a self, migrating: &'a Migrating<'a>) -> BoxFuture<'a, anyhow::Result<Volumes>> {
+        export::volumes(&self.cluster, migrating).boxed()
     }
 
+    /// The token of an export, which is known once its links are.
     fn credentials(&self) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    fn release<'a>(&'a self, work: &'a Work<'a>, vm: &'a VmStatus) -> BoxFuture<'a, anyhow::Result<()>> {
+        export::release(&self.cluster, work.uid(), &vm.id).boxed()
     }
 }

@@ -1,0 +1,127 @@
+//! Making and switching of source VMs.
+
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use mtv_api::kinds::{self, Kind};
+use serde_json::Value;
+
+use super::{
+    is_of, machine,
+    watch::{self, refused},
+};
+use crate::{
+    cluster::{Cluster, is_conflict, is_transient, name_of},
+    config::profile::GuestLogin,
+    providers::{CloneRequest, Power, ProviderError, ProviderResult},
+};
+
+/// Longest wait for a new VM's disk: a copy of the boot source, 20 minutes as for clones elsewhere (mtv-api-tests).
+const DISK: Duration = Duration::from_mins(20);
+/// Longest wait for a VM to start or stop, as mtv-api-tests has it.
+const SWITCH: Duration = Duration::from_mins(4);
+/// How often a create is sent when its answer is unclear.
+const ATTEMPTS: u32 = 4;
+
+/// Makes a VM of a run and waits until it could be started. Returns its UID.
+pub async fn vm(cluster: &Cluster, request: &CloneRequest, guest: Option<&GuestLogin>) -> ProviderResult<String> {
+    let doing = format!("make VM {} in place of {}", request.name, request.source);
+    boot_source(cluster, &doing).await?;
+    let run = request.run.as_str();
+    create(cluster, &kinds::NAMESPACE, machine::namespace_body(run), run, &doing).await?;
+    create(cluster, &kinds::NAD, machine::network_body(run), run, &doing).await?;
+    let made = create(
+        cluster,
+        &kinds::VM,
+        machine::body(run, &request.name, guest.map(|login| (login.user.as_str(), login.password.expose()))),
+        run,
+        &doing,
+    )
+    .await?;
+    let namespace = machine::namespace(run);
+    let awaited = format!("{doing}: its disk to be copied");
+    let volume = watch::until(cluster, &kinds::DATA_VOLUME, &namespace, &request.name, DISK, &awaited, |volume| {
+        match text(volume, "/status/phase") {
+            "Succeeded" | "WaitForFirstConsumer" | "PendingPopulation" => Ok(true),
+            "Failed" => Err(ProviderError::Operation(format!("{doing}: the copy of the boot source failed"))),
+            _ => Ok(false),
+        }
+    })
+    .await?;
+    if text(&volume, "/status/phase") != "Succeeded" {
+        // The storage class binds a claim when somebody uses it: the VM has to run once.
+        switch(cluster, &made, Power::On).await?;
+        switch(cluster, &made, Power::Off).await?;
+    }
+    made.metadata.uid.ok_or_else(|| ProviderError::Operation(format!("{doing}: the VM has no UID")))
+}
+
+/// Switches a VM on or off and waits until it is.
+pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: Power) -> ProviderResult<()> {
+    let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
+    let (verb, state) = match power {
+        Power::On => ("start", "Running"),
+        Power::Off => ("stop", "Stopped"),
+        Power::Other => return Ok(()),
+    };
+    let doing = format!("{verb} VM {namespace}/{name}");
+    if text(vm, "/status/printableStatus") != state {
+        cluster.switch(namespace, name, verb).await.map_err(|error| ProviderError::Operation(format!("{error:#}")))?;
+    }
+    watch::until(cluster, &kinds::VM, namespace, name, SWITCH, &format!("{doing}: the VM to be {state}"), |vm| {
+        Ok(text(vm, "/status/printableStatus") == state)
+    })
+    .await
+    .map(drop)
+}
+
+/// The boot source must be there: without it the VM would wait for its disk for ever.
+async fn boot_source(cluster: &Cluster, doing: &str) -> ProviderResult<()> {
+    let (namespace, name) = machine::BOOT_SOURCE;
+    for (kind, namespace, name) in [
+        (&kinds::DATA_SOURCE, Some(namespace), name),
+        (&kinds::CLUSTER_INSTANCE_TYPE, None, machine::INSTANCE_TYPE),
+        (&kinds::CLUSTER_PREFERENCE, None, machine::PREFERENCE),
+    ] {
+        let found = cluster.get(kind, namespace, name).await.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))?;
+        if found.is_none() {
+            return Err(ProviderError::NotFound(format!(
+                "{doing}: {} does not exist; hint: OpenShift Virtualization brings it, are its common boot sources and instance types deployed?",
+                name_of(kind, namespace, name)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Creates an object that may be the run's already: other VMs of the run share namespace and network.
+async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, doing: &str) -> ProviderResult<DynamicObject> {
+    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
+    let object = name_of(kind, namespace.as_deref(), &name);
+    let mut attempt = 1;
+    loop {
+        let error = match cluster.post(kind, namespace.as_deref(), &body).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        if !is_conflict(&error) && !is_transient(&error) {
+            return Err(refused(&error, &format!("{doing}: {object}")));
+        }
+        let found = cluster.get(kind, namespace.as_deref(), &name).await;
+        match found.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))? {
+            Some(found) if is_of(&found, run) => return Ok(found),
+            Some(_) => {
+                return Err(ProviderError::Operation(format!(
+                    "{doing}: {object} exists already and is not of this run; it was left alone"
+                )));
+            }
+            None if attempt >= ATTEMPTS => return Err(refused(&error, &format!("{doing}: {object}"))),
+            None => attempt += 1,
+        }
+    }
+}
+
+fn text<'o>(object: &'o DynamicObject, pointer: &str) -> &'o str {
+    object.data.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,52 @@
+//! Removing of source VMs, and of their namespace with the last one.
+
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use mtv_api::kinds;
+
+use super::{is_of, machine, watch};
+use crate::{
+    cluster::Cluster,
+    providers::{Leaving, ProviderError, ProviderResult},
+};
+
+/// Longest wait for a VM or a namespace to be gone: a running guest is shut down first.
+const GONE: Duration = Duration::from_mins(10);
+
+/// Deletes a VM and waits until it is gone; its disk goes with it.
+pub async fn vm(cluster: &Cluster, vm: &DynamicObject) -> ProviderResult<()> {
+    let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
+    let uid = vm.metadata.uid.as_deref();
+    let deleted = cluster.delete(&kinds::VM, Some(namespace), name, uid).await;
+    deleted.map_err(|error| ProviderError::Operation(format!("{error:#}")))?;
+    watch::gone(cluster, &kinds::VM, namespace, name, uid, GONE).await
+}
+
+/// Deletes the VM of a name and, when it was the last one, the namespace that the run made for them: also when the making had
+/// come no further than that.
+pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<bool> {
+    let namespace = machine::namespace(leaving.run);
+    let failed = |error: anyhow::Error| ProviderError::Operation(format!("{error:#}"));
+    let Some(home) = cluster.get(&kinds::NAMESPACE, None, &namespace).await.map_err(failed)? else { return Ok(false) };
+    if !is_of(&home, leaving.run) {
+        return Err(ProviderError::Operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
+    }
+    let mut removed = false;
+    if let Some(found) = cluster.get(&kinds::VM, Some(&namespace), leaving.name).await.map_err(failed)? {
+        if !is_of(&found, leaving.run) && found.metadata.uid.as_deref() != leaving.id {
+            return Err(ProviderError::Operation(
+                "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
+            ));
+        }
+        vm(cluster, &found).await?;
+        removed = true;
+    }
+    if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
+        let uid = home.metadata.uid.as_deref();
+        cluster.delete(&kinds::NAMESPACE, None, &namespace, uid).await.map_err(failed)?;
+        watch::gone(cluster, &kinds::NAMESPACE, "", &namespace, uid, GONE).await?;
+        removed = true;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,120 @@
+//! Waits on a cluster, by watches, and what its errors mean for a source.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::{
+    Api,
+    api::DynamicObject,
+    runtime::{WatchStreamExt as _, watcher::watch_object},
+};
+use mtv_api::kinds::{self, Kind};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectExt as _, describe, name_of, state_of},
+    providers::{ProviderError, ProviderResult},
+};
+
+fn api(cluster: &Cluster, kind: &'static Kind, namespace: &str) -> Api<DynamicObject> {
+    if kind.namespaced {
+        Api::namespaced_with(cluster.client().clone(), namespace, &kind.resource())
+    } else {
+        Api::all_with(cluster.client().clone(), &kind.resource())
+    }
+}
+
+/// Waits until an object is as wanted. `what` is awaited, as in "make VM x: the disk to be copied".
+pub async fn until(
+    cluster: &Cluster,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    patience: Duration,
+    what: &str,
+    wanted: impl Fn(&DynamicObject) -> ProviderResult<bool>,
+) -> ProviderResult<DynamicObject> {
+    let mut last = None;
+    let watching = async {
+        let mut states = std::pin::pin!(watch_object(api(cluster, kind, namespace), name).default_backoff());
+        loop {
+            // A broken watch begins again, after a pause that grows.
+            let Some(Ok(Some(object))) = states.next().await else { continue };
+            if wanted(&object)? {
+                return Ok(object);
+            }
+            last = Some(object);
+        }
+    };
+    match tokio::time::timeout(patience, watching).await {
+        Ok(ended) => ended,
+        Err(_) => Err(ProviderError::Deadline(format!(
+            "waited {} s in vain to {what}; last state: {}",
+            patience.as_secs(),
+            state_of(last.as_ref())
+        ))),
+    }
+}
+
+/// Waits until the object of a UID is gone.
+pub async fn gone(
+    cluster: &Cluster,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    uid: Option<&str>,
+    patience: Duration,
+) -> ProviderResult<()> {
+    let mut last = None;
+    let watching = async {
+        let mut states = std::pin::pin!(watch_object(api(cluster, kind, namespace), name).default_backoff());
+        loop {
+            match states.next().await {
+                Some(Ok(Some(object))) if object.metadata.uid.as_deref() == uid => last = Some(object),
+                Some(Ok(_)) => return,
+                _ => {}
+            }
+        }
+    };
+    if tokio::time::timeout(patience, watching).await.is_ok() {
+        return Ok(());
+    }
+    let object = name_of(kind, Some(namespace).filter(|n| !n.is_empty()), name);
+    Err(ProviderError::Deadline(format!(
+        "waited {} s in vain for {object} to be gone; last state: {}",
+        patience.as_secs(),
+        state_of(last.as_ref())
+    )))
+}
+
+/// Waits until the guest of a VM tells its addresses; false when the time is up.
+pub async fn guest(cluster: &Cluster, vm: &DynamicObject, patience: Duration) -> ProviderResult<bool> {
+    let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
+    let told = |instance: &DynamicObject| {
+        let conditions = instance.at("/status/conditions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        Ok(conditions.iter().any(|c| c["type"] == "AgentConnected" && c["status"] == "True"))
+    };
+    match until(cluster, &kinds::VMI, namespace, name, patience, "hear of its guest", told).await {
+        Ok(_) => Ok(true),
+        Err(ProviderError::Deadline(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an error of the API server means for a source.
+pub fn refused(error: &kube::Error, what: &str) -> ProviderError {
+    let text = format!("{:#}", describe(error, "reach", what));
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
+            ProviderError::Login(format!("{text}; hint: the login needs rights on VirtualMachines, DataVolumes and namespaces"))
+        }
+        kube::Error::Api(status) if status.code == 404 => {
+            ProviderError::NotFound(format!("{text}; hint: is OpenShift Virtualization installed on this cluster?"))
+        }
+        kube::Error::Api(_) => ProviderError::Operation(text),
+        _ if text.contains("certificate") => {
+            ProviderError::Certificate(format!("{text}; hint: give the cluster's CA by `ca_file`, or set `insecure_skip_verify = true`"))
+        }
+        _ => ProviderError::Unreachable(format!("{text}; hint: check the address of the cluster, and the network")),
+    }
+}
