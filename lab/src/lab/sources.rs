@@ -134,11 +134,11 @@ async fn openstack(cx: &Context, authority: &Authority, sources: &mut Sources) -
 fn ova(cx: &Context) -> Served {
     ova::fill(&cx.world);
     let keys = vec![("type", "ova".to_owned()), ("version", "1".to_owned())];
-    Served { profile: "ova", url: cx.world.datacenter.ova.share.clone(), keys }
+    Served { profile: "ova", url: cx.world.datacenter.ova.share.clone(), keys, tables: Vec::new() }
 }
 
 /// The cluster itself: a profile without URL means that one.
 fn openshift(cx: &Context) -> Served {
     let version = cx.world.datacenter.cluster.openshift_version.clone();
-    Served { profile: "openshift", url: String::new(), keys: vec![("type", "openshift".to_owned()), ("version", version)] }
+    Served { profile: "openshift", url: String::new(), keys: vec![("type", "openshift".to_owned()), ("version", version)], tables: Vec::new() }
 }
