@@ -68,6 +68,7 @@ fn nic(interface: &Value, networks: &[Value], status: &[Value], namespace: &str)
         network_id: id,
         network_ref: Some(reference),
         addresses: addresses.into_iter().flatten().filter_map(|a| a.as_str().map(str::to_owned)).collect(),
+        ..Nic::default()
     }
 }
 
