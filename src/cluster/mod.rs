@@ -16,7 +16,7 @@ mod watch;
 
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
-pub use error::{describe, fate, is_conflict, is_not_found};
+pub use error::{describe, fate, is_conflict, is_not_found, words};
 pub use exec::copy_out;
 pub(crate) use oauth::feed as feed_login;
 pub use object::{ObjectExt, name_of, state_of};
@@ -25,7 +25,6 @@ pub use portforward::forward;
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -46,9 +45,6 @@ use hub::Hub;
 
 /// Name under which the API server knows our writes.
 pub const FIELD_MANAGER: &str = "mtv-test";
-
-/// So many of the trusted certificates are handed on: an OpenShift names three or four.
-const OWN_ROOTS: usize = 8;
 
 /// Longest wait for the first list of a watch.
 const LIST_LIMIT: Duration = Duration::from_mins(1);
@@ -93,18 +89,6 @@ impl Cluster {
     /// Whether the server's certificate is verified; unverified is the user's own choice.
     pub fn tls_verified(&self) -> bool {
         !self.config.accept_invalid_certs
-    }
-
-    /// The login's bearer token, if it is one that does not change.
-    pub fn token(&self) -> Option<Secret> {
-        self.config.auth_info.token.as_ref().map(|token| Secret::new(token.expose_secret()))
-    }
-
-    /// PEM certificates that the login trusts for the API server, if it names any.
-    pub fn ca_pem(&self) -> Option<String> {
-        let roots = self.config.root_cert.as_ref()?;
-        // The kubeconfig's own come first; with those of the system a Secret would grow beyond reason.
-        Some(roots.iter().take(OWN_ROOTS).map(|der| pem(der)).collect())
     }
 
     /// Host of the API server, without port.
@@ -393,11 +377,4 @@ impl Cluster {
 /// Whether KubeVirt says that a machine is in the wanted state, or gets there by itself.
 fn says_already(message: &str) -> bool {
     ["already", "not running", "does not support manual", "not support manual"].iter().any(|words| message.contains(words))
-}
-
-/// A certificate as PEM (RFC 7468).
-fn pem(der: &[u8]) -> String {
-    let text = BASE64_STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }

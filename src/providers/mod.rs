@@ -1,8 +1,8 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
 pub(crate) mod http;
-mod openstack;
 mod openshift;
+mod openstack;
 mod ova;
 mod ovirt;
 mod poll;

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 
 use super::{Vcenter, listen, offload};
 use crate::{
-    ova,
     openstack::Cloud,
+    ova,
     ovirt::Engine,
     roles::{Context, Role, Roles},
     tls::Authority,
@@ -140,5 +140,10 @@ fn ova(cx: &Context) -> Served {
 /// The cluster itself: a profile without URL means that one.
 fn openshift(cx: &Context) -> Served {
     let version = cx.world.datacenter.cluster.openshift_version.clone();
-    Served { profile: "openshift", url: String::new(), keys: vec![("type", "openshift".to_owned()), ("version", version)], tables: Vec::new() }
+    Served {
+        profile: "openshift",
+        url: String::new(),
+        keys: vec![("type", "openshift".to_owned()), ("version", version)],
+        tables: Vec::new(),
+    }
 }

@@ -11,17 +11,16 @@ use super::{
     watch::{self, refused},
 };
 use crate::{
-    cluster::{Cluster, is_conflict, is_transient, name_of},
+    cluster::{Cluster, fate, is_conflict, name_of},
     config::profile::GuestLogin,
     providers::{CloneRequest, Power, ProviderError, ProviderResult},
+    retry::Fate,
 };
 
 /// Longest wait for a new VM's disk: a copy of the boot source, 20 minutes as for clones elsewhere (mtv-api-tests).
 const DISK: Duration = Duration::from_mins(20);
 /// Longest wait for a VM to start or stop, as mtv-api-tests has it.
 const SWITCH: Duration = Duration::from_mins(4);
-/// How often a create is sent when its answer is unclear.
-const ATTEMPTS: u32 = 4;
 
 /// Makes a VM of a run and waits until it could be started. Returns its UID.
 pub async fn vm(cluster: &Cluster, request: &CloneRequest, guest: Option<&GuestLogin>) -> ProviderResult<String> {
@@ -99,15 +98,18 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
     let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
     let object = name_of(kind, namespace.as_deref(), &name);
-    let mut attempt = 1;
+    let mut tries = cluster.policy().start();
     loop {
-        let error = match cluster.post(kind, namespace.as_deref(), &body).await {
+        let patience = tries.next();
+        let error = match cluster.post(kind, namespace.as_deref(), &body, patience).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
-        if !is_conflict(&error) && !is_transient(&error) {
-            return Err(refused(&error, &format!("{doing}: {object}")));
-        }
+        let after = match fate(&error) {
+            Fate::Final if !is_conflict(&error) => return Err(refused(&error, &format!("{doing}: {object}"))),
+            Fate::Final => None,
+            Fate::NotNow(after) | Fate::Unclear(after) => after,
+        };
         let found = cluster.get(kind, namespace.as_deref(), &name).await;
         match found.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))? {
             Some(found) if is_of(&found, run) => return Ok(found),
@@ -116,8 +118,10 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
                     "{doing}: {object} exists already and is not of this run; it was left alone"
                 )));
             }
-            None if attempt >= ATTEMPTS => return Err(refused(&error, &format!("{doing}: {object}"))),
-            None => attempt += 1,
+            None => {}
+        }
+        if !tries.again(after).await {
+            return Err(refused(&error, &format!("{doing}: {object}")));
         }
     }
 }

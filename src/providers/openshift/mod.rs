@@ -120,7 +120,7 @@ impl SourceProvider for Openshift {
 
     /// By URL and token. A login without a token reaches the cluster of the run as Forklift itself does, without a Secret.
     fn access(&self) -> Option<Access> {
-        let Some(token) = self.cluster.token().filter(|_| !self.cluster.server().is_empty()) else {
+        let Some(token) = self.cluster.token().ok().flatten() else {
             return Some(Access { url: String::new(), secret: Vec::new() });
         };
         let plain = |text: &str| Field::Plain(text.to_owned());
@@ -128,13 +128,13 @@ impl SourceProvider for Openshift {
         let insecure = if self.cluster.tls_verified() { "false" } else { "true" };
         let mut secret = vec![("url", plain(&url)), ("token", Field::Secret(token)), ("insecureSkipVerify", plain(insecure))];
         if self.cluster.tls_verified() {
-            secret.extend(self.cluster.ca_pem().map(|ca| ("cacert", Field::Plain(ca))));
+            secret.extend(self.cluster.trusted().filter(|ca| !ca.is_empty()).map(|ca| ("cacert", Field::Plain(ca))));
         }
         Some(Access { url, secret })
     }
 
     fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>> {
-        async { Ok(self.cluster.ca_pem()) }.boxed()
+        async { Ok(self.cluster.trusted().filter(|ca| !ca.is_empty())) }.boxed()
     }
 
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {

@@ -12,7 +12,7 @@ use mtv_api::kinds::{self, Kind};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectExt as _, describe, name_of, state_of},
+    cluster::{Cluster, ObjectExt as _, name_of, state_of, words},
     providers::{ProviderError, ProviderResult},
 };
 
@@ -103,7 +103,7 @@ pub async fn guest(cluster: &Cluster, vm: &DynamicObject, patience: Duration) ->
 
 /// What an error of the API server means for a source.
 pub fn refused(error: &kube::Error, what: &str) -> ProviderError {
-    let text = format!("{:#}", describe(error, "reach", what));
+    let text = format!("{what}: {}", words(error));
     match error {
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
             ProviderError::Login(format!("{text}; hint: the login needs rights on VirtualMachines, DataVolumes and namespaces"))

@@ -76,6 +76,7 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         namespace: None,
         // The firmware serial is made of a BIOS UUID for VMware guests only.
         uuid: String::new(),
+        serial: None,
         power: power(text(server, "/status")),
         sockets: narrow(sockets),
         cores_per_socket: narrow(cores),
