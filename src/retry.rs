@@ -131,7 +131,7 @@ impl Policy {
     {
         let mut tries = self.start();
         loop {
-            let error = match op(tries.next()).await {
+            let error = match op(tries.begin()).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -160,7 +160,7 @@ pub struct Tries {
 
 impl Tries {
     /// Counts an attempt; returns the longest time that it may take.
-    pub fn next(&mut self) -> Duration {
+    pub fn begin(&mut self) -> Duration {
         self.made += 1;
         // Not nothing, even when the time is up: an attempt that is begun gets a chance.
         self.policy.patience.min(self.end.left()).max(Duration::from_millis(1))

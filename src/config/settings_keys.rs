@@ -133,7 +133,7 @@ fn maybe_path(value: &Option<PathBuf>) -> String {
     value.as_deref().map(path).unwrap_or_default()
 }
 
-#[expect(clippy::ref_option, reason = "as `maybe_text`")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "as `maybe_text`")]
 fn maybe_switch(value: &Option<bool>) -> String {
     value.map(|on| on.to_string()).unwrap_or_default()
 }

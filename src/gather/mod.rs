@@ -188,7 +188,7 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);
             header.set_mode(0o777);
-            header.set_size(if kind.is_file() { 1 } else { 0 });
+            header.set_size(u64::from(kind.is_file()));
             // `append_data` refuses such names, as any writer does that means well.
             header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
             if kind.is_symlink() {

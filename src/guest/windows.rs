@@ -22,7 +22,7 @@ pub fn adapters(text: &str) -> Vec<GuestNic> {
         }
         let value = match line.split_once(" : ").or_else(|| line.strip_suffix(" :").map(|l| (l, ""))) {
             Some((name, value)) => {
-                label = name.trim().trim_end_matches(['.', ' ']).to_owned();
+                name.trim().trim_end_matches(['.', ' ']).clone_into(&mut label);
                 value.trim()
             }
             None => line.trim(),

@@ -63,7 +63,7 @@ impl Owner {
         // Whether an attempt may have made the object without our knowing.
         let mut unclear = false;
         let object = loop {
-            let patience = tries.next();
+            let patience = tries.begin();
             let error = match self.cluster.post(kind, namespace.as_deref(), &body, patience).await {
                 Ok(object) if object.metadata.uid.is_some() => break object,
                 Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is no object with a UID")),

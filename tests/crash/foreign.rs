@@ -48,10 +48,10 @@ impl<'a> Foreign<'a> {
     async fn make(&mut self, kind: &'static Kind, namespace: Option<&str>, name: &str, rest: Value) {
         let mut body = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": name}});
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        if self.objects.len() % 3 == 0 && kind != &kinds::NAMESPACE {
+        if self.objects.len().is_multiple_of(3) && kind != &kinds::NAMESPACE {
             body["metadata"]["finalizers"] = json!(["example.com/keep"]);
         }
-        if self.objects.len() % 2 == 0 {
+        if self.objects.len().is_multiple_of(2) {
             body["metadata"]["labels"] = json!({"mtv-test.io/run": "someoneelse", "app.kubernetes.io/managed-by": "mtv-test"});
         }
         let object: DynamicObject = serde_json::from_value(body).unwrap();

@@ -104,6 +104,7 @@ fn memory(process: u32) -> Option<usize> {
 
 /// Median of the samples between two parts of the time.
 fn level(samples: &[usize], from: f64, to: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a length")]
     let at = |part: f64| (samples.len() as f64 * part) as usize;
     let mut some = samples[at(from)..at(to).max(at(from) + 1).min(samples.len())].to_vec();
     some.sort_unstable();

@@ -43,9 +43,11 @@ struct Bed {
 }
 
 impl Bed {
-    async fn new(rules: Vec<Rule>) -> Self {
+    fn new(rules: Vec<Rule>) -> Self {
         let faults = Faults::default();
-        rules.into_iter().for_each(|rule| assert!(faults.add(rule).is_ok()));
+        for rule in rules {
+            assert!(faults.add(rule).is_ok());
+        }
         let user = User { name: "u".to_owned(), token: "t".to_owned(), groups: vec!["system:masters".to_owned()], password: None };
         let server = ApiServer::new(vec![user], Options { faults, ..Options::default() });
         let (log, inner) = (Log::default(), server.outside_client("u"));
@@ -164,7 +166,7 @@ async fn no_wait_misses_its_end() {
     rules.push(Rule { seconds: Some(5.0), ..watch(Effect::Drop) });
     // Lists fail too, now and then.
     rules.push(Rule { verb: Some("list".to_owned()), every: Some(11), status: Some(503), ..Rule::new(Server::Kubernetes, Effect::Status) });
-    let bed = Bed::new(rules).await;
+    let bed = Bed::new(rules);
     let waits: FuturesUnordered<_> = (0..WAITS).map(|number| one(&bed, number, Numbers(number as u64 * 7919 + 1))).collect();
     let ended: Vec<Result<Duration, String>> = waits.collect().await;
     let missed: Vec<&String> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
@@ -186,7 +188,7 @@ async fn no_wait_misses_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_every_watch_at_once_is_not_stormed() {
     let rule = Rule { verb: Some("watch".to_owned()), ..Rule::new(Server::Kubernetes, Effect::Drop) };
-    let bed = Bed::new(vec![rule]).await;
+    let bed = Bed::new(vec![rule]);
     let waits: FuturesUnordered<_> = (0..20).map(|number| one(&bed, number, Numbers(number as u64 + 1))).collect();
     let ended: Vec<Result<Duration, String>> = waits.collect().await;
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
@@ -196,7 +198,7 @@ async fn a_server_that_closes_every_watch_at_once_is_not_stormed() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_ends_in_vain_says_what_it_waited_for() {
     let rule = Rule { verb: Some("list".to_owned()), status: Some(503), ..Rule::new(Server::Kubernetes, Effect::Status) };
-    let bed = Bed::new(vec![rule]).await;
+    let bed = Bed::new(vec![rule]);
     let limit = Duration::from_mins(3);
     let awaited = Awaited { kind: &kinds::CONFIG_MAP, namespace: Some("default"), name: "x", until: "to be there", limit };
     let start = Instant::now();
@@ -207,7 +209,7 @@ async fn a_wait_that_ends_in_vain_says_what_it_waited_for() {
         assert!(told.contains(words), "{told}");
     }
     // Where the object is known, its state is told.
-    let bed = Bed::new(Vec::new()).await;
+    let bed = Bed::new(Vec::new());
     bed.behind.patch(&kinds::NAMESPACE, None, "default", &json!({ "metadata": { "labels": { "a": "b" } } })).await.unwrap();
     let awaited = Awaited { kind: &kinds::NAMESPACE, namespace: None, name: "default", until: "to be gone", limit };
     let failure = bed.cluster.wait(&cx(), awaited, |object| Ok(object.is_none().then_some(()))).await.unwrap_err();

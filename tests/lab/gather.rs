@@ -1,6 +1,6 @@
 //! must-gather: by hand, by itself when a scenario fails, and what it says when it cannot.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use mtv_api::kinds;
 
@@ -88,7 +88,6 @@ async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
         assert!(gathered.iter().any(|file| file.ends_with(&format!("/plans/{name}.yaml"))), "{folder}: {gathered:#?}");
         assert_eq!(folder == "all", gathered.iter().any(|file| file.contains("/forkliftcontrollers/")), "{folder}: {gathered:#?}");
         assert_eq!(lab.objects().await, before, "{folder}: {}", told(&output));
-        use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(lab.path(folder)).unwrap().permissions().mode() & 0o777, 0o700);
     }
     for (arguments, words) in

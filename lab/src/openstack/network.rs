@@ -50,8 +50,7 @@ pub fn answer(cloud: &Cloud, ask: &Ask<'_>, pairs: &[(String, String)]) -> Reply
             "networks" => model.networks.iter().map(|n| network(&model, n)).collect(),
             "subnets" => model.networks.iter().map(|n| subnet(&model, n)).collect(),
             "ports" => model.ports.values().map(|p| port(&model, p)).collect(),
-            "security-groups" | "routers" | "floatingips" | "agents" => Vec::new(),
-            "extensions" => Vec::new(),
+            "security-groups" | "routers" | "floatingips" | "agents" | "extensions" => Vec::new(),
             _ => return None,
         })
     };

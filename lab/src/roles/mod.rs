@@ -164,6 +164,7 @@ impl Roles {
     }
 
     /// These, without the servers of other sources than that of a profile. One that no role serves changes nothing.
+    #[must_use]
     pub fn for_source(&self, profile: &str) -> Self {
         let serves = |role: &Role| role.profiles().contains(&profile);
         // The cluster itself needs no server beside those that every run has.

@@ -66,7 +66,7 @@ async fn attempt(
     let mut tries = session.policy().start();
     let mut lost = false;
     loop {
-        tries.next();
+        tries.begin();
         let fault = match session.call(Safety::Once, CALL, |_| body()).await {
             Ok(response) => {
                 let task = task::of_response(&response, doing)?;

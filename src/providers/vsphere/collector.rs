@@ -62,7 +62,7 @@ pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result
     let mut renewed = false;
     let mut tries = session.policy().start();
     loop {
-        tries.next();
+        tries.begin();
         match retrieve_in(session, &live, &spec).await? {
             Pages::All(objects) => return Ok(objects),
             Pages::Stranger if renewed => {

@@ -32,7 +32,7 @@ async fn run(
 ) -> ProviderResult<Result<(), Fault>> {
     let mut tries = session.policy().start();
     loop {
-        tries.next();
+        tries.begin();
         let fault = match session.call(safety, CALL, |_| body()).await {
             Ok(response) => {
                 let task = task::of_response(&response, doing)?;
@@ -104,7 +104,7 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
     let body = || request("CreateSnapshot_Task", &vm).field("name", name).field("memory", false).field("quiesce", false);
     let mut tries = session.policy().start();
     loop {
-        tries.next();
+        tries.begin();
         let why = match session.call(Safety::Once, CALL, |_| body()).await {
             Ok(response) => {
                 let task = task::of_response(&response, &doing)?;

@@ -211,7 +211,7 @@ impl From<ProviderError> for Unfinished {
 async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, policy: Policy, generation: u64) -> ProviderResult<Live> {
     let mut tries = policy.start();
     loop {
-        tries.next();
+        tries.begin();
         match log_in(url, profile, trust, counts, policy, generation).await {
             Ok(live) => return Ok(live),
             Err(Unfinished::Failed(error)) => return Err(error),

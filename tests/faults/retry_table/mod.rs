@@ -121,7 +121,7 @@ pub fn cx(limit: Duration) -> StepCx {
 async fn each_cell_has_its_verdict() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let policy = Policy::STANDARD.faster(FASTER);
-    let rows = policy.scope(rows()).await;
+    let rows = Box::pin(policy.scope(rows())).await;
     let cells = rows.iter().flat_map(|row| (0..FAULTS.len()).map(move |column| (row, column)));
     let run = |(row, column): (&Row, usize)| {
         let cell = (row.run)(rule(row.server, FAULTS[column]), column);

@@ -119,7 +119,7 @@ impl Work<'_> {
             };
             self.validate_names(plan_vm, &machine, &reference, &mut ids, &mut targets, &destination, &mut findings);
             self.validate_maps(&machine, &reference, &mut findings);
-            self.validate_devices(plan_vm, &machine, &reference, &destination, &mut findings);
+            Self::validate_devices(plan_vm, &machine, &reference, &destination, &mut findings);
             if offload::mixed(self, &machine).await? {
                 findings.add("VDDKAndOffloadMixedUsage", 0, reference.to_string());
             }
@@ -208,7 +208,7 @@ impl Work<'_> {
         }
     }
 
-    fn validate_devices(&self, plan_vm: &PlanVm, vm: &Machine, reference: &Reference, destination: &[Value], findings: &mut Findings) {
+    fn validate_devices(plan_vm: &PlanVm, vm: &Machine, reference: &Reference, destination: &[Value], findings: &mut Findings) {
         let item = || reference.to_string();
         if vm.disks.iter().any(|disk| disk.capacity <= 0) {
             findings.add("InvalidDiskSizes", 0, item());

@@ -34,8 +34,11 @@ const SHARED: &[&str] = &["migration", "plan", "vmID"];
 /// Annotation of the claim: how often its pod was made again.
 const RECREATIONS: &str = "recreations";
 
+/// Where the content of what a populator reads is kept, by its `spec`.
+type Content = fn(&Value) -> String;
+
 /// Kinds of populators, with where the content of what they read is kept in the world.
-const POPULATORS: &[(&Kind, fn(&Value) -> String)] = &[
+const POPULATORS: &[(&Kind, Content)] = &[
     (&kinds::OVIRT_VOLUME_POPULATOR, |spec| format!("ovirt:{}", write::text(spec, "/diskId"))),
     (&kinds::OPENSTACK_VOLUME_POPULATOR, |spec| format!("openstack:{}", write::text(spec, "/imageId"))),
 ];
@@ -63,7 +66,7 @@ pub async fn start(cx: &Context) -> anyhow::Result<()> {
 }
 
 /// The populator that a claim names.
-fn asked(claim: &PersistentVolumeClaim) -> Option<(&'static Kind, fn(&Value) -> String, String)> {
+fn asked(claim: &PersistentVolumeClaim) -> Option<(&'static Kind, Content, String)> {
     let source = claim.spec.as_ref()?.data_source_ref.as_ref()?;
     let (kind, content) =
         POPULATORS.iter().find(|(kind, _)| source.api_group.as_deref() == Some(kind.group) && source.kind == kind.kind)?;
