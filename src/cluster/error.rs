@@ -36,7 +36,9 @@ pub fn fate(error: &Error) -> Fate {
         }
         // Wrong certificates and logins stay wrong; everything else below HTTP is a broken connection.
         Error::Service(cause) if chain(cause.as_ref()).contains("certificate") => Fate::Final,
-        Error::Service(cause) if cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) => {
+        Error::Service(cause)
+            if cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) =>
+        {
             Fate::NotNow(None)
         }
         // The request arrived, and its answer is not there or cannot be read.

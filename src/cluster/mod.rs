@@ -274,7 +274,7 @@ impl Cluster {
             &DeleteParams { preconditions, propagation_policy: Some(kube::api::PropagationPolicy::Background), ..DeleteParams::default() };
         let mut conflicts = self.policy.start();
         loop {
-            conflicts.next();
+            conflicts.begin();
             match self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.delete(name, params))).await {
                 Ok(_) => return Ok(true),
                 Err(gave_up) if is_not_found(&gave_up.error) => return Ok(false),

@@ -199,7 +199,7 @@ fn wrong_value(key: &str, value: &str) -> Option<&'static str> {
         "pure_cluster_prefix" if !value.strip_prefix("px_").is_some_and(|rest| rest.chars().count() == 8) => {
             Some("write `px_` and the first 8 characters of the Portworx cluster's UID (`status.clusterUid` of the StorageCluster)")
         }
-        "vantara_storage_port" if !value.parse::<u16>().is_ok_and(|port| port != 0) => Some("write a port number from 1 to 65535"),
+        "vantara_storage_port" if value.parse::<u16>().ok().is_none_or(|port| port == 0) => Some("write a port number from 1 to 65535"),
         "vantara_hostgroup_id_list" if !value.split(':').all(is_host_group) => {
             Some("write `PORT,NUMBER` for each host group, with `:` between them, for example `CL1-A,1:CL2-B,2`")
         }

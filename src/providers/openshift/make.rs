@@ -100,7 +100,7 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
     let object = name_of(kind, namespace.as_deref(), &name);
     let mut tries = cluster.policy().start();
     loop {
-        let patience = tries.next();
+        let patience = tries.begin();
         let error = match cluster.post(kind, namespace.as_deref(), &body, patience).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
