@@ -196,7 +196,7 @@ fn wrong_value(key: &str, value: &str) -> Option<&'static str> {
         "rdm_lun_uuid" if !value.strip_prefix("naa.").is_some_and(|rest| digits(rest, 16)) => Some(
             "write the LUN's canonical name, `naa.` and at least 16 hexadecimal digits, as `esxcli storage core device list` prints it",
         ),
-        "pure_cluster_prefix" if !value.strip_prefix("px_").is_some_and(|rest| rest.chars().count() == 8) => {
+        "pure_cluster_prefix" if value.strip_prefix("px_").is_none_or(|rest| rest.chars().count() != 8) => {
             Some("write `px_` and the first 8 characters of the Portworx cluster's UID (`status.clusterUid` of the StorageCluster)")
         }
         "vantara_storage_port" if value.parse::<u16>().ok().is_none_or(|port| port == 0) => Some("write a port number from 1 to 65535"),

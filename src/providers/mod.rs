@@ -444,9 +444,8 @@ pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderRe
         ProviderKind::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
         ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),
         ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
-        ProviderKind::Hyperv => Err(ProviderError::Unsupported(format!(
-            "profile `{}` is of type hyperv; this release cannot migrate from there",
-            profile.name
-        ))),
+        ProviderKind::Hyperv => {
+            Err(ProviderError::Unsupported(format!("profile `{}` is of type hyperv; this release cannot migrate from there", profile.name)))
+        }
     }
 }

@@ -5,7 +5,7 @@ use mtv_api::{
     kinds::{PVC, VM},
     template,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{copied, disks, labels, rows};
@@ -59,13 +59,12 @@ async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value]
         metadata["annotations"] = json!({ "openshift.io/display-name": vm.name, "original-ID": vm.id });
     }
     if source.object.is_some() {
-        let spec = copied::spec(work, vm, source, claims, run_strategy(work, vm, source)).await?;
+        let mut spec = copied::spec(work, vm, source, claims, run_strategy(work, vm, source)).await?;
+        place(work, &mut spec);
         return Ok(json!({ "metadata": metadata, "spec": spec }));
     }
     let (interfaces, networks) = networks(work, vm, source, compatible).await?;
     let (disk_list, volumes) = volumes(work, vm, source, claims, compatible);
-    let mut template_labels: Map<String, Value> = work.spec.target_labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-    template_labels.insert("app".to_owned(), json!(name));
     let mut domain = json!({
         "cpu": { "cores": source.cores, "sockets": source.sockets },
         "devices": {
@@ -84,19 +83,13 @@ async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value]
     if source.secure_boot {
         domain["features"] = json!({ "smm": { "enabled": true } });
     }
-    let mut pod = json!({ "domain": domain, "networks": networks, "volumes": volumes });
-    if !work.spec.target_node_selector.is_empty() {
-        pod["nodeSelector"] = json!(work.spec.target_node_selector);
-    }
-    if let Some(affinity) = &work.spec.target_affinity {
-        pod["affinity"] = affinity.clone();
-    }
+    let pod = json!({ "domain": domain, "networks": networks, "volumes": volumes });
     let mut spec = json!({
         "runStrategy": run_strategy(work, vm, source),
         "template": {
             "metadata": {
                 "annotations": { "vm.kubevirt.io/flavor": "", "vm.kubevirt.io/os": "", "vm.kubevirt.io/workload": "" },
-                "labels": template_labels,
+                "labels": { "app": name },
             },
             "spec": pod,
         },
@@ -109,7 +102,24 @@ async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value]
         }
         spec["instancetype"] = json!({ "name": instance_type });
     }
+    place(work, &mut spec);
     Ok(json!({ "metadata": metadata, "spec": spec }))
+}
+
+/// What the Plan says of labels and places, whatever the source; the VM's own label `app` is not the Plan's to give.
+fn place(work: &Work<'_>, spec: &mut Value) {
+    let template = &mut spec["template"];
+    for (key, value) in &work.spec.target_labels {
+        if key != "app" || template["metadata"]["labels"].get(key).is_none() {
+            template["metadata"]["labels"][key] = json!(value);
+        }
+    }
+    if !work.spec.target_node_selector.is_empty() {
+        template["spec"]["nodeSelector"] = json!(work.spec.target_node_selector);
+    }
+    if let Some(affinity) = &work.spec.target_affinity {
+        template["spec"]["affinity"] = affinity.clone();
+    }
 }
 
 fn run_strategy(work: &Work<'_>, vm: &VmStatus, source: &Machine) -> &'static str {

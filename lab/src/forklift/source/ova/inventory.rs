@@ -3,16 +3,21 @@
 use serde_json::{Value, json};
 
 use crate::{
-    datacenter::{OvaModel, VmModel},
+    datacenter::{DataCenter, OvaModel, VmModel},
     ova,
 };
 
 /// Objects of a collection, in full.
-pub fn all(model: &OvaModel, provider: &str, collection: &str) -> Option<Vec<Value>> {
+pub fn all(center: &DataCenter, provider: &str, collection: &str) -> Option<Vec<Value>> {
+    let model = &center.ova;
+    // What the appliance's OperatingSystemSection says.
+    let os_type = |vm: &VmModel| center.guests.get(&vm.guest).map(|guest| guest.guest_id.clone()).unwrap_or_default();
     let link = |id: &str| format!("providers/ova/{provider}/{collection}/{id}");
     let header = |id: String, name: &str| json!({ "selfLink": link(&id), "id": id, "name": name });
     Some(match collection {
-        "vms" | "workloads" => model.vms.iter().map(|vm| merge(header(ova::id("vm", &vm.name), &vm.name), details(vm))).collect(),
+        "vms" | "workloads" => {
+            model.vms.iter().map(|vm| merge(header(ova::id("vm", &vm.name), &vm.name), details(vm, &os_type(vm)))).collect()
+        }
         "networks" => {
             names(model).into_iter().map(|name| merge(header(ova::id("network", name), name), json!({ "Description": "" }))).collect()
         }
@@ -63,7 +68,7 @@ fn disk(vm: &VmModel, index: usize) -> Value {
     })
 }
 
-fn details(vm: &VmModel) -> Value {
+fn details(vm: &VmModel, os_type: &str) -> Value {
     let named = |id: String, name: &str| json!({ "ID": id, "Variant": "", "Name": name, "Revision": 0 });
     let disks: Vec<Value> =
         (0..vm.disks.len()).map(|index| merge(named(disk_id(vm, index), &ova::disk_name(vm, index)), disk(vm, index))).collect();
@@ -84,7 +89,7 @@ fn details(vm: &VmModel) -> Value {
         "policyVersion": 0,
         "ovfPath": format!("{}.ova", vm.name),
         "exportSource": "VMware",
-        "osType": "",
+        "osType": os_type,
         "uuid": ova::id("uuid", &vm.name),
         "firmware": vm.firmware,
         "secureBoot": false,

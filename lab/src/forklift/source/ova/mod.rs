@@ -68,7 +68,7 @@ impl Connected {
     }
 
     fn all(&self, collection: &str) -> Option<Vec<Value>> {
-        inventory::all(&self.world.datacenter.ova, &self.provider, collection)
+        inventory::all(&self.world.datacenter, &self.provider, collection)
     }
 
     fn reply(&self, rest: &[&str], query: &Query) -> Reply {
