@@ -368,7 +368,6 @@ const LAYERS: &[Case] = &[
     ("--set of nothing", "storage_class="),
     ("unknown variable", "MTV_TEST_STORAGECLASS=nfs"),
     ("variable of no duration", "MTV_TEST_PLAN_WAIT_TIMEOUT=3600"),
-    ("variable of the old suite", "MTV_TEST_REMOTE_OCP_CLUSTER=api"),
     ("password of the old suite as an argument", "cluster_password=n0tToBeSeen"),
 ];
 

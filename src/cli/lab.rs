@@ -170,10 +170,12 @@ fn welcome(lab: &Lab, dir: &Path) -> String {
         if info.sources.is_empty() {
             "none".to_owned()
         } else {
-            info.sources.iter().map(|(name, url)| format!("{name} {url}")).collect::<Vec<_>>().join(", ")
+            // A source of the run's own cluster has no address of its own.
+            info.sources.iter().map(|(name, url)| format!("{name} {url}").trim_end().to_owned()).collect::<Vec<_>>().join(", ")
         }
     );
-    if let Some(source) = info.sources.keys().next() {
+    // vSphere has the whole catalogue.
+    if let Some(source) = info.sources.keys().find(|name| **name == "vsphere").or(info.sources.keys().next()) {
         let providers = path("providers.toml");
         text += &format!("  mtv-test run --kubeconfig {kubeconfig} --providers {providers} --provider {source} --marker tier0\n");
     } else {

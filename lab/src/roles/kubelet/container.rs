@@ -278,7 +278,15 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: Option<&[u8]>)
     header.set_entry_type(if bytes.is_some() { tar::EntryType::Regular } else { tar::EntryType::Directory });
     let bytes = bytes.unwrap_or_default();
     header.set_size(bytes.len() as u64);
-    let _in_memory = archive.append_data(&mut header, name, bytes);
+    let _in_memory = match name.strip_prefix("./") {
+        // The library cuts the beginning off, which tar itself leaves; such names are short.
+        Some(rest) if !rest.is_empty() && name.len() < 100 => {
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            archive.append(&header, bytes)
+        }
+        _ => archive.append_data(&mut header, name, bytes),
+    };
 }
 
 /// A path from the root, without `.` and `..`.
