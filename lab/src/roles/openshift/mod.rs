@@ -106,6 +106,10 @@ async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
     }
     if let Some(status) = item.status {
         write::status(&api, MANAGER, &name, status).await?;
+        if *item.kind == kinds::NODE {
+            // An API server taints new nodes; a node controller, which need not run here, takes that back from those that are Ready.
+            write::merge(&api, MANAGER, &name, json!({ "spec": { "taints": null } })).await?;
+        }
     }
     Ok(())
 }
