@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use super::{Running, serve, workload::Exit};
 use crate::{datacenter::GuestModel, world::World};
 
-/// Looking at the source before anything is copied, or converting in place.
-const CONVERT: Duration = Duration::from_secs(4);
+/// Looking at the source before anything is copied, or converting in place. With the start of the pod no multiple of the three
+/// seconds between two looks of Forklift: else a look falls between the pods of two VMs.
+const CONVERT: Duration = Duration::from_secs(5);
 /// Copying, whatever the size: the lab's disks are empty.
 const COPY: Duration = Duration::from_secs(8);
 /// Progress is told this often while copying.
