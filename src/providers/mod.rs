@@ -150,6 +150,18 @@ impl CloneRequest {
             || self.provisioning.is_some()
             || !self.disks.is_empty()
     }
+
+    /// For sources that only make clones like their originals: what they cannot do is refused and never left out in silence.
+    pub fn must_be_plain(&self, kind: ProviderKind) -> ProviderResult<()> {
+        if !self.is_special() {
+            return Ok(());
+        }
+        Err(ProviderError::Unsupported(format!(
+            "clone `{}` of `{}`: a source of type {kind} makes clones like their originals, without another datastore, host, pool, \
+             layout or further disks; hint: give the scenario `requires.providers = [\"vsphere\"]`",
+            self.name, self.source
+        )))
+    }
 }
 
 /// A VM of a source as it is listed: what `clean` needs.
@@ -334,6 +346,21 @@ pub struct Leaving<'a> {
     pub id: Option<&'a str>,
 }
 
+impl Leaving<'_> {
+    /// Whether a VM of its name is this clone, by id or by the run that the VM's mark names. One of another run is not, and then
+    /// ours was never made or is gone; one without a mark could be anybody's, which is an error.
+    pub fn is_it(&self, id: &str, run: Option<&str>) -> ProviderResult<bool> {
+        if self.id == Some(id) || run == Some(self.run) {
+            return Ok(true);
+        }
+        if run.is_some() {
+            tracing::warn!(vm = self.name, "a VM of this name is of another run; it was left alone");
+            return Ok(false);
+        }
+        Err(ProviderError::Operation("a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned()))
+    }
+}
+
 /// Whether a source VM of this name is one that is asked about.
 pub type Concerns<'a> = dyn Fn(&str) -> bool + Send + Sync + 'a;
 
@@ -394,18 +421,10 @@ pub trait SourceProvider: Send + Sync {
         Box::pin(async move {
             let mut removed = false;
             for vm in self.find(&[leaving.name.to_owned()]).await? {
-                if leaving.id.is_none() && vm.run.as_deref().is_some_and(|run| run != leaving.run) {
-                    // Its mark proves that it is somebody else's: the name was taken, and ours was never made.
-                    tracing::warn!(vm = leaving.name, "a VM of this name is of another run; it was left alone");
-                    continue;
+                if leaving.is_it(&vm.id, vm.run.as_deref())? {
+                    self.delete(&vm.id).await?;
+                    removed = true;
                 }
-                if vm.run.as_deref() != Some(leaving.run) && leaving.id != Some(vm.id.as_str()) {
-                    return Err(ProviderError::Operation(
-                        "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
-                    ));
-                }
-                self.delete(&vm.id).await?;
-                removed = true;
             }
             Ok(removed)
         })

@@ -341,8 +341,10 @@ impl Model {
         }
         let attached: Vec<String> = self.volumes_of(id).into_iter().map(|volume| volume.id.clone()).collect();
         for volume in attached {
+            // Cinder refuses to delete what has snapshots, and Nova leaves it then.
+            let kept = self.snapshots.values().any(|snapshot| snapshot.volume == volume);
             let Some(found) = self.volumes.get_mut(&volume) else { continue };
-            if found.attached.take().is_some_and(|(_, _, goes)| goes) {
+            if found.attached.take().is_some_and(|(_, _, goes)| goes && !kept) {
                 self.volumes.remove(&volume);
                 self.world.disks.remove(&content(&volume));
             } else {

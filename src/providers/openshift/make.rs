@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, fate, is_conflict, name_of},
-    config::profile::GuestLogin,
+    config::profile::{GuestLogin, ProviderKind},
     providers::{CloneRequest, Power, ProviderError, ProviderResult},
     retry::Fate,
 };
@@ -24,6 +24,7 @@ const SWITCH: Duration = Duration::from_mins(4);
 
 /// Makes a VM of a run and waits until it could be started. Returns its UID.
 pub async fn vm(cluster: &Cluster, request: &CloneRequest, guest: Option<&GuestLogin>) -> ProviderResult<String> {
+    request.must_be_plain(ProviderKind::Openshift)?;
     let doing = format!("make VM {} in place of {}", request.name, request.source);
     boot_source(cluster, &doing).await?;
     let run = request.run.as_str();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::api::DynamicObject;
 use mtv_api::kinds;
 
-use super::{is_of, machine, watch};
+use super::{is_of, listed, machine, watch};
 use crate::{
     cluster::Cluster,
     providers::{Leaving, ProviderError, ProviderResult},
@@ -34,13 +34,11 @@ pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<b
     }
     let mut removed = false;
     if let Some(found) = cluster.get(&kinds::VM, Some(&namespace), leaving.name).await.map_err(failed)? {
-        if !is_of(&found, leaving.run) && found.metadata.uid.as_deref() != leaving.id {
-            return Err(ProviderError::Operation(
-                "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
-            ));
+        let listed = listed(&found);
+        if leaving.is_it(&listed.id, listed.run.as_deref())? {
+            vm(cluster, &found).await?;
+            removed = true;
         }
-        vm(cluster, &found).await?;
-        removed = true;
     }
     if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
         let uid = home.metadata.uid.as_deref();

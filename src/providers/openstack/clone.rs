@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 
 use super::{
     lookup::{self, IMAGE_MARK, MARK},
-    operate, remains,
+    operate,
     session::{Service, Session},
     wire::{items, number, text},
 };
-use crate::providers::{CloneRequest, Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::{
+    config::profile::ProviderKind,
+    providers::{CloneRequest, Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait},
+};
 
 /// Longest wait for a volume, a snapshot or an image; mtv-api-tests gave volumes 300 s, which copies of big ones miss.
 const COPY: Duration = Duration::from_mins(15);
@@ -22,19 +25,13 @@ const BOOT: Duration = Duration::from_mins(5);
 
 /// Makes the clone and stops it. Returns its id. When it fails half-way, what was made is removed again.
 pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
-    if request.is_special() {
-        return Err(ProviderError::Unsupported(format!(
-            "clone `{}`: OpenStack clones take no other datastore, host or disks than their source's",
-            request.source
-        )));
-    }
+    request.must_be_plain(ProviderKind::Openstack)?;
     let made = make(session, request).await;
     if made.is_err() {
-        let ours = |name: &str| name == request.name;
-        match remains::sweep(session, &request.run, &ours).await {
-            Ok(swept) if swept.left.is_empty() => {}
-            Ok(swept) => tracing::warn!(clone = request.name, "a clone that failed leaves: {}", swept.left.join(", ")),
-            Err(error) => tracing::warn!(clone = request.name, "what a failed clone made could not be removed: {error}"),
+        let leaving = Leaving { name: &request.name, run: &request.run, id: None };
+        // What cannot be removed now is in the journal.
+        if let Err(error) = operate::remove(session, leaving).await {
+            tracing::warn!(clone = request.name, "what a failed clone made could not be removed: {error}");
         }
     }
     made

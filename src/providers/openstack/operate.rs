@@ -133,13 +133,10 @@ pub async fn remove(session: &Session, leaving: Leaving<'_>) -> ProviderResult<b
     let mut removed = false;
     for server in lookup::named(session, &[leaving.name.to_owned()]).await? {
         let (id, run) = (text(&server, "/id"), server["metadata"][MARK].as_str());
-        if run != Some(leaving.run) && leaving.id != Some(id) {
-            return Err(ProviderError::Operation(
-                "a server of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
-            ));
+        if leaving.is_it(id, run)? {
+            delete(session, id).await?;
+            removed = true;
         }
-        delete(session, id).await?;
-        removed = true;
     }
     let doing = format!("remove what is left of {}", leaving.name);
     Ok(sweep(session, leaving.run, leaving.name, &doing).await? || removed)

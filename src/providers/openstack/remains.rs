@@ -15,10 +15,13 @@ use crate::providers::{ProviderResult, poll::Wait};
 /// Longest wait for a volume or a snapshot to be gone.
 const GONE: Duration = Duration::from_mins(5);
 
+/// Beginning of the names of volume snapshots that Nova takes with an image.
+const OF_IMAGE: &str = "snapshot for ";
+
 /// The clone that an object was made for, by its name: what clones make is called `CLONE-vol-0`, `CLONE-vol-0-snapshot`,
 /// `CLONE-image`, `CLONE-snapshot-1` and, by Nova, `snapshot for CLONE-snapshot-1`.
 fn clone_of(name: &str) -> &str {
-    let name = name.strip_prefix("snapshot for ").unwrap_or(name);
+    let name = name.strip_prefix(OF_IMAGE).unwrap_or(name);
     for end in ["-vol-", "-image", "-snapshot-"] {
         if let Some((clone, _)) = name.rsplit_once(end) {
             return clone;
@@ -39,13 +42,20 @@ pub struct Swept {
 /// Removes what carries the run's mark and was made for a clone that `ours` names.
 pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + Send + Sync)) -> ProviderResult<Swept> {
     let mut swept = Swept::default();
-    // A volume keeps its snapshot alive, and a snapshot its volume: those of the clone go first.
-    for (service, member, key) in
-        [(Service::Volume, "volumes", "/metadata"), (Service::Volume, "snapshots", "/metadata"), (Service::Image, "images", "")]
-    {
+    // Snapshots of the clone's volumes keep those volumes, and these may keep the snapshots that they were made of.
+    let order = [
+        (Service::Volume, "snapshots", "/metadata", OF_IMAGE),
+        (Service::Volume, "volumes", "/metadata", ""),
+        (Service::Volume, "snapshots", "/metadata", ""),
+        (Service::Image, "images", "", ""),
+    ];
+    for (service, member, key, beginning) in order {
         let path = if service == Service::Image { "/images?limit=1000".to_owned() } else { format!("/{member}/detail") };
         let all = session.list(service, member, &path, &format!("list the {member} of a run")).await?;
-        for object in all.iter().filter(|object| marked(object, key, run) && ours(clone_of(text(object, "/name")))) {
+        for object in all.iter().filter(|object| {
+            let name = text(object, "/name");
+            name.starts_with(beginning) && marked(object, key, run) && ours(clone_of(name))
+        }) {
             if text(object, "/status") == "in-use" {
                 continue;
             }
@@ -62,7 +72,7 @@ pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + 
 /// the run's id, is the proof.
 fn marked(object: &Value, key: &str, run: &str) -> bool {
     let mark = if key.is_empty() { object[IMAGE_MARK].as_str() } else { object.pointer(key).and_then(|m| m[MARK].as_str()) };
-    mark == Some(run) || (text(object, "/name").starts_with("snapshot for ") && text(object, "/name").contains(run))
+    mark == Some(run) || (text(object, "/name").starts_with(OF_IMAGE) && text(object, "/name").contains(run))
 }
 
 async fn remove(session: &Session, service: Service, member: &str, id: &str) -> ProviderResult<()> {

@@ -10,7 +10,10 @@ use super::{
     session::Session,
     wire::{fault, members, search, term, text},
 };
-use crate::providers::{CloneRequest, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::{
+    config::profile::ProviderKind,
+    providers::{CloneRequest, ProviderError, ProviderResult, http::Safety, poll::Wait},
+};
 
 /// Longest wait for the copies of all disks: mtv-api-tests' 1 200 s.
 const COPY: Duration = Duration::from_mins(20);
@@ -20,6 +23,7 @@ const DATA_CENTER: &str = "data_center";
 /// Makes the clone and waits until its disks are copied; it is down then. Returns its id.
 pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
     let doing = format!("clone template `{}` to `{}`", request.source, request.name);
+    request.must_be_plain(ProviderKind::Ovirt)?;
     let template = lookup::template(session, &request.source).await?;
     let cluster = text(&template, "/cluster/id");
     check_data_center(session, cluster, &request.source).await?;
