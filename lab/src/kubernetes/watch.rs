@@ -25,6 +25,8 @@ use super::{
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a watch that asked for bookmarks gets one: about once a minute, as the real server does.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
+/// How long before its end a watch gets a last bookmark, so that its client can go on from there instead of listing again.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// One open watch.
 struct Watcher {
@@ -39,7 +41,7 @@ struct Watcher {
     newest: Receiver<u64>,
     pending: VecDeque<Bytes>,
     bookmarks: bool,
-    next_bookmark: Instant,
+    next_bookmark: Option<Instant>,
     deadline: Instant,
     /// The first table of a watch carries the column definitions.
     headed: bool,
@@ -84,7 +86,7 @@ impl Watcher {
                 self.push("BOOKMARK", &table);
             }
         }
-        self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+        self.next_bookmark = next_bookmark(self.deadline);
     }
 
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
@@ -117,7 +119,8 @@ impl Watcher {
         });
         match taken {
             Ok((events, revision)) => {
-                self.cursor = revision;
+                // A watch may begin at a version that is still to come.
+                self.cursor = self.cursor.max(revision);
                 for (kind, object) in events {
                     self.push_object(kind, &object);
                 }
@@ -139,23 +142,24 @@ impl Watcher {
             if self.done {
                 return None;
             }
-            let bookmark = if self.bookmarks { self.next_bookmark } else { self.deadline };
+            let bookmark = self.next_bookmark.unwrap_or(self.deadline);
             tokio::select! {
                 changed = self.newest.changed() => match changed {
                     Ok(()) => self.advance(),
                     Err(_) => return None,
                 },
-                () = tokio::time::sleep_until(self.deadline) => {
-                    // A last bookmark lets the client go on from here instead of listing again.
-                    if self.bookmarks {
-                        self.push_bookmark(false);
-                    }
-                    self.done = true;
-                }
-                () = tokio::time::sleep_until(bookmark), if self.bookmarks => self.push_bookmark(false),
+                () = tokio::time::sleep_until(self.deadline) => self.done = true,
+                () = tokio::time::sleep_until(bookmark), if self.bookmarks && self.next_bookmark.is_some() => self.push_bookmark(false),
             }
         }
     }
+}
+
+/// When the next bookmark is due, if the watch lasts that long.
+fn next_bookmark(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let last = deadline.checked_sub(LAST_BOOKMARK).filter(|last| *last > now)?;
+    Some(last.min(now + BOOKMARK_INTERVAL))
 }
 
 fn too_old(wanted: u64, oldest: u64) -> Failure {
@@ -176,6 +180,9 @@ fn check(op: &Operation) -> Answer<()> {
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }
+    if !matching.is_empty() && !op.query.get("continue").is_empty() {
+        causes.push(Cause::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+    }
     if !matching.is_empty() && matching != "NotOlderThan" {
         causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
     }
@@ -186,10 +193,11 @@ fn check(op: &Operation) -> Answer<()> {
 pub fn watch(op: &Operation) -> Answer<Response<Body>> {
     let mut selector = read::selector(op)?;
     check(op)?;
+    read::check_times(op)?;
+    if op.format.yaml {
+        return Err(Failure::not_acceptable(&["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]));
+    }
     if !op.target.name.is_empty() {
-        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
-            return Err(op.not_found(&op.target.name));
-        }
         // The old way to watch one object.
         let field = format!("metadata.name={}", op.target.name);
         selector.fields = super::selector::Fields::parse(&field, &op.resource)?;
@@ -208,13 +216,7 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
         let oldest = from.and_then(|from| state.since(from).err());
         (objects, state.revision(), oldest)
     });
-    if let Some(from) = from
-        && from > cursor
-    {
-        // The real server waits three seconds for the version to come and then says so.
-        return Err(Failure::too_large_version(from, cursor));
-    }
-    let start = Instant::now();
+    let deadline = Instant::now() + timeout;
     let mut watcher = Watcher {
         server: server.clone(),
         resource: op.resource.clone(),
@@ -226,8 +228,8 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
         newest,
         pending: VecDeque::new(),
         bookmarks: op.query.flag("allowWatchBookmarks"),
-        next_bookmark: start + BOOKMARK_INTERVAL,
-        deadline: start + timeout,
+        next_bookmark: next_bookmark(deadline),
+        deadline,
         headed: false,
         done: false,
     };
@@ -243,7 +245,7 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
             watcher.done = true;
         }
         _ => {
-            if initial_list {
+            if initial_list && watcher.bookmarks {
                 watcher.push_bookmark(true);
             }
             watcher.advance();
