@@ -179,7 +179,7 @@ const SCENARIOS: &[Case] = &[
     ),
     (
         "failure in two ways",
-        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = {}\nexpected_migration_result = \"fail\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"failed\"\n",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = {}\nexpected_migration_result = \"fail\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"failed\"\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"fail\"\n",
     ),
     (
         "plans and VMs that do not fit",
@@ -225,6 +225,7 @@ fn scenarios() {
 }
 
 const PROFILES: &[Case] = &[
+    ("profiles of mtv-api-tests", "{\n  \"vsphere-8.0\": { \"type\": \"vsphere\", \"password\": \"secret-of-json\" }\n}\n"),
     ("empty file", ""),
     ("open table", "[provider.x\n"),
     ("json of the old suite", "{ \"vsphere\": { \"type\": \"vsphere\" } }\n"),
