@@ -61,11 +61,30 @@ pub fn add_tasks(status: &PlanStatus, copies: &mut Copies) {
     }
 }
 
-/// Waits for the Secrets that the controller makes for populators of a Plan.
+/// Steps of the pipeline before the controller sees to disks.
+const BEFORE_DISKS: [&str; 3] = ["Initialize", "PreflightInspection", "PreHook"];
+
+/// Whether a Plan has begun with the disks of a VM. VMs may have to wait for others, and for playbooks.
+fn at_disks(plan: &DynamicObject) -> bool {
+    let status: PlanStatus = plan.status();
+    let steps = status.migration.iter().flat_map(|m| &m.vms).flat_map(|vm| &vm.pipeline);
+    steps.into_iter().any(|step| step.started.is_some() && !BEFORE_DISKS.contains(&step.name.as_str()))
+}
+
+/// Waits for the Secrets that the controller makes for populators of a Plan, from the time on when it has begun with the disks of a
+/// VM. `namespaces` are those of the Plan and of its VMs; `limit` is that of the migration.
 ///
 /// # Errors
 /// None was there in time: with the Secrets that were.
-pub async fn wait_for_secret(cluster: &Cluster, cx: &StepCx, namespace: &str, plan: &str) -> Result<(), Failure> {
+pub async fn wait_for_secret(
+    cluster: &Cluster,
+    cx: &StepCx,
+    (plan_namespace, namespace): (&str, &str),
+    plan: &str,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let begun = Awaited { kind: &kinds::PLAN, namespace: Some(plan_namespace), name: plan, until: "to begin with its disks", limit };
+    cluster.wait(cx, begun, |object| Ok(object.filter(|plan| at_disks(plan)).map(drop))).await?;
     let prefix = format!("{plan}-");
     let mine = |secret: &DynamicObject| {
         let labels = secret.metadata.labels.as_ref();
@@ -217,6 +236,24 @@ mod tests {
         assert_eq!(of_log("nothing"), None);
         let (file, _) = of_log("source_vmdk=\"[ds] a/a-000002.vmdk\" xcopyUsed=0").unwrap();
         assert_eq!(file, "[ds] a/a.vmdk", "as the Plan's task is called");
+    }
+
+    #[test]
+    fn a_plan_begins_with_disks_after_its_playbook() {
+        let plan = |steps: serde_json::Value| -> DynamicObject {
+            let vm = json!({ "id": "vm-1", "name": "a", "phase": "x", "pipeline": steps });
+            serde_json::from_value(json!({ "metadata": { "name": "p" }, "status": { "migration": { "vms": [vm] } } })).unwrap()
+        };
+        let step = |name: &str, started: bool| {
+            let mut step = json!({ "name": name, "progress": { "completed": 0, "total": 1 } });
+            if started {
+                step["started"] = json!("2026-01-01T00:00:00Z");
+            }
+            step
+        };
+        assert!(!at_disks(&plan(json!([step("Initialize", true), step("PreHook", true), step("DiskTransfer", false)]))));
+        assert!(at_disks(&plan(json!([step("Initialize", true), step("DiskTransfer", true)]))));
+        assert!(!at_disks(&serde_json::from_value(json!({ "metadata": { "name": "p" } })).unwrap()));
     }
 
     #[test]

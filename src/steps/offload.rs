@@ -159,7 +159,7 @@ pub async fn follow(
 ) -> Result<(PlanStatus, Offloaded), Failure> {
     let cluster = scene.session.cluster();
     let copies = Mutex::new(Copies::new());
-    let secrets = forklift::wait_for_secret(cluster, cx, namespace, plan);
+    let secrets = forklift::wait_for_secret(cluster, cx, (&scene.session.namespace, namespace), plan, limit);
     let logs = forklift::read_logs(cluster, cx, namespace, migration, limit, &copies);
     let mut following = std::pin::pin!(following);
     let mut logs = std::pin::pin!(logs);
