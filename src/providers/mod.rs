@@ -332,7 +332,7 @@ pub struct GuestCommand {
     pub name: String,
     /// The command line.
     pub line: String,
-    /// Whether what it prints is fetched.
+    /// Whether what it prints is fetched; the line is a single command then.
     pub fetch: bool,
 }
 

@@ -52,7 +52,13 @@ const WRONG: &[Wrong] = &[
         "[[faults.objects]]\nresource = \"virtualmachines\"\nobject = \"VM\"\nset = { \"/spec/template/spec/domain/memory/guest\" = \"512Mi\" }",
         "verify", "memory", ["expected 2048 MiB, actual 512.0 MiB"]
     ),
-    wrong!("sanity-warm", "[[faults.guests]]\nvm = \"VM\"\nagent = false", "verify", "guest agent", ["AgentConnected: expected True"]),
+    wrong!(
+        "sanity-warm",
+        "[[faults.objects]]\nresource = \"virtualmachines\"\nobject = \"VM\"\nset = { \"/spec/template/spec/domain/cpu/sockets\" = 1 }",
+        "verify",
+        "cpu",
+        ["sockets: expected 2, actual 1"]
+    ),
     wrong!(
         "warm-2disks2nics",
         "[[faults.objects]]\nresource = \"virtualmachines\"\nobject = \"VM\"\nset = { \"/spec/template/spec/networks/1\" = { name = \"net-1\", pod = {} } }",

@@ -40,7 +40,7 @@ pub async fn run(session: &Session, id: &str, login: &GuestLogin, command: &Gues
     let managers = managers(session, &doing).await?;
     let file = format!("/tmp/mtv-test-{}", command.name);
     // One word for the outer shell of the tools, whatever is in the command.
-    let line = if command.fetch { format!("( {} ) > {file} 2>&1", command.line) } else { command.line.clone() };
+    let line = if command.fetch { format!("{} > {file} 2>&1", command.line) } else { command.line.clone() };
     let arguments = format!("-c '{}'", line.replace('\'', r"'\''"));
     let this = |method: &str, manager: &MoRef| request(method, manager).with(MoRef::vm(id).node("vm")).with(auth(login));
     let body = || {
