@@ -1,9 +1,10 @@
 //! get and list.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Response, StatusCode};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{
@@ -33,21 +34,21 @@ pub fn version(text: &str) -> Answer<Option<u64>> {
 }
 
 /// Renders one object in the wanted shape.
-pub fn rendered(op: &Operation, object: &Value) -> Value {
+fn rendered<'a>(op: &Operation, object: &'a Value) -> Cow<'a, Value> {
     let object = op.resource.present(object);
     match op.format.shape {
         Shape::Whole => object,
-        Shape::Metadata => table::metadata_only(&object),
+        Shape::Metadata => Cow::Owned(table::metadata_only(&object)),
         Shape::Table => {
             let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
-            table::table(&op.resource, &[object], &metadata, op.query.get("includeObject"), true)
+            Cow::Owned(table::table(&op.resource, &[object], &metadata, op.query.get("includeObject"), true))
         }
     }
 }
 
 /// An answer with one object.
 pub fn answer(op: &Operation, code: StatusCode, object: &Value, warnings: &[String]) -> Answer<Response<Body>> {
-    response::object(code, &rendered(op, object), op.format, warnings)
+    response::object(code, &*rendered(op, object), op.format, warnings)
 }
 
 /// `GET …/NAME`.
@@ -312,25 +313,45 @@ pub fn answer_list(op: &Operation, listed: Listed, warnings: &[String]) -> Answe
     if op.resource.custom && op.format.shape == Shape::Whole && metadata["continue"].is_null() {
         metadata["continue"] = "".into();
     }
-    let objects: Vec<Value> = items.iter().map(|(_, object)| op.resource.present(object)).collect();
+    let objects: Vec<Cow<Value>> = items.iter().map(|(_, object)| op.resource.present(object)).collect();
     let answer = match op.format.shape {
         Shape::Table => table::table(&op.resource, &objects, &metadata, op.query.get("includeObject"), true),
         Shape::Metadata => json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-            "items": objects.iter().map(table::metadata_only).collect::<Vec<_>>() }),
+            "items": objects.iter().map(|object| table::metadata_only(object)).collect::<Vec<_>>() }),
         Shape::Whole => {
-            json!({ "kind": op.resource.list_kind, "apiVersion": op.resource.api_version(), "metadata": metadata, "items": items_of(op, objects) })
+            let bare = !op.resource.custom;
+            let items = objects.into_iter().map(|object| Item { object, bare }).collect();
+            let list = List { kind: &op.resource.list_kind, api_version: op.resource.api_version(), metadata, items };
+            return response::object(StatusCode::OK, &list, op.format, warnings);
         }
     };
     response::object(StatusCode::OK, &answer, op.format, warnings)
 }
 
-/// Items of built-in lists carry no kind and no version of their own.
-fn items_of(op: &Operation, mut objects: Vec<Value>) -> Vec<Value> {
-    if !op.resource.custom {
-        for object in objects.iter_mut().filter_map(Value::as_object_mut) {
-            object.shift_remove("kind");
-            object.shift_remove("apiVersion");
+/// A list, written without a copy of what stands in it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: &'a str,
+    api_version: String,
+    metadata: Value,
+    items: Vec<Item<'a>>,
+}
+
+/// One object of it.
+struct Item<'a> {
+    object: Cow<'a, Value>,
+    /// Of a built-in kind: it carries no kind and no version of its own.
+    bare: bool,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &*self.object {
+            Value::Object(map) if self.bare => {
+                serializer.collect_map(map.iter().filter(|(key, _)| !matches!(key.as_str(), "kind" | "apiVersion")))
+            }
+            object => object.serialize(serializer),
         }
     }
-    objects
 }

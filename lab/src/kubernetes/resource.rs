@@ -1,6 +1,6 @@
 //! Which resources the server knows, and what it must know of each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -109,17 +109,22 @@ impl Resource {
         }
     }
 
-    /// The object as this version shows it.
-    pub fn present(&self, object: &Value) -> Value {
+    /// The object as this version shows it: mostly as it is stored.
+    pub fn present<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         if self.group == "events.k8s.io" {
             let event = event::from_core(object);
-            return self.message.map_or_else(|| event.clone(), |message| typed::write(message, &event));
+            return Cow::Owned(match self.message {
+                Some(message) => typed::write(message, &event),
+                None => event,
+            });
+        }
+        let version = self.api_version();
+        if !self.custom || object["apiVersion"] == version {
+            return Cow::Borrowed(object);
         }
         let mut object = object.clone();
-        if self.custom {
-            object["apiVersion"] = self.api_version().into();
-        }
-        object
+        object["apiVersion"] = version.into();
+        Cow::Owned(object)
     }
 
     /// The object as it is stored, whatever version shows it.

@@ -1,5 +1,7 @@
 //! Tables, as kubectl asks for them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -205,7 +207,7 @@ fn name_of(object: &Value, resource: &Resource) -> Value {
 }
 
 /// The table of some objects. `include` is the parameter `includeObject`: `None`, `Metadata` or `Object`.
-pub fn table(resource: &Resource, objects: &[Value], list_metadata: &Value, include: &str, definitions: bool) -> Value {
+pub fn table(resource: &Resource, objects: &[Cow<Value>], list_metadata: &Value, include: &str, definitions: bool) -> Value {
     let now = Timestamp::now();
     let age = [Column::age()];
     let columns = if resource.columns.is_empty() { &age[..] } else { &resource.columns };
@@ -232,7 +234,7 @@ pub fn table(resource: &Resource, objects: &[Value], list_metadata: &Value, incl
         Value::Null
     };
     json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata, "columnDefinitions": heads,
-        "rows": objects.iter().map(row).collect::<Vec<_>>() })
+        "rows": objects.iter().map(|object| row(object)).collect::<Vec<_>>() })
 }
 
 const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";

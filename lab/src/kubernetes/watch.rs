@@ -1,6 +1,6 @@
 //! watch.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
@@ -17,7 +17,7 @@ use super::{
     response::{self, Body},
     selector::Selector,
     status::{Answer, Cause, Failure},
-    store::{Change, Event},
+    store::{Change, Event, Version},
     table,
 };
 
@@ -50,8 +50,8 @@ struct Watcher {
 
 impl Watcher {
     fn push(&mut self, kind: &str, object: &Value) {
-        let mut line = json!({ "type": kind, "object": object }).to_string();
-        line.push('\n');
+        // Assembled as text: a tree of both would copy the object.
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
         self.pending.push_back(line.into());
     }
 
@@ -59,12 +59,12 @@ impl Watcher {
         let object = self.resource.present(object);
         let shown = match self.shape {
             Shape::Whole => object,
-            Shape::Metadata => table::metadata_only(&object),
+            Shape::Metadata => Cow::Owned(table::metadata_only(&object)),
             Shape::Table => {
                 let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
                 let shown = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
                 self.headed = true;
-                shown
+                Cow::Owned(shown)
             }
         };
         self.push(kind, &shown);
@@ -81,7 +81,7 @@ impl Watcher {
             Shape::Metadata => self.push("BOOKMARK", &table::metadata_only(&object)),
             Shape::Table => {
                 let metadata = json!({ "resourceVersion": self.cursor.to_string() });
-                let table = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
+                let table = table::table(&self.resource, &[Cow::Owned(object)], &metadata, &self.include, !self.headed);
                 self.headed = true;
                 self.push("BOOKMARK", &table);
             }
@@ -90,20 +90,21 @@ impl Watcher {
     }
 
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
-    fn translate(&self, event: &Event) -> Option<(&'static str, Value)> {
+    fn translate(&self, event: &Event) -> Option<(&'static str, Arc<Value>)> {
         if event.key.resource != self.resource.storage || !event.key.within(&self.namespace) {
             return None;
         }
-        let before = event.previous.as_ref().is_some_and(|previous| self.selector.matches(previous));
-        let after = event.change != Change::Deleted && self.selector.matches(&event.object);
+        let (object, previous) = (event.object.whole(), event.previous.as_ref().map(Version::whole));
+        let before = previous.as_deref().is_some_and(|previous| self.selector.matches(previous));
+        let after = event.change != Change::Deleted && self.selector.matches(&object);
         match (before, after) {
-            (false, true) => Some(("ADDED", Value::clone(&event.object))),
-            (true, true) => Some(("MODIFIED", Value::clone(&event.object))),
-            (true, false) if event.change == Change::Deleted => Some(("DELETED", Value::clone(&event.object))),
+            (false, true) => Some(("ADDED", object)),
+            (true, true) => Some(("MODIFIED", object)),
+            (true, false) if event.change == Change::Deleted => Some(("DELETED", object)),
             (true, false) => {
-                let mut last = event.previous.as_deref().cloned().unwrap_or_default();
+                let mut last = previous.as_deref().cloned().unwrap_or_default();
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
-                Some(("DELETED", last))
+                Some(("DELETED", Arc::new(last)))
             }
             (false, false) => None,
         }

@@ -1,6 +1,6 @@
 //! create, update and patch: one way of settling what is stored, whoever asks.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -541,7 +541,11 @@ pub fn change_object(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> A
     let key = op.key(name);
     let mut warnings = Vec::new();
     let (stored, gone) = op.server.store.write(|state| {
-        let old = Arc::new(op.resource.present(&*state.get(&key).ok_or_else(|| op.not_found(name))?));
+        let old = state.get(&key).ok_or_else(|| op.not_found(name))?;
+        let old = match op.resource.present(&old) {
+            Cow::Borrowed(_) => Arc::clone(&old),
+            Cow::Owned(shown) => Arc::new(shown),
+        };
         let wanted = next(&old)?;
         let (given, version) = (wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default(), &old["metadata"]["resourceVersion"]);
         let given_uid = wanted["metadata"]["uid"].as_str().unwrap_or_default();
