@@ -7,10 +7,9 @@ use http::{Request, Response, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Inner, read_whole,
+    Asked, Inner, handled, read_whole,
     request::{Query, Target},
     response::{self, Body},
-    route,
     status::Failure,
 };
 use crate::faults::{Ask, Cut, Refusal, Server, admin};
@@ -31,14 +30,8 @@ where
     }
     let told = Told::of(&parts, &body);
     let ask = told.ask(&parts);
-    faults
-        .around(&ask, |refusal| refuse(&told, refusal), async {
-            match route::route(inner, &parts, body.clone(), upgrade).await {
-                Ok(response) => response,
-                Err(failure) => response::failure(&failure),
-            }
-        })
-        .await
+    let asked = Asked { parts: parts.clone(), body: body.clone(), upgrade };
+    faults.around(&ask, |refusal| refuse(&told, refusal), handled(inner, asked)).await
 }
 
 /// What path and body say.

@@ -215,6 +215,11 @@ where
         Ok(asked) => asked,
         Err(failure) => return response::failure(&failure),
     };
+    handled(inner, asked).await
+}
+
+/// Answers a request that was read, and writes it down.
+async fn handled(inner: &Arc<Inner>, asked: Asked) -> Response<Body> {
     let Asked { parts, body, upgrade } = asked;
     let entry = inner.options.audit.begin(inner, &parts, &body);
     let routed = route::route(inner, &parts, body, upgrade).await;
