@@ -15,13 +15,14 @@ use super::{
     session::connect_cluster,
 };
 use crate::{
-    cli::{CliError, CliResult, GatherRequest},
+    cli::{CliError, CliResult, GatherRequest, say, tell},
     cluster::{Cluster, ObjectExt as _},
     engine::{Deadline, Emitter, Failure, StepCx, signals},
     exit,
     gather::{self, Target},
     journal::{self, Header, Journal},
     report::{self, console::clean_command, log, results, screen::Screen},
+    secrets::mask,
 };
 
 /// Gathers, deletes, and says where everything is.
@@ -79,17 +80,17 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     reports.finish();
     let gathered = result.map_err(environment)?;
     for note in &gathered.notes {
-        anstream::eprintln!("note: {note}");
+        tell(&format!("note: {note}"));
     }
-    println!("{} files in {}", gathered.files, gathered.folder.display());
+    say(&format!("{} files in {}", gathered.files, gathered.folder.display()));
     let left = left.map_err(environment)?;
     if left.is_empty() {
         return Ok(exit::PASSED);
     }
     for left in left {
-        println!("left behind: {}: {}", left.object, left.reason);
+        say(&format!("left behind: {}: {}", left.object, mask(&left.reason)));
     }
-    println!("{}", clean_command(&results.resources, &again(&request.cluster, &request.connect, &settings.providers)));
+    say(&clean_command(&results.resources, &again(&request.cluster, &request.connect, &settings.providers)));
     Ok(exit::LEFT_BEHIND)
 }
 
