@@ -86,7 +86,10 @@ impl Lab {
     /// The same with a results folder of its own.
     pub fn run_into(&self, results: &str, arguments: &[&str]) -> Command {
         let mut command = binary();
-        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", "vsphere", "--results-dir", results]);
+        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--results-dir", results]);
+        if !arguments.contains(&"--provider") {
+            command.args(["--provider", "vsphere"]);
+        }
         command.args(arguments);
         command
     }

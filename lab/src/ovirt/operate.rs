@@ -167,13 +167,12 @@ fn act(engine: &Engine, id: &str, action: &str, correlation: &str) -> Changed {
                 "down".clone_into(&mut vm.status);
                 vm.reports = false;
                 let vm = vm.clone();
-                model.event(
-                    VM_DOWN,
-                    "normal",
-                    format!("VM {} is down. Exit message: User shut down from within the guest", vm.name),
-                    Some(&vm),
-                    "",
-                );
+                let (code, text) = if model.world.faults.stopped_by_user(&vm.name) {
+                    (VM_STOPPED, "powered off by admin@internal")
+                } else {
+                    (VM_DOWN, "is down. Exit message: User shut down from within the guest")
+                };
+                model.event(code, "normal", format!("VM {} {text}.", vm.name), Some(&vm), "");
             });
         }
     }

@@ -23,8 +23,9 @@ fn read(server: &Value) -> SourceVm {
     SourceVm { id: text(server, "/id").to_owned(), name: text(server, "/name").to_owned(), run: run_of(server) }
 }
 
+/// The run in a server's mark. A mark that names no run is none.
 fn run_of(server: &Value) -> Option<String> {
-    server["metadata"][MARK].as_str().map(str::to_owned)
+    server["metadata"][MARK].as_str().filter(|run| !run.is_empty()).map(str::to_owned)
 }
 
 async fn servers(session: &Session, filter: &str, doing: &str) -> ProviderResult<Vec<Value>> {

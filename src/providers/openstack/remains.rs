@@ -102,9 +102,10 @@ pub async fn delete_snapshot(session: &Session, id: &str) -> ProviderResult<()> 
     remove(session, Service::Volume, "snapshots", id).await
 }
 
-/// The run in an object's mark.
+/// The run in an object's mark. A mark that names no run is none.
 fn run_of(object: &Value, service: Service) -> Option<&str> {
-    if service == Service::Image { object[IMAGE_MARK].as_str() } else { object["metadata"][MARK].as_str() }
+    let run = if service == Service::Image { object[IMAGE_MARK].as_str() } else { object["metadata"][MARK].as_str() };
+    run.filter(|run| !run.is_empty())
 }
 
 /// Whether an object is of this run. Snapshots that Nova makes with an image carry no mark of their own: their name, which holds

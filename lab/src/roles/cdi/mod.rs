@@ -203,7 +203,7 @@ async fn copy(
             cx.world.clock.sleep(IMPORT / TICKS).await;
         }
         if let Some(source) = source(&object) {
-            cx.world.disks.copy(&source, target);
+            cx.world.disks.copy(&cx.world.disks.newest(&source), target);
         }
         let Some(current) = last else {
             return volume.say(&latest.get(), Phase::Succeeded, "100.0%", true).await;

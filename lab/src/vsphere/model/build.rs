@@ -38,6 +38,8 @@ impl Model {
             custom_fields: Vec::new(),
             wakeups: Vec::new(),
             instance_uuid: uuid(0x9b, &description.datacenter),
+            programs: Vec::new(),
+            transfers: BTreeMap::new(),
             counters: BTreeMap::new(),
             uuids: 0,
         };
