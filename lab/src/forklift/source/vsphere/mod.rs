@@ -64,7 +64,13 @@ impl Kind for Vsphere {
                 other => Refused::other(other.to_string()),
             })?;
             vcenter.logout().await;
-            Ok(vcenter.fingerprint)
+            let (wanted, is_vcenter) =
+                (login.settings.get("sdkEndpoint").map(String::as_str), vcenter.about.get("apiType") == Some("VirtualCenter"));
+            match wanted {
+                Some("vcenter") if !is_vcenter => Err(Refused::other("sdkEndpoint says vcenter, but an ESXi host answers")),
+                Some("esxi") if is_vcenter => Err(Refused::other("sdkEndpoint says esxi, but a vCenter answers")),
+                _ => Ok(vcenter.fingerprint),
+            }
         }
         .boxed()
     }
