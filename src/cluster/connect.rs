@@ -92,6 +92,8 @@ async fn by_password(login: &PasswordLogin, insecure: bool) -> anyhow::Result<Co
     let url = login.host.parse().with_context(|| format!("`{}` is no URL of an API server", login.host))?;
     let mut config = Config::new(url);
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // kube's own would send a code that holds for one try a second time.
+    config.default_retry = false;
     config.accept_invalid_certs = insecure;
     let mut bundles = Vec::new();
     if let Some(file) = &login.ca_file {
@@ -163,7 +165,8 @@ pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'s
         }
     }
     let builder = ClientBuilder::try_from(config).with_context(|| format!("failed to set up a client for {url}"))?;
-    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).build())
+    // The counts are the cluster's; here the layer is for the kill points that it passes.
+    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).with_layer(&Requests::default()).build())
 }
 
 #[cfg(test)]

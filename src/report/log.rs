@@ -79,7 +79,8 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let levels = match verbosity {
-        0 => "error",
+        // kube tells each failed attempt as an error, also those that are repeated; what comes of them is told by who asked.
+        0 => "error,kube=off,kube_client=off,kube_runtime=off",
         1 => "warn,mtv_test=info",
         _ => "info,mtv_test=trace",
     };

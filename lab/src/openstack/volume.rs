@@ -108,9 +108,11 @@ pub fn answer(cloud: &Cloud, ask: &Ask<'_>) -> Reply {
         }
         (&Method::DELETE, ["volumes", id]) => remove_volume(cloud, &mut model, id),
         (&Method::DELETE, ["snapshots", id]) => {
-            if !model.snapshots.contains_key(*id) {
-                return Reply::missing("Snapshot", id);
+            let Some(found) = model.snapshots.get_mut(*id) else { return Reply::missing("Snapshot", id) };
+            if !matches!(found.status, "available" | "error") {
+                return Reply::refused(StatusCode::BAD_REQUEST, "Invalid snapshot: Volume Snapshot status must be available or error.");
             }
+            found.status = "deleting";
             let id = (*id).to_owned();
             cloud.later(DELETE, move |_, model| {
                 model.snapshots.remove(&id);
@@ -201,16 +203,18 @@ fn act(cloud: &Cloud, model: &mut Model, ask: &Ask<'_>, id: &str) -> Reply {
 }
 
 fn remove_volume(cloud: &Cloud, model: &mut Model, id: &str) -> Reply {
-    let Some(found) = model.volumes.get(id) else { return Reply::missing("Volume", id) };
-    if found.attached.is_some() {
+    let snapped = model.snapshots.values().any(|s| s.volume == id);
+    let Some(found) = model.volumes.get_mut(id) else { return Reply::missing("Volume", id) };
+    // One sentence for all that stands in the way.
+    if snapped || found.attached.is_some() || !matches!(found.status, "available" | "error") {
         return Reply::refused(
             StatusCode::BAD_REQUEST,
-            "Invalid volume: Volume status must be available or error, but current status is: in-use.",
+            "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must \
+             not be migrating, attached, belong to a group, have snapshots, be awaiting a transfer, or be disassociated from snapshots \
+             after volume transfer.",
         );
     }
-    if model.snapshots.values().any(|s| s.volume == id) {
-        return Reply::refused(StatusCode::BAD_REQUEST, "Invalid volume: Volume still has one or more dependent snapshots.");
-    }
+    found.status = "deleting";
     let id = id.to_owned();
     cloud.later(DELETE, move |_, model| {
         model.volumes.remove(&id);

@@ -1,0 +1,109 @@
+//! A server of oVirt or OpenStack in this process, without the rest of a lab.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mtv_lab::{
+    clock::Clock,
+    datacenter::{DEFAULT, DataCenter, Login},
+    faults::Server,
+    openstack::Cloud,
+    ovirt::Engine,
+    tls::Authority,
+    web::{self, Handler},
+    world::World,
+};
+use mtv_test::{
+    config::profile::{Profile, ProviderKind},
+    secrets::Secret,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The names of everything that stands on a source.
+type Names = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// A source with what a test does to it.
+pub struct Lab {
+    pub profile: Profile,
+    pub world: World,
+    pub server: Server,
+    /// The operation of a clone that takes longest, as rules for faults know it.
+    pub operation: &'static str,
+    names: Names,
+    _stop: DropGuard,
+}
+
+impl Lab {
+    /// Names of all VMs, disks, snapshots and images, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = (self.names)();
+        names.sort();
+        names
+    }
+}
+
+/// A source of its own for one test.
+pub async fn lab(kind: ProviderKind) -> Lab {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let world = World::new(DataCenter::parse(DEFAULT).unwrap(), Clock::new(1_000.0));
+    let authority = Authority::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let mut extra = BTreeMap::new();
+    let (handler, path, login, operation, names): (Arc<dyn Handler>, _, Login, _, Names) = match kind {
+        ProviderKind::Ovirt => {
+            let engine = Engine::new(&world, authority.pem());
+            let names = {
+                let engine = engine.clone();
+                move || {
+                    let model = engine.model();
+                    let disks = model.disks.values().map(|disk| disk.alias.clone());
+                    let snapshots = model.vms.values().flat_map(|vm| &vm.snapshots).map(|snapshot| snapshot.description.clone());
+                    model.vms.values().map(|vm| vm.name.clone()).chain(disks).chain(snapshots).collect()
+                }
+            };
+            (Arc::new(engine), "/ovirt-engine/api", world.datacenter.ovirt.login.clone(), "clone", Box::new(names))
+        }
+        _ => {
+            let file = &world.datacenter.openstack;
+            for (key, value) in [("user_domain_name", &file.domain), ("project_name", &file.project), ("region_name", &file.region)] {
+                extra.insert(key.to_owned(), value.clone());
+            }
+            let cloud = Cloud::new(&world, &address);
+            let names = {
+                let cloud = cloud.clone();
+                move || {
+                    let model = cloud.model();
+                    let servers = model.servers.values().map(|server| server.name.clone());
+                    let volumes = model.volumes.values().map(|volume| volume.name.clone());
+                    let snapshots = model.snapshots.values().map(|snapshot| snapshot.name.clone());
+                    servers.chain(volumes).chain(snapshots).chain(model.images.values().map(|image| image.name.clone())).collect()
+                }
+            };
+            (Arc::new(cloud), "/identity/v3", file.login.clone(), "server", Box::new(names))
+        }
+    };
+    let server = handler.server();
+    let cancel = CancellationToken::new();
+    tokio::spawn(web::serve(handler, listener, authority.server(&[]).unwrap(), cancel.clone()));
+    let profile = Profile {
+        name: "lab".into(),
+        file: "providers.toml".into(),
+        kind,
+        version: "1".into(),
+        fqdn: "127.0.0.1".into(),
+        api_url: format!("{address}{path}"),
+        username: login.user,
+        password: Secret::new(login.password),
+        insecure_skip_verify: false,
+        ca_file: None,
+        vddk_init_image: None,
+        guest_linux: None,
+        guest_windows: None,
+        ca_pem: Some(authority.pem().to_owned()),
+        extra,
+        extra_secrets: BTreeMap::default(),
+        copyoffload: None,
+    };
+    Lab { profile, world, server, operation, names, _stop: cancel.drop_guard() }
+}
