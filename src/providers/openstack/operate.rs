@@ -56,7 +56,9 @@ pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderRe
                 return Err(ProviderError::Operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
             }
             now => {
-                if !asked {
+                // Nova refuses while it does something else, such as making an image, and forgets that it was asked.
+                let idle = text(&server, "/OS-EXT-STS:task_state").is_empty();
+                if !asked || (refused.is_some() && idle) {
                     refused = act(session, id, action, &doing).await?;
                     asked = true;
                 }
@@ -109,9 +111,15 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     let Some(server) = find(session, id, &doing).await? else { return Ok(()) };
     session.delete(Service::Compute, "DELETE servers/ID", &format!("/servers/{id}"), &doing).await?;
     let mut wait = Wait::new(format!("to {doing}"), DELETE);
+    let mut forced = false;
     while let Some(server) = find(session, id, &doing).await? {
         match text(&server, "/status") {
             "DELETED" => break,
+            // Clouds that can give deleted servers back keep them, and what is attached to them, for a while.
+            "SOFT_DELETED" if !forced => {
+                act(session, id, "forceDelete", &doing).await?;
+                forced = true;
+            }
             state => wait.pause(state).await?,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     session::{Service, Session},
     wire::text,
 };
-use crate::providers::{ProviderResult, poll::Wait};
+use crate::providers::{ProviderError, ProviderResult, http::Safety, poll::Wait};
 
 /// Longest wait for a volume or a snapshot to be gone.
 const GONE: Duration = Duration::from_mins(5);
@@ -59,7 +60,7 @@ pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + 
             if text(object, "/status") == "in-use" {
                 continue;
             }
-            match remove(session, service, member, text(object, "/id")).await {
+            match remove(session, service, member, object).await {
                 Ok(()) => swept.removed += 1,
                 Err(error) => swept.left.push(format!("{} `{}`: {error}", member.trim_end_matches('s'), text(object, "/name"))),
             }
@@ -75,18 +76,36 @@ fn marked(object: &Value, key: &str, run: &str) -> bool {
     mark == Some(run) || (text(object, "/name").starts_with(OF_IMAGE) && text(object, "/name").contains(run))
 }
 
-async fn remove(session: &Session, service: Service, member: &str, id: &str) -> ProviderResult<()> {
-    let (name, path, doing) = (format!("{member}/ID"), format!("/{member}/{id}"), format!("delete {} {id}", member.trim_end_matches('s')));
-    session.delete(service, &format!("DELETE {name}"), &path, &doing).await?;
+/// Deletes something and waits until it is gone. What is being deleted already is waited for; what cannot go yet, such as a
+/// snapshot whose volume is still being deleted, is asked for again.
+async fn remove(session: &Session, service: Service, member: &str, object: &Value) -> ProviderResult<()> {
+    let (id, one) = (text(object, "/id"), member.trim_end_matches('s'));
+    let (path, doing) = (format!("/{member}/{id}"), format!("delete {one} {id}"));
+    let mut going = text(object, "/status") == "deleting";
+    let mut refused = None;
     let mut wait = Wait::new(format!("to {doing}"), GONE);
-    while let Some(found) = session.get_if_there(service, &format!("GET {name}"), &path, &doing).await? {
-        let status = found.pointer(&format!("/{}/status", member.trim_end_matches('s'))).and_then(Value::as_str);
-        match status.unwrap_or_else(|| text(&found, "/status")) {
-            "deleted" => break,
-            state => wait.pause(state).await?,
+    loop {
+        if !going {
+            let name = format!("DELETE {member}/ID");
+            let reply = session.call(service, &name, Method::DELETE, &path, None, Safety::Repeatable).await?;
+            match reply.status {
+                StatusCode::NOT_FOUND => return Ok(()),
+                status if status.is_success() => refused = None,
+                StatusCode::BAD_REQUEST | StatusCode::CONFLICT => refused = Some(session.refused(&reply, &doing)),
+                _ => return Err(session.refused(&reply, &doing)),
+            }
+        }
+        let Some(found) = session.get_if_there(service, &format!("GET {member}/ID"), &path, &doing).await? else { return Ok(()) };
+        let status = found.pointer(&format!("/{one}/status")).and_then(Value::as_str).unwrap_or_else(|| text(&found, "/status"));
+        match status {
+            "deleted" => return Ok(()),
+            "error_deleting" => return Err(ProviderError::Operation(format!("failed to {doing}: it is in state error_deleting"))),
+            state => {
+                going = state == "deleting";
+                wait.pause(state).await.map_err(|error| refused.take().unwrap_or(error))?;
+            }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
