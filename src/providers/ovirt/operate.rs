@@ -56,11 +56,24 @@ pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderRe
         Power::Other => return Err(ProviderError::Unsupported("a VM can be powered on or off only".into())),
     };
     let doing = format!("power {word} {id}");
-    if status(session, id, &doing).await?.as_deref() == Some(state) {
-        return Ok(());
+    let mut refused = None;
+    let mut asked = false;
+    let mut wait = Wait::new(format!("to {doing}"), POWER);
+    loop {
+        let now = match status(session, id, &doing).await? {
+            Some(now) if now == state => return Ok(()),
+            Some(now) => now,
+            None => return Err(ProviderError::NotFound(format!("{doing}: the VM does not exist (any more)"))),
+        };
+        // While disks are locked the engine refuses, and forgets that it was asked.
+        if !asked || (refused.is_some() && now != "image_locked") {
+            refused = act(session, id, action, &doing).await?;
+            asked = true;
+        }
+        if let Err(error) = wait.pause(&now).await {
+            return Err(with_reason(error, refused));
+        }
     }
-    let refused = act(session, id, action, &doing).await?;
-    wait_for(session, id, state, &doing, POWER).await.map_err(|error| with_reason(error, refused))
 }
 
 /// Adds what the engine said when it refused the action that was then awaited in vain.
