@@ -13,8 +13,11 @@ use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{PasswordLogin, connect::client_for};
-use crate::secrets::Secret;
+use super::{PasswordLogin, connect::client_for, error};
+use crate::{
+    retry::{Fate, GaveUp, Policy, Safety, Story},
+    secrets::Secret,
+};
 
 /// The client that every OpenShift knows for logins without a browser.
 const CLIENT: &str = "openshift-challenging-client";
@@ -34,10 +37,27 @@ struct Token {
     access_token: String,
 }
 
-/// Gets a token for a user. `config` names the API server and whom to trust; it holds no login.
+/// What may go better at the next try: no answer, or somebody who is busy.
+#[derive(Debug)]
+struct NotNow {
+    fate: Fate,
+    text: String,
+}
+
+impl std::fmt::Display for NotNow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for NotNow {}
+
+/// Gets a token for a user. `config` names the API server and whom to trust; it holds no login. A code holds for one try only, so
+/// what is tried again is the whole login.
 pub(super) async fn log_in(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
-    let what = || format!("failed to log in to {} as `{}`", login.host, login.username);
-    token(config, login).await.with_context(what)
+    let fate = |error: &anyhow::Error| error.downcast_ref::<NotNow>().map_or(Fate::Final, |not_now| not_now.fate);
+    let tried = Policy::current().first_contact().run(Safety::Repeatable, fate, |_| token(config, login)).await;
+    tried.map_err(|GaveUp { error, story }| anyhow::anyhow!("failed to log in to {} as `{}`: {error:#}{story}", login.host, login.username))
 }
 
 async fn token(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
@@ -127,12 +147,21 @@ async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Res
     let client: Client = client_for(config, &origin(url), "", "oauth")?;
     let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
     let failed = |error: kube::Error| {
-        let text = super::error::describe(&error, crate::retry::Story::default(), "reach", &origin(url));
-        if format!("{text:#}").contains("certificate") { anyhow::anyhow!("{text:#}; {hint}") } else { text }
+        let mut text = format!("{:#}", error::describe(&error, Story::default(), "reach", &origin(url)));
+        if text.contains("certificate") {
+            text = format!("{text}; {hint}");
+        }
+        NotNow { fate: error::fate(&error), text }
     };
     let response: Response<Body> = client.send(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();
-    Ok((parts.status, parts.headers, body.collect().await.map_err(failed)?.to_bytes().to_vec()))
+    let body = body.collect().await.map_err(failed)?.to_bytes().to_vec();
+    let after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(crate::retry::retry_after);
+    if let Some(fate) = Fate::of_status(parts.status.as_u16(), after) {
+        let text = format!("{} answered {}: {}", origin(url), parts.status, told(&body));
+        return Err(NotNow { fate, text }.into());
+    }
+    Ok((parts.status, parts.headers, body))
 }
 
 fn parsed(url: &str) -> anyhow::Result<Url> {

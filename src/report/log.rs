@@ -79,7 +79,8 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let levels = match verbosity {
-        0 => "error",
+        // kube tells each try that fails; the tool tells it once, with what it means.
+        0 => "error,kube_client=off",
         1 => "warn,mtv_test=info",
         _ => "info,mtv_test=trace",
     };

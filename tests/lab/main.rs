@@ -8,6 +8,7 @@ mod crash;
 mod environment;
 mod gather;
 mod login;
+mod sources;
 #[allow(dead_code, reason = "other tests share it, each needs a part")]
 mod support;
 mod tier0;

@@ -69,6 +69,8 @@ pub struct Options {
     pub address: Option<String>,
     /// What is to go wrong for clients outside of this process.
     pub faults: Faults,
+    /// Its name in rules of faults.
+    pub server: crate::faults::Server,
     /// Logs of pods.
     pub logs: Arc<crate::world::Logs>,
 }
@@ -76,7 +78,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         // 10 000 changes are more than a run of every scenario makes; an etcd keeps five minutes.
-        Self { history: 10_000, version: "v1.34.2".to_owned(), address: None, faults: Faults::default(), logs: Arc::default() }
+        Self {
+            history: 10_000,
+            version: "v1.34.2".to_owned(),
+            address: None,
+            faults: Faults::default(),
+            server: crate::faults::Server::Kubernetes,
+            logs: Arc::default(),
+        }
     }
 }
 

@@ -86,7 +86,9 @@ async fn other(profile: &Profile) -> ProviderResult<Cluster> {
     let options = ConnectOptions { login: Some(login), insecure: profile.insecure_skip_verify, ..ConnectOptions::default() };
     Cluster::connect(&options).await.map_err(|error| {
         let text = format!("{error:#}");
-        let about = |hint: &str| format!("{text}; hint: {hint}");
+        // The hints of a cluster's own connection name the keys of another file.
+        let plain = text.split("; hint:").next().unwrap_or(&text);
+        let about = |hint: &str| format!("{plain}; hint: {hint}");
         if text.contains("refused") && text.contains("password") {
             ProviderError::Login(about("check `username` and `password` of the profile"))
         } else if text.contains("certificate") {
@@ -138,7 +140,17 @@ impl SourceProvider for Openshift {
     }
 
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
-        make::vm(&self.cluster, request, self.guest.as_ref()).boxed()
+        async move {
+            let made = make::vm(&self.cluster, request, self.guest.as_ref()).await;
+            if made.is_err()
+                && let Err(error) = remove::half_made(&self.cluster, request).await
+            {
+                // What cannot be removed now is in the journal.
+                tracing::warn!(clone = request.name, "a source VM that could not be made stays: {error}");
+            }
+            made
+        }
+        .boxed()
     }
 
     fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
@@ -198,7 +210,17 @@ impl SourceProvider for Openshift {
 
     fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
         async move {
-            let all = self.marked_objects("look for the VMs of runs").await?;
+            let doing = "look for the VMs of runs";
+            let mut all = self.marked_objects(doing).await?;
+            // On the cluster of the run everything with a label is found anyway. Elsewhere a run that was killed early may have left
+            // its namespace without a VM; under that name it is removed like one.
+            if !self.home {
+                let namespaces = self.cluster.list(&kinds::NAMESPACE, None, RUN_LABEL).await;
+                let namespaces = namespaces.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))?;
+                let empty = |namespace: &DynamicObject| !all.iter().any(|vm| vm.metadata.namespace == namespace.metadata.name);
+                let empty: Vec<DynamicObject> = namespaces.into_iter().filter(empty).collect();
+                all.extend(empty);
+            }
             Ok(all.iter().map(|vm| MarkedVm { vm: listed(vm), created: vm.metadata.creation_timestamp.as_ref().map(|t| t.0) }).collect())
         }
         .boxed()

@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// Setting that says whether the URL leads to a vCenter or to an ESXi host.
+const ENDPOINT: &str = "sdkEndpoint";
+
 /// The kind.
 pub struct Vsphere;
 
@@ -63,6 +66,12 @@ impl Kind for Vsphere {
                 other => Refused::other(other.to_string()),
             })?;
             vcenter.logout().await;
+            // Without a word in the Provider it is a vCenter: the admission of Providers writes that down.
+            let wanted = login.settings.get(ENDPOINT).map_or("vcenter", String::as_str);
+            let found = if vcenter.about.get("apiType") == Some("VirtualCenter") { "vcenter" } else { "esxi" };
+            if wanted != found {
+                return Err(Refused::other(format!("Connection test, failed: {ENDPOINT} is {wanted}, and the URL leads to {found}")));
+            }
             Ok(vcenter.fingerprint)
         }
         .boxed()
@@ -154,13 +163,17 @@ impl Source for Connected {
         let authority = access.url.split("://").last().and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let user: String = access.user.replace('\\', "%5c").replace('@', "%40");
         let verify = if access.ca.is_none() { "?no_verify=1" } else { "" };
+        let esxi = self.login.settings.get(ENDPOINT).is_some_and(|endpoint| endpoint == "esxi");
         let work = migrating.work;
         let fingerprint = work.source.as_ref().map(|s| s.text("/status/fingerprint")).unwrap_or_default();
         let settings = self.with_vm(&migrating.vm.id, |model, vm| {
             let mut settings = json!({
                 "V2V_HOSTNAME": vm.host_name,
                 "V2V_fingerprint": fingerprint,
-                "V2V_libvirtURL": format!("vpx://{user}@{authority}{}{verify}", model.host_path(vm)),
+                "V2V_libvirtURL": match esxi {
+                    true => format!("esx://{user}@{}{verify}", authority.split(':').next().unwrap_or_default()),
+                    false => format!("vpx://{user}@{authority}{}{verify}", model.host_path(vm)),
+                },
                 "V2V_source": "vSphere",
             });
             if work.spec.preserve_static_ips.unwrap_or(true) {
