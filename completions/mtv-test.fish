@@ -93,7 +93,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s v -l verbose
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l plan -d 'Plan whose objects and logs are gathered' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l vm -d 'Only this VM of the plan, by its name or its id on the source' -r
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l dest-dir -d 'Folder for what is gathered [default: must-gather in a new folder below the results folder]' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l dest-dir -d 'Folder for what is gathered, new or empty [default: one below the results folder, or below data_collector_path]' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand must-gather" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F

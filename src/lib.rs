@@ -3,6 +3,7 @@
 //! Data flows one way: [`config`] is read, [`select`] makes the plan of the run, [`engine`] runs its [`steps`] and emits
 //! [`events`], [`report`] writes what comes out, and the [`journal`] knows everything that has to be deleted again.
 
+pub mod advice;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -115,6 +115,11 @@ const SCENARIOS: &[Case] = &[
         "[scenario.x]\nper_nic_network_map = true\npre_hook = { aap_job_template_id = 5 }\n[[scenario.x.virtual_machines]]\nname = \"a\"\nluks = true\n",
     ),
     (
+        "hosts that copy without copy-offload, without ids, of the wrong type",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\ndedicated_migration_hosts = true\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\ncopyoffload = true\ndedicated_migration_hosts = [\"\", 5]\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\ncopyoffload = true\ndedicated_migration_hosts = \"host-3\"\n",
+    ),
+    ("a marker in a VM that is off", "[scenario.x]\ndata_marker = true\nvirtual_machines = [{ name = \"a\" }]\n"),
+    (
         "option that stands elsewhere",
         "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nsnapshots_interval = \"2m\"\njira = \"MTV-1\"\nmins_before_cutover = 5\nrequires = { remote = true }\n",
     ),
@@ -179,7 +184,7 @@ const SCENARIOS: &[Case] = &[
     ),
     (
         "failure in two ways",
-        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = {}\nexpected_migration_result = \"fail\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"failed\"\n",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nexpect_failure = {}\nexpected_migration_result = \"fail\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"failed\"\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\nexpected_migration_result = \"fail\"\n",
     ),
     (
         "plans and VMs that do not fit",

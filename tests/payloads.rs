@@ -135,7 +135,7 @@ fn profile() -> Profile {
 
 fn offload_map(profile: &Profile, needed: &BTreeSet<&str>) -> Vec<StorageEntry> {
     let offload = Offload { secret: "copyoffload-storage".into(), vendor: StorageVendor::Ontap.name().into() };
-    steps::offload_rows(profile.copyoffload.as_ref().unwrap(), &offload, needed, "standard")
+    steps::offload_rows(profile.copyoffload.as_ref().unwrap(), &offload, needed, "standard", &["host-1".to_owned()])
 }
 
 async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, providers: &ProviderPair) {

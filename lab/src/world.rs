@@ -31,6 +31,8 @@ struct Content {
     image: DiskImage,
     addresses: BTreeMap<String, Vec<String>>,
     gateways: BTreeMap<String, String>,
+    names: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
 }
 
 impl Disks {
@@ -70,6 +72,43 @@ impl Disks {
         if let Some(content) = self.write().get_mut(disk) {
             content.gateways = gateways;
         }
+    }
+
+    /// Says how the operating system of a known disk calls the adapters that it knows by their MAC address.
+    pub fn set_names(&self, disk: &str, names: BTreeMap<String, String>) {
+        if let Some(content) = self.write().get_mut(disk) {
+            content.names = names;
+        }
+    }
+
+    /// Names of adapters by MAC address.
+    pub fn names(&self, disk: &str) -> BTreeMap<String, String> {
+        self.read().get(disk).map(|content| content.names.clone()).unwrap_or_default()
+    }
+
+    /// Writes a file of the operating system on a known disk, or takes it away.
+    pub fn write_file(&self, disk: &str, path: &str, text: Option<&str>) {
+        if let Some(content) = self.write().get_mut(disk) {
+            match text {
+                Some(text) => content.files.insert(path.to_owned(), text.to_owned()),
+                None => content.files.remove(path),
+            };
+        }
+    }
+
+    /// What stands in a file of the operating system on a disk.
+    pub fn file(&self, disk: &str, path: &str) -> Option<String> {
+        self.read().get(disk)?.files.get(path).cloned()
+    }
+
+    /// The newest difference to a file, if snapshots were taken of it, else the file itself: what a reader of the running state sees.
+    pub fn newest(&self, base: &str) -> String {
+        let Some(stem) = base.strip_suffix(".vmdk") else { return base.to_owned() };
+        let number = |name: &String| -> Option<u32> {
+            let number = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".vmdk")?;
+            (number.len() == 6).then(|| number.parse().ok())?
+        };
+        self.read().keys().filter_map(|name| Some((number(name)?, name))).max().map_or_else(|| base.to_owned(), |(_, name)| name.clone())
     }
 
     /// Default gateways by MAC address.

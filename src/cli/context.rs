@@ -36,6 +36,11 @@ impl Known {
         Self { jira: true, ..self }
     }
 
+    /// Kind of the source, if it is known.
+    pub fn kind(&self) -> Option<ProviderKind> {
+        self.kind
+    }
+
     /// As gates take it.
     pub fn surroundings(&self) -> Surroundings<'_> {
         Surroundings { kind: self.kind, profile: self.profile.as_ref(), remote: self.remote, jira: self.jira }

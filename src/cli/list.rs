@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
 use crate::{
-    config::{catalogue::Catalogue, scenario::Scenario, settings_load},
+    config::{catalogue::Catalogue, profile::ProviderKind, scenario::Scenario, settings_load},
     exit,
-    select::{self, PlanOfRun, Selected, Selection, Skip},
+    select::{self, PlanOfRun, Product, Selected, Selection, Skip},
     steps::Step,
 };
 
 /// List the scenarios that a run would take, with their steps and the reason of each skip
 ///
 /// Nothing is contacted. With a provider profile the list also shows which scenarios that source cannot run; versions of
-/// MTV and OpenShift are asked when a run starts.
+/// MTV and OpenShift, and known issues, are asked when a run starts: the column NEEDS names them.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -48,6 +48,8 @@ struct Row<'a> {
     warm: bool,
     virtual_machines: Vec<&'a str>,
     steps: &'a [Step],
+    /// What is asked when a run starts: versions, and whether a known issue is resolved.
+    needs: Vec<String>,
     file: String,
     line: usize,
     skip: Option<&'a Skip>,
@@ -58,13 +60,14 @@ pub(super) fn run(args: &Args) -> CliResult {
     args.scenarios.add_to(&mut sources);
     let resolved = settings_load::load(&sources)?;
     let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
-    let plan = select::plan(&catalogue, &Selection::from(&args.select), &context::known(&resolved)?.surroundings())?;
+    let known = context::known(&resolved)?;
+    let plan = select::plan(&catalogue, &Selection::from(&args.select), &known.surroundings())?;
     if plan.scenarios.is_empty() {
         return Err(nothing_selected());
     }
     print_data(&match args.output {
-        Format::Table => table(&plan),
-        Format::Json => json(&plan)?,
+        Format::Table => table(&plan, known.kind()),
+        Format::Json => json(&plan, known.kind())?,
         Format::Name => plan.scenarios.iter().flat_map(|s| [s.scenario.name.as_str(), "\n"]).collect(),
     })?;
     Ok(exit::PASSED)
@@ -75,13 +78,13 @@ pub(super) fn nothing_selected() -> CliError {
     CliError::new(exit::NOTHING_SELECTED, "no scenario is selected").hint("`mtv-test list` without names and marker shows all scenarios")
 }
 
-fn json(plan: &PlanOfRun) -> Result<String, CliError> {
-    let rows: Vec<Row<'_>> = plan.scenarios.iter().map(row).collect();
+fn json(plan: &PlanOfRun, kind: Option<ProviderKind>) -> Result<String, CliError> {
+    let rows: Vec<Row<'_>> = plan.scenarios.iter().map(|selected| row(selected, kind)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "scenarios": rows }));
     Ok(text.map_err(|e| CliError::internal(format!("cannot write JSON: {e}")))? + "\n")
 }
 
-fn row(selected: &Selected) -> Row<'_> {
+fn row(selected: &Selected, kind: Option<ProviderKind>) -> Row<'_> {
     let scenario = &selected.scenario;
     Row {
         name: &scenario.name,
@@ -91,10 +94,20 @@ fn row(selected: &Selected) -> Row<'_> {
         warm: scenario.warm_migration,
         virtual_machines: scenario.virtual_machines.iter().map(|vm| vm.name.as_str()).collect(),
         steps: &selected.steps,
+        needs: needs(scenario, kind),
         file: scenario.file.display().to_string(),
         line: scenario.line,
         skip: selected.skip.as_ref(),
     }
+}
+
+/// What only the cluster and Jira know: it is asked when a run starts, and the scenario is skipped then if it does not hold.
+fn needs(scenario: &Scenario, kind: Option<ProviderKind>) -> Vec<String> {
+    let requires = &scenario.requires;
+    let version = |product, least: &Option<String>| least.as_ref().map(|least| format!("{product} {least}"));
+    let versions = [version(Product::Mtv, &requires.min_mtv_version), version(Product::OpenShift, &requires.min_ocp_version)];
+    let issue = select::known_issue(scenario, kind).map(|issue| format!("{issue} resolved"));
+    versions.into_iter().flatten().chain(issue).collect()
 }
 
 /// The source VMs; one that several clones are made of stands there once, with their number.
@@ -110,16 +123,21 @@ fn vms(scenario: &Scenario) -> String {
     counted.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-fn table(plan: &PlanOfRun) -> String {
+fn table(plan: &PlanOfRun, kind: Option<ProviderKind>) -> String {
+    let needy = plan.scenarios.iter().any(|s| !needs(&s.scenario, kind).is_empty());
     let skips = plan.scenarios.iter().any(|s| s.skip.is_some());
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     let mut header = vec!["NAME", "MARKERS", "VMS", "STEPS"];
+    header.extend(needy.then_some("NEEDS"));
     header.extend(skips.then_some("SKIPPED BECAUSE"));
     table.set_header(header);
     for Selected { scenario, steps, skip } in &plan.scenarios {
         let steps: Vec<&str> = if skip.is_some() { vec!["-"] } else { steps.iter().map(|step| step.name()).collect() };
         let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms(scenario), steps.join(" ")];
+        if needy {
+            cells.push(needs(scenario, kind).join(", "));
+        }
         if skips {
             cells.push(skip.as_ref().map(|skip| skip.reason.clone()).unwrap_or_default());
         }

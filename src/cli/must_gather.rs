@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Only this VM of the plan, by its name or its id on the source
     #[arg(long, value_name = "NAME", requires = "plan")]
     vm: Option<String>,
-    /// Folder for what is gathered [default: must-gather in a new folder below the results folder]
+    /// Folder for what is gathered, new or empty [default: one below the results folder, or below data_collector_path]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dest_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Args {
 pub struct GatherRequest {
     /// What is gathered.
     pub target: Target,
-    /// Where it goes; unset: into the results.
+    /// Where it goes; unset: into a folder of its own, below `data_collector_path` or the results.
     pub folder: Option<PathBuf>,
     /// Settings.
     pub settings: Resolved,
@@ -63,9 +63,13 @@ pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
     let settings = settings_load::load(&args.settings.sources())?;
     let connect = context::connect_options(&args.cluster, &settings.settings)?;
     context::require_cluster(&connect)?;
-    let folder = args.dest_dir.or_else(|| settings.settings.data_collector_path.clone());
-    if let Some(folder) = folder.as_ref().filter(|folder| folder.is_file()) {
+    let folder = args.dest_dir;
+    if let Some(folder) = folder.iter().chain(&settings.settings.data_collector_path).find(|folder| folder.is_file()) {
         return Err(CliError::usage(format!("{} is a file", folder.display())).hint("name a folder"));
+    }
+    if let Some(folder) = folder.as_ref().filter(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())) {
+        return Err(CliError::usage(format!("{} is not empty", folder.display()))
+            .hint("what is gathered must not be mixed up with older files: name a new folder"));
     }
     let target = Target { plan: args.plan, vm: args.vm };
     crate::run::must_gather(GatherRequest { target, folder, settings, cluster: args.cluster, connect, verbose: global.verbose })

@@ -20,6 +20,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("sanity.toml", include_str!("../../scenarios/sanity.toml")),
     ("warm.toml", include_str!("../../scenarios/warm.toml")),
     ("comprehensive.toml", include_str!("../../scenarios/comprehensive.toml")),
+    ("ova.toml", include_str!("../../scenarios/ova.toml")),
     ("hooks.toml", include_str!("../../scenarios/hooks.toml")),
     ("remote.toml", include_str!("../../scenarios/remote.toml")),
     ("copyoffload-disks.toml", include_str!("../../scenarios/copyoffload-disks.toml")),

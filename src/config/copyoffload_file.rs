@@ -291,6 +291,13 @@ impl Given {
     /// The section with its secrets, completed from the environment.
     pub(super) fn select(&self, env: Env<'_>, secrets: &mut Secrets<'_>) -> CopyOffload {
         let raw = &self.raw;
+        for key in FILE_ONLY.iter().filter(|key| env(&variable(key)).is_some_and(|value| !value.trim().is_empty())) {
+            secrets
+                .problems
+                .push(Problem::warning(format!("environment variable {} has no effect", variable(key))).help(format!(
+                    "write `{key}` into the profile: variables win for logins, fields of the vendor and the ESXi host only"
+                )));
+        }
         // An empty variable counts as unset, as in mtv-api-tests.
         let given = |key: &str| env(&variable(key)).filter(|value| !value.trim().is_empty());
         let text = |found: &Option<At<String>>| found.as_ref().map(|found| found.value.clone()).filter(|text| !text.trim().is_empty());
@@ -342,6 +349,19 @@ impl Given {
         }
     }
 }
+
+/// Keys that have no variable, as in mtv-api-tests: what belongs to the array and its datastores, and not to a login.
+const FILE_ONLY: &[&str] = &[
+    "storage_vendor_product",
+    "datastore_id",
+    "secondary_datastore_id",
+    "non_xcopy_datastore_id",
+    "default_vm_name",
+    "rdm_lun_uuid",
+    "resource_pool",
+    "dedicated_migration_hosts",
+    "esxi_clone_method",
+];
 
 /// `COPYOFFLOAD_STORAGE_SECRET_EXTRA`: a JSON object of texts, numbers and switches. It may hold secrets and is never shown.
 fn extra_of_environment(env: Env<'_>, problems: &mut Problems) -> BTreeMap<String, StorageValue> {

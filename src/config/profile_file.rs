@@ -237,6 +237,13 @@ impl ProfileFile {
     pub fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, Problems> {
         let source = Source::new(path.display().to_string(), blot(text, Show::Harmless));
         let mut problems = Problems::default();
+        if text.trim_start().starts_with('{') {
+            // Its lines are not shown: they hold passwords.
+            let problem = Problem::error(format!("{} is JSON, as mtv-api-tests has its profiles", path.display()));
+            let help = "write them as TOML: for each profile a table `[provider.NAME]` with a line `key = value` for each of its keys, which are the same; providers.example.toml shows them";
+            problems.push(problem.help(help));
+            return Err(problems);
+        }
         let Some(document) = read::document(&source, text, &mut problems) else { return Err(problems) };
         let tables = read::named_tables(&source, &document, "provider", &mut problems);
         let entries = tables.into_iter().map(|(name, mut table)| {
@@ -443,7 +450,7 @@ impl ProfileFile {
         };
         Some(match self.entries.iter().find(|other| other.name.value == named.value) {
             None => {
-                let near = super::suggest::nearest(&named.value, vcenters().into_iter()).map(|near| format!("did you mean `{near}`?"));
+                let near = super::suggest::nearest(&named.value, vcenters()).map(|near| format!("did you mean `{near}`?"));
                 Err(choice(wrong(&format!("there is no profile `{}` in this file", named.value)).help_maybe(near)))
             }
             Some(other) if other.esxi => {

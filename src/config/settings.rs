@@ -35,6 +35,8 @@ pub struct Settings {
     pub object_timeout: Duration,
     /// Longest time for all attempts to log in to a guest.
     pub ssh_timeout: Duration,
+    /// Longest time after the login until a guest has its static addresses.
+    pub static_ips_timeout: Duration,
     /// Image that runs the playbooks of hooks.
     pub hook_image: String,
     /// Part of the API server's host name; given, remote scenarios run.
@@ -93,6 +95,7 @@ impl Default for Settings {
             inventory_timeout: Duration::from_mins(5),
             object_timeout: Duration::from_mins(4),
             ssh_timeout: Duration::from_mins(5),
+            static_ips_timeout: Duration::from_mins(11),
             hook_image: "quay.io/konveyor/hook-runner:latest".to_owned(),
             remote_ocp_cluster: None,
             jira_url: None,

@@ -15,6 +15,7 @@ pub const ENV_PREFIX: &str = "MTV_TEST_";
 pub const ENV_IGNORED: &[&str] = &[
     "MTV_TEST_ASSETS",
     "MTV_TEST_BIN",
+    "MTV_TEST_CATALOGUE",
     "MTV_TEST_CRDS",
     "MTV_TEST_GOLDEN",
     "MTV_TEST_KILLS",
@@ -33,6 +34,10 @@ pub const JIRA_TOKEN_ENV: &str = "MTV_TEST_JIRA_TOKEN";
 
 /// Variables that jobs of mtv-api-tests set, and the settings that they are.
 pub const ENV_OF_JOBS: &[(&str, &str)] = &[("CLUSTER_HOST", "cluster_host"), ("CLUSTER_USERNAME", "cluster_username")];
+
+/// The variable by which jobs of mtv-api-tests say whether the cluster's certificate is verified: the opposite of
+/// `insecure_verify_skip`.
+pub const VERIFY_ENV_OF_JOBS: (&str, &str) = ("CLUSTER_VERIFY_SSL", "insecure_verify_skip");
 
 /// The variable in which jobs of mtv-api-tests put the password.
 pub const PASSWORD_ENV_OF_JOBS: &str = "CLUSTER_PASSWORD";
@@ -185,6 +190,14 @@ pub const KEYS: &[Key] = &[
         "Longest wait for one object to be deleted, or a virtual machine to start or stop"
     ),
     key!("ssh_timeout", Time, Time, ssh_timeout, time, "Longest time for all attempts to log in to a guest"),
+    key!(
+        "static_ips_timeout",
+        Time,
+        Time,
+        static_ips_timeout,
+        time,
+        "Longest time after the login until a guest has the static addresses that are to be kept"
+    ),
     key!("hook_image", Text, Text, hook_image, text, "Image that runs the playbooks of hooks"),
     key!(
         "remote_ocp_cluster",
@@ -242,7 +255,7 @@ pub const KEYS: &[Key] = &[
         Switch,
         insecure_verify_skip,
         bool::to_string,
-        "Do not verify the TLS certificates of the cluster and of what it serves"
+        "Do not verify the TLS certificates of the cluster and of what it serves; also $CLUSTER_VERIFY_SSL, which says the opposite"
     ),
     key!(
         "source_provider_insecure_skip_verify",
@@ -261,6 +274,9 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("number_of_vms", "remove it: it has no effect in mtv-api-tests either"),
     ("jira_token", "put it into the environment as MTV_TEST_JIRA_TOKEN, or into a file that `jira_token_file` names"),
     ("target_ocp_version", "remove it: the cluster tells its version"),
+    ("mtv_upgrade_image_index", "remove it: this release does not upgrade the operator"),
+    ("mtv_upgrade_to_source", "remove it: this release does not upgrade the operator"),
+    ("mtv_upgrade_to_version", "remove it: this release does not upgrade the operator"),
     ("tests_params", "write scenarios as TOML and name their folder with `--scenarios`"),
     ("vm_name_search_pattern", "remove it: it has no effect in mtv-api-tests either"),
 ];

@@ -15,7 +15,7 @@ use super::{
     diagnostics::{Problem, Problems, Source},
     protect, read,
     settings::Settings,
-    settings_keys::{self, ENV_IGNORED, ENV_OF_JOBS, ENV_PREFIX, KEYS, Key, REFUSED, Takes, Value},
+    settings_keys::{self, ENV_IGNORED, ENV_OF_JOBS, ENV_PREFIX, KEYS, Key, REFUSED, Takes, VERIFY_ENV_OF_JOBS, Value},
     suggest::did_you_mean,
 };
 
@@ -132,6 +132,7 @@ pub fn load(sources: &Sources) -> Result<Resolved, Problems> {
             resolved.write(key, Value::Text(value.clone()), Origin::Env((*name).to_owned()));
         }
     }
+    verify_of_jobs(&sources.env, &mut resolved, &mut problems);
     from_env(&sources.env, &mut resolved, &mut problems);
     from_set(&sources.set, &mut resolved, &mut problems);
     for (name, value, flag) in &sources.flags {
@@ -215,6 +216,23 @@ fn from_env(env: &BTreeMap<String, String>, resolved: &mut Resolved, problems: &
             continue;
         };
         place.accept(key, key.takes.parse(text), Origin::Env(name.clone()), resolved, problems);
+    }
+}
+
+/// What a job says about verifying certificates, turned round.
+fn verify_of_jobs(env: &BTreeMap<String, String>, resolved: &mut Resolved, problems: &mut Problems) {
+    let (name, target) = VERIFY_ENV_OF_JOBS;
+    let (Some(text), Some(key)) = (env.get(name).filter(|text| !text.is_empty()), settings_keys::find(target)) else { return };
+    match Takes::Switch.parse(text) {
+        Ok(Value::Switch(verify)) if *resolved.origin(key.name) == Origin::Default => {
+            resolved.write(key, Value::Switch(!verify), Origin::Env(name.to_owned()));
+        }
+        Ok(_) => {}
+        Err((what, help)) => {
+            let line = format!("{name}={text}");
+            let source = Source::new("environment", line.as_str());
+            problems.push(Problem::error(what).at(&source, name.len() + 1..line.len(), "").help(help));
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use super::{
     profile::ProviderKind,
     profile_file::ProfileFile,
     scenario::{
-        AddedDisk, Datastore, DiskController, DiskMode, DiskType, ExpectedFailure, Hook, Label, PowerWish, PvcNameTemplate, RdmType,
-        Requirements, Scenario, ScenarioPlan, ScenarioVm, TargetNamespace, VirtualDisk,
+        AddedDisk, Datastore, DedicatedHosts, DiskController, DiskMode, DiskType, ExpectedFailure, Hook, Label, PowerWish, PvcNameTemplate,
+        RdmType, Requirements, Scenario, ScenarioPlan, ScenarioVm, TargetNamespace, VirtualDisk,
     },
     scenario_file,
     settings::Settings,
@@ -32,6 +32,8 @@ markers = ["tier0", "warm"]
 requires = { providers = ["vsphere", "ovirt"], min_mtv_version = "2.6.0", min_ocp_version = "4.18", jira = "MTV-2846" }
 warm_migration = true
 copyoffload = true
+dedicated_migration_hosts = ["host-9"]
+pin_to_non_dedicated_host = true
 remote = true
 target_power_state = "off"
 preserve_static_ips = true
@@ -40,6 +42,8 @@ multus_namespace = "default"
 pvc_name_template = { vsphere = "v-{{.DiskIndex}}", default = "d" }
 pvc_name_template_use_generate_name = false
 rdm_as_lun = true
+enable_nested_virtualization = true
+data_marker = true
 run_preflight_inspection = false
 pre_hook = { expected_result = "succeed" }
 post_hook = { playbook_base64 = "LSBob3N0czogbG9jYWxob3N0" }
@@ -151,6 +155,8 @@ fn every_key_of_a_scenario_arrives() {
             ScenarioPlan { name: Some(text("vddk")), copyoffload: false },
         ],
         warm_migration: true,
+        dedicated_hosts: Some(DedicatedHosts::Ids(vec![text("host-9")])),
+        pin_to_non_dedicated_host: true,
         remote: true,
         target_power_state: Some(PowerWish::Off),
         preserve_static_ips: true,
@@ -165,10 +171,12 @@ fn every_key_of_a_scenario_arrives() {
         target_labels: BTreeMap::from([(text("example.com/run"), Label::Unique), (text("purpose"), Label::Text(text("test")))]),
         target_affinity: found.target_affinity.clone(),
         rdm_as_lun: Some(true),
+        enable_nested_virtualization: Some(true),
+        data_marker: true,
         run_preflight_inspection: Some(false),
         pre_hook: Some(Hook::Succeed),
         post_hook: Some(Hook::Playbook(text("- hosts: localhost"))),
-        expect_failure: Some(ExpectedFailure { step: Some(text("PostHook")), text: Some(text("why")) }),
+        expect_failure: Some(ExpectedFailure { step: Some(text("PostHook")), text: Some(text("why")), in_hook: false }),
         guest_agent_timeout: Duration::from_mins(10),
         plan_wait_timeout: Some(Duration::from_hours(2)),
         inventory_timeout: Some(Duration::from_mins(20)),
@@ -176,7 +184,17 @@ fn every_key_of_a_scenario_arrives() {
     };
     assert_eq!(found, wanted);
     let fields: Vec<_> = found.profile_fields().into_iter().collect();
-    assert_eq!(fields, ["datastore_id", "non_xcopy_datastore_id", "rdm_lun_uuid", "secondary_datastore_id", "storage_vendor_product"]);
+    assert_eq!(
+        fields,
+        [
+            "datastore_id",
+            "dedicated_migration_hosts",
+            "non_xcopy_datastore_id",
+            "rdm_lun_uuid",
+            "secondary_datastore_id",
+            "storage_vendor_product"
+        ]
+    );
     assert_eq!(found.vms_of(1).map(|(index, vm)| (index, vm.name.as_str())).collect::<Vec<_>>(), [(0, "a")]);
     assert_eq!(found.node_label("run1"), Some((text("node-run1"), text("run1"))));
     assert_eq!(found.labels("run1")["example.com/run"], "run1");
@@ -202,10 +220,11 @@ fn an_expected_failure_in_the_old_form() {
         ("post_hook = { expected_result = \"fail\" }", Some("PostHook")),
         ("pre_hook = { expected_result = \"fail\" }", Some("PreHook")),
         ("pre_hook = { expected_result = \"fail\" }\npost_hook = { expected_result = \"fail\" }", Some("PreHook")),
-        ("", None),
+        // A playbook of one's own may fail in either step.
+        ("post_hook = { playbook_base64 = \"LSBob3N0czogbG9jYWxob3N0\" }", None),
     ] {
         let text = format!("[scenario.x]\nvirtual_machines = [{{ name = \"a\" }}]\nexpected_migration_result = \"fail\"\n{hooks}\n");
-        let wanted = ExpectedFailure { step: step.map(str::to_owned), text: None };
+        let wanted = ExpectedFailure { step: step.map(str::to_owned), text: None, in_hook: true };
         assert_eq!(scenario(&text).expect_failure, Some(wanted), "{hooks}");
     }
 }

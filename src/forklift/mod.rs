@@ -13,8 +13,8 @@ pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
 pub use migration::{Cutover, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, succeeded, trouble_of};
 pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
-pub use populators::{Copied, Copies, add_tasks, read_logs, wait_for_secret};
-pub use ready::wait_ready;
+pub use populators::{Copied, Copies, add_tasks, read_last_logs, read_logs, wait_for_secret};
+pub use ready::{SETTLE, wait_ready, wait_ready_unless};
 
 use mtv_api::kinds::Kind;
 use serde::Serialize;

@@ -69,6 +69,7 @@ pub fn plan_spec(input: PlanInput<'_>) -> PlanSpec {
         target_node_selector: scenario.node_label(run).into_iter().collect(),
         target_affinity: scenario.affinity(run),
         rdm_as_lun: scenario.rdm_as_lun,
+        enable_nested_virtualization: scenario.enable_nested_virtualization,
         run_preflight_inspection: scenario.run_preflight_inspection,
         ..PlanSpec::default()
     }
@@ -144,6 +145,7 @@ mod tests {
             target_labels = { a = "b", c = { unique = true } }
             target_affinity = { nodeAffinity = { x = { unique = true } } }
             rdm_as_lun = true
+            enable_nested_virtualization = false
             run_preflight_inspection = false
             virtual_machines = [{ name = "a", source_vm_power = "on" }]
         "#;
@@ -161,6 +163,7 @@ mod tests {
             ("targetLabels", json!({"a": "b", "c": "run1"})),
             ("targetAffinity", json!({"nodeAffinity": {"x": "run1"}})),
             ("rdmAsLun", json!(true)),
+            ("enableNestedVirtualization", json!(false)),
             ("runPreflightInspection", json!(false)),
         ] {
             assert_eq!(spec.get(key), Some(&wanted), "{key}");

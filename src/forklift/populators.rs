@@ -14,6 +14,9 @@ use crate::{
     engine::{Failure, StepCx},
 };
 
+/// Label of populators' pods: the ESXi host that copies.
+const HOST: &str = "sourceHost";
+
 /// Start of the names of populators' pods.
 const POD: &str = "populate-";
 
@@ -31,6 +34,8 @@ pub struct Copied {
     pub method: Option<String>,
     /// Why the pod says that it failed.
     pub failed: Option<String>,
+    /// Id of the ESXi host that the pod's label names.
+    pub host: Option<String>,
 }
 
 impl Copied {
@@ -56,11 +61,30 @@ pub fn add_tasks(status: &PlanStatus, copies: &mut Copies) {
     }
 }
 
-/// Waits for the Secrets that the controller makes for populators of a Plan.
+/// Steps of the pipeline before the controller sees to disks.
+const BEFORE_DISKS: [&str; 3] = ["Initialize", "PreflightInspection", "PreHook"];
+
+/// Whether a Plan has begun with the disks of a VM. VMs may have to wait for others, and for playbooks.
+fn at_disks(plan: &DynamicObject) -> bool {
+    let status: PlanStatus = plan.status();
+    let steps = status.migration.iter().flat_map(|m| &m.vms).flat_map(|vm| &vm.pipeline);
+    steps.into_iter().any(|step| step.started.is_some() && !BEFORE_DISKS.contains(&step.name.as_str()))
+}
+
+/// Waits for the Secrets that the controller makes for populators of a Plan, from the time on when it has begun with the disks of a
+/// VM. `namespaces` are those of the Plan and of its VMs; `limit` is that of the migration.
 ///
 /// # Errors
 /// None was there in time: with the Secrets that were.
-pub async fn wait_for_secret(cluster: &Cluster, cx: &StepCx, namespace: &str, plan: &str) -> Result<(), Failure> {
+pub async fn wait_for_secret(
+    cluster: &Cluster,
+    cx: &StepCx,
+    (plan_namespace, namespace): (&str, &str),
+    plan: &str,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let begun = Awaited { kind: &kinds::PLAN, namespace: Some(plan_namespace), name: plan, until: "to begin with its disks", limit };
+    cluster.wait(cx, begun, |object| Ok(object.filter(|plan| at_disks(plan)).map(drop))).await?;
     let prefix = format!("{plan}-");
     let mine = |secret: &DynamicObject| {
         let labels = secret.metadata.labels.as_ref();
@@ -88,6 +112,37 @@ pub async fn wait_for_secret(cluster: &Cluster, cx: &StepCx, namespace: &str, pl
     })
 }
 
+/// Reads the logs of populators' pods that have ended, all of them again: pods of a migration that failed stay, and the last ones
+/// may have ended together with it.
+pub async fn read_last_logs(cluster: &Cluster, namespace: &str, migration: &str, copies: &mut Copies) {
+    let pods = match cluster.list(&kinds::POD, Some(namespace), &format!("migration={migration}")).await {
+        Ok(pods) => pods,
+        Err(error) => {
+            tracing::debug!("the pods of populators could not be listed: {error:#}");
+            return;
+        }
+    };
+    for (name, host) in pods.iter().filter(|pod| ended(pod, migration)).filter_map(told) {
+        copies.extend(read_log(cluster, namespace, &name, host).await);
+    }
+}
+
+/// Name of a populator's pod, and the host that its label names.
+fn told(pod: &DynamicObject) -> Option<(String, Option<String>)> {
+    let host = pod.metadata.labels.as_ref().and_then(|labels| labels.get(HOST)).cloned();
+    Some((pod.metadata.name.clone()?, host))
+}
+
+async fn read_log(cluster: &Cluster, namespace: &str, pod: &str, host: Option<String>) -> Option<(String, Copied)> {
+    match cluster.pod_log(namespace, pod).await {
+        Ok(text) => of_log(&text).map(|(file, copied)| (file, Copied { host, ..copied })),
+        Err(error) => {
+            tracing::debug!(pod, "the log of a populator could not be read: {error:#}");
+            None
+        }
+    }
+}
+
 /// Reads the logs of populators' pods as they end, until it is dropped.
 pub async fn read_logs(
     cluster: &Cluster,
@@ -102,21 +157,15 @@ pub async fn read_logs(
         let awaited = Awaited { kind: &kinds::POD, namespace: Some(namespace), name: "", until: "of populators to end", limit };
         let ended = cluster
             .wait_all(cx, awaited, |pods| {
-                let found: Vec<String> = pods.iter().filter(|pod| ended(pod, migration)).filter_map(|p| p.metadata.name.clone()).collect();
-                let new: Vec<String> = found.into_iter().filter(|name| !read.contains(name)).collect();
+                let found = pods.iter().filter(|pod| ended(pod, migration)).filter_map(|pod| told(pod));
+                let new: Vec<(String, Option<String>)> = found.filter(|(name, _)| !read.contains(name)).collect();
                 Ok((!new.is_empty()).then_some(new))
             })
             .await;
         let Ok(names) = ended else { return };
-        for name in names {
-            match cluster.pod_log(namespace, &name).await {
-                Ok(text) => {
-                    if let Some((file, copied)) = of_log(&text) {
-                        let mut copies = copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        copies.insert(file, copied);
-                    }
-                }
-                Err(error) => tracing::debug!(pod = name, "the log of a populator could not be read: {error:#}"),
+        for (name, host) in names {
+            if let Some((file, copied)) = read_log(cluster, namespace, &name, host).await {
+                copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(file, copied);
             }
             read.insert(name);
         }
@@ -135,8 +184,23 @@ fn of_log(text: &str) -> Option<(String, Copied)> {
     let quoted = |key: &str| after(key).and_then(|rest| rest.split('"').next()).filter(|t| t.starts_with('[')).map(str::to_owned);
     let file = base_file(&quoted("source_vmdk=\"").or_else(|| quoted("source=\""))?);
     let used = after("xcopyUsed=").map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
-    let failed = text.lines().rfind(|line| line.contains("copy-offload failed")).map(str::to_owned);
+    let failed = text.lines().rfind(|line| line.contains("copy-offload failed")).map(reason);
     Some((file, Copied { log: used.filter(|u| !u.is_empty()), failed, ..Copied::default() }))
+}
+
+/// What a line of a structured log gives as its error: the text between the quotes of `err="…"`; else the whole line.
+fn reason(line: &str) -> String {
+    let Some((_, rest)) = line.split_once("err=\"") else { return line.trim().to_owned() };
+    let mut reason = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => reason.extend(chars.next().map(|c| if c == 'n' { ' ' } else { c })),
+            c => reason.push(c),
+        }
+    }
+    reason.trim().to_owned()
 }
 
 /// The file that a chain of snapshots began with, which is what the Plan's tasks call a disk: `a-000002.vmdk` is `a.vmdk`.
@@ -162,10 +226,34 @@ mod tests {
         assert_eq!((file.as_str(), copied.xcopy_used(), copied.failed.as_ref()), ("[ds] a/a.vmdk", Some("1"), None));
         let (_, copied) = of_log("x source=\"[ds] a/a.vmdk\"\n\"copy-offload failed\" err=\"401\"\n").unwrap();
         assert_eq!(copied.xcopy_used(), None);
-        assert!(copied.failed.unwrap().contains("401"));
+        assert_eq!(copied.failed.as_deref(), Some("401"));
+        for (line, told) in [
+            (r#"copy-offload: "copy-offload failed" err="no \"x\" of\ny" pvc="p""#, "no \"x\" of y"),
+            ("copy-offload failed: nobody knows why", "copy-offload failed: nobody knows why"),
+        ] {
+            assert_eq!(reason(line), told);
+        }
         assert_eq!(of_log("nothing"), None);
         let (file, _) = of_log("source_vmdk=\"[ds] a/a-000002.vmdk\" xcopyUsed=0").unwrap();
         assert_eq!(file, "[ds] a/a.vmdk", "as the Plan's task is called");
+    }
+
+    #[test]
+    fn a_plan_begins_with_disks_after_its_playbook() {
+        let plan = |steps: serde_json::Value| -> DynamicObject {
+            let vm = json!({ "id": "vm-1", "name": "a", "phase": "x", "pipeline": steps });
+            serde_json::from_value(json!({ "metadata": { "name": "p" }, "status": { "migration": { "vms": [vm] } } })).unwrap()
+        };
+        let step = |name: &str, started: bool| {
+            let mut step = json!({ "name": name, "progress": { "completed": 0, "total": 1 } });
+            if started {
+                step["started"] = json!("2026-01-01T00:00:00Z");
+            }
+            step
+        };
+        assert!(!at_disks(&plan(json!([step("Initialize", true), step("PreHook", true), step("DiskTransfer", false)]))));
+        assert!(at_disks(&plan(json!([step("Initialize", true), step("DiskTransfer", true)]))));
+        assert!(!at_disks(&serde_json::from_value(json!({ "metadata": { "name": "p" } })).unwrap()));
     }
 
     #[test]

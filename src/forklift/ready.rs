@@ -13,7 +13,7 @@ use crate::{
 
 /// How long a blocker must stay before it is believed. The destination's inventory needs about 8 s to see a new
 /// NetworkAttachmentDefinition, and a Plan looks at its maps every 3 s; blockers of that kind pass.
-const SETTLE: Duration = Duration::from_secs(30);
+pub const SETTLE: Duration = Duration::from_secs(30);
 
 /// Where an object stands.
 enum Standing {
@@ -33,6 +33,22 @@ pub async fn wait_ready(
     name: &str,
     limit: Duration,
 ) -> Result<DynamicObject, Failure> {
+    wait_ready_unless(cluster, cx, kind, namespace, name, limit, SETTLE).await
+}
+
+/// The same, where a blocker must stay for so long before it is believed: a source that comes and goes while it starts.
+///
+/// # Errors
+/// As [`wait_ready`].
+pub async fn wait_ready_unless(
+    cluster: &Cluster,
+    cx: &StepCx,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+    settle: Duration,
+) -> Result<DynamicObject, Failure> {
     let object_name = name_of(kind, Some(namespace), name);
     cx.progress(format!("waiting for {object_name} to be Ready"), None);
     let awaited = |limit| Awaited { kind, namespace: Some(namespace), name, until: "to be Ready", limit };
@@ -43,7 +59,7 @@ pub async fn wait_ready(
             Standing::Blocked(blockers) => blockers,
         };
         let settled = cluster
-            .wait(cx, awaited(SETTLE.min(deadline.left())), |object| {
+            .wait(cx, awaited(settle.min(deadline.left())), |object| {
                 Ok(match object.and_then(standing) {
                     Some(Standing::Blocked(now)) if now == blocked => None,
                     other => Some(other),

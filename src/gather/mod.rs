@@ -103,7 +103,12 @@ async fn work(
     let image = image::resolve(cluster, mtv_namespace).await;
     let mut notes = image.notes;
     owner.create(&kinds::NAMESPACE, pod::namespace(name), None).await?;
-    owner.create(&kinds::CLUSTER_ROLE_BINDING, pod::binding(name), None).await?;
+    owner.create(&kinds::CLUSTER_ROLE_BINDING, pod::binding(name), None).await.map_err(|failure| match failure {
+        Failure::Errored(trouble) => Failure::Errored(
+            trouble.hint("must-gather reads all of the cluster, so it needs a login that may bind its account to cluster-admin, as `oc adm must-gather` does"),
+        ),
+        other => other,
+    })?;
     let account = Awaited { kind: &kinds::SERVICE_ACCOUNT, namespace: Some(name), name: "default", until: "to be there", limit: ACCOUNT };
     cluster.wait(cx, account, |account| Ok(account.map(drop))).await?;
     let created = owner.create(&kinds::POD, pod::pod(name, &image.reference, target, mtv_namespace), None).await?;

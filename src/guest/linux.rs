@@ -28,7 +28,8 @@ pub fn adapters(text: &str) -> Vec<GuestNic> {
             ["inet" | "inet6", address, ..] => {
                 let (ip, prefix) = address.split_once('/').unwrap_or((address, ""));
                 if let Some(ip) = ip.parse().ok().filter(|ip| !is_local(ip)) {
-                    nic.addresses.push(Address { ip, prefix: prefix.parse().ok() });
+                    // What DHCP or router advertisements gave is dynamic.
+                    nic.addresses.push(Address { ip, prefix: prefix.parse().ok(), dynamic: words.contains(&"dynamic") });
                 }
             }
             _ => {}
@@ -75,13 +76,14 @@ mod tests {
         let seen: Vec<_> = nics
             .iter()
             .map(|n| {
-                let all: Vec<_> = n.addresses.iter().map(|a| format!("{}/{}", a.ip, a.prefix.unwrap())).collect();
+                let how = |a: &Address| if a.dynamic { " by DHCP" } else { "" };
+                let all: Vec<_> = n.addresses.iter().map(|a| format!("{}/{}{}", a.ip, a.prefix.unwrap(), how(a))).collect();
                 format!("{} {} [{}] {:?}", n.name, n.mac, all.join(" "), n.gateways)
             })
             .collect();
         assert_eq!(
             seen,
-            ["enp1s0 00:50:56:ab:00:01 [10.0.2.2/24] [10.0.2.1]", "enp2s0.7 00:50:56:ab:00:02 [192.168.77.10/24 fd00::5/64] []"]
+            ["enp1s0 00:50:56:ab:00:01 [10.0.2.2/24 by DHCP] [10.0.2.1]", "enp2s0.7 00:50:56:ab:00:02 [192.168.77.10/24 fd00::5/64] []"]
         );
     }
 }

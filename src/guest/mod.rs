@@ -5,6 +5,7 @@ mod network;
 mod ssh;
 mod windows;
 
+pub use linux::{ADDRESSES as LINUX_ADDRESSES, adapters as linux_adapters};
 pub use network::{Address, GuestNic, GuestView, adapters};
 pub use ssh::{Output, Ssh, SshError};
 

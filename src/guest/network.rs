@@ -11,6 +11,8 @@ pub struct Address {
     pub ip: IpAddr,
     /// Length of its network's prefix, if the guest tells.
     pub prefix: Option<u8>,
+    /// Whether it was given by DHCP or a router, where the guest tells.
+    pub dynamic: bool,
 }
 
 /// An adapter.

@@ -42,7 +42,7 @@ fn tell(nic: &mut GuestNic, label: &str, value: &str) {
         "Physical Address" => nic.mac = value.replace('-', ":").to_lowercase(),
         "IPv4 Address" | "IP Address" | "IPv6 Address" => {
             if let Some(ip) = plain.parse().ok().filter(|ip| !is_local(ip)) {
-                nic.addresses.push(Address { ip, prefix: None });
+                nic.addresses.push(Address { ip, prefix: None, dynamic: false });
             }
         }
         "Subnet Mask" => {

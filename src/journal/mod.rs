@@ -46,7 +46,7 @@ impl Journal {
     /// Creates the file, which must not exist, with mode 0600, and locks it. Durable on return, its folder entry included.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
         let mut ledger = Ledger::default();
-        let changes = [Change::Header { header: header.clone() }, Change::Held { holder: Holder::this_process(&header.run) }];
+        let changes = [header.clone().into(), Change::Held { holder: Holder::this_process(&header.run) }];
         let lines = changes.map(|change| {
             ledger.apply(&change);
             change
@@ -70,7 +70,7 @@ impl Journal {
     /// A list without a file: of what was found by its label or mark, and can be found so again.
     pub fn in_memory(header: &Header, found: impl IntoIterator<Item = (Entry, String)>) -> Self {
         let mut ledger = Ledger::default();
-        ledger.apply(&Change::Header { header: header.clone() });
+        ledger.apply(&header.clone().into());
         for (entry, reference) in found {
             let id = ledger.next_id();
             ledger.apply(&Change::Created { id, entry, reference });
@@ -116,7 +116,7 @@ impl Journal {
     pub async fn connected(&self, cluster: Cluster) -> Result<()> {
         let header = self.header().map(|header| Header { cluster: Some(cluster), ..header });
         let header = header.context("the journal has lost its header")?;
-        self.append(Change::Header { header }).await
+        self.append(header.into()).await
     }
 
     /// The header, unless it was lost to damage.

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Holder;
+use super::{Holder, format::VERSION};
 use crate::config::profile::ProviderKind;
 
 /// A run as its journal introduces it: everything that `clean` needs beside the records.
@@ -201,8 +201,12 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum Change {
-    /// The run introduces itself; a later one replaces it.
-    Header { header: Header },
+    /// The run introduces itself; a later one replaces it. The format's version is repeated here, where a sum covers it.
+    Header {
+        #[serde(default = "first_version")]
+        version: u32,
+        header: Header,
+    },
     /// A process has taken the journal.
     Held { holder: Holder },
     /// Something is about to be made.
@@ -213,4 +217,15 @@ pub(super) enum Change {
     Deleting { id: EntryId },
     /// It is gone.
     Gone { id: EntryId },
+}
+
+/// What the format's version is where the header does not repeat it.
+fn first_version() -> u32 {
+    1
+}
+
+impl From<Header> for Change {
+    fn from(header: Header) -> Self {
+        Self::Header { version: VERSION, header }
+    }
 }

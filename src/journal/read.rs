@@ -49,6 +49,11 @@ impl Read {
     pub fn is_unwritten(&self) -> bool {
         !self.foreign && self.lines.is_empty() && self.damage.iter().all(|damage| damage.what == CUT_AT_ONCE)
     }
+
+    /// The format's version, as the records have it.
+    fn version(&self) -> Option<u32> {
+        self.lines.iter().find_map(|line| if let Change::Header { version, .. } = line.change { Some(version) } else { None })
+    }
 }
 
 /// What is said of a file that was cut while it was being made.
@@ -78,14 +83,18 @@ struct Document {
 /// Reads the bytes of a file. See [`read`].
 pub fn parse(bytes: &[u8]) -> Result<Read> {
     let strict = serde_json::from_slice::<Document>(bytes);
-    match &strict {
-        Ok(document) if document.format == NAME && document.version > VERSION => {
-            bail!("format version {} is newer than this release can read ({VERSION})", document.version)
-        }
-        Err(_) if position(bytes, MARK.as_bytes()).is_none() => return without_records(bytes),
-        Ok(_) | Err(_) => {}
+    if strict.is_err() && position(bytes, MARK.as_bytes()).is_none() {
+        return without_records(bytes);
     }
     let mut found = scan(bytes);
+    // No sum covers the first line: a header that says otherwise is right, and the line is damaged.
+    if let Ok(document) = &strict
+        && document.format == NAME
+        && document.version > VERSION
+        && found.version().is_none_or(|version| version > VERSION)
+    {
+        bail!("format version {} is newer than this release can read ({VERSION})", document.version)
+    }
     // Whatever the marks and sums do not cover is covered by this.
     if let Err(error) = strict
         && found.damage.is_empty()

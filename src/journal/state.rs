@@ -40,7 +40,7 @@ impl Ledger {
     /// Applies a change. False when it speaks of an entry that is not known, which only damage can bring about.
     pub fn apply(&mut self, change: &Change) -> bool {
         match change {
-            Change::Header { header } => self.header = Some(header.clone()),
+            Change::Header { header, .. } => self.header = Some(header.clone()),
             Change::Held { .. } => {}
             Change::Intent { id, entry } => {
                 self.next = self.next.max(id.0 + 1);

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::{
     cluster::Cluster,
     config::{
-        profile::{Profile, ProviderKind},
+        profile::{GuestLogin, Profile, ProviderKind},
         scenario::{DiskController, DiskMode, DiskType, RdmType},
     },
     secrets::Secret,
@@ -133,6 +133,8 @@ pub struct CloneRequest {
     pub datastore: Option<String>,
     /// Host that it is placed on, by name; none: the source decides.
     pub host: Option<String>,
+    /// Hosts that it must not be placed on, by id, where no host is asked for.
+    pub avoided_hosts: Vec<String>,
     /// Resource pool, by name; none: that of the source VM.
     pub resource_pool: Option<String>,
     /// Layout of the disks that it gets from its source; none: as there.
@@ -146,6 +148,7 @@ impl CloneRequest {
     pub fn is_special(&self) -> bool {
         self.datastore.is_some()
             || self.host.is_some()
+            || !self.avoided_hosts.is_empty()
             || self.resource_pool.is_some()
             || self.provisioning.is_some()
             || !self.disks.is_empty()
@@ -264,6 +267,17 @@ pub struct Snapshot {
     pub state: String,
 }
 
+/// How a VM boots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Boot {
+    /// By UEFI; otherwise by BIOS.
+    pub efi: bool,
+    /// UEFI verifies what it boots.
+    pub secure: bool,
+    /// It has a TPM.
+    pub tpm: bool,
+}
+
 /// Everything that checks need to know about a source VM, in one description.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct VmDescription {
@@ -277,6 +291,8 @@ pub struct VmDescription {
     pub uuid: String,
     /// Serial number of the firmware, where the migrated VM gets it as it is; otherwise it is made of the UUID.
     pub serial: Option<String>,
+    /// How it boots, where the source tells.
+    pub boot: Option<Boot>,
     /// Power.
     pub power: Power,
     /// Sockets; 0 where the source does not tell.
@@ -305,6 +321,28 @@ pub struct Abilities {
     pub clones: bool,
     /// Snapshots can be taken.
     pub snapshots: bool,
+    /// Commands can be run in the guests of running VMs without a network.
+    pub guest_commands: bool,
+}
+
+/// A command for the shell of a Linux guest. It must do no harm when it is carried out twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestCommand {
+    /// A word that tells it from others of the run: letters, digits and dashes.
+    pub name: String,
+    /// The command line.
+    pub line: String,
+    /// Whether what it prints is fetched; the line is a single command then.
+    pub fetch: bool,
+}
+
+/// What a command in a guest came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestAnswer {
+    /// Exit status.
+    pub status: i64,
+    /// What it printed, if that was to be fetched.
+    pub output: String,
 }
 
 /// With what Forklift connects to a source, where the profile does not say it.
@@ -372,7 +410,7 @@ pub trait SourceProvider: Send + Sync {
     fn describe(&self) -> String;
     /// What it lets the tool do.
     fn abilities(&self) -> Abilities {
-        Abilities { clones: true, snapshots: true }
+        Abilities { clones: true, snapshots: true, guest_commands: false }
     }
     /// With what Forklift connects to it; `None`: with URL, user and password of the profile.
     fn access(&self) -> Option<Access> {
@@ -386,6 +424,15 @@ pub trait SourceProvider: Send + Sync {
     fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>>;
     /// Waits until the guest reports its network; false when the time is up, which is no error.
     fn wait_for_guest<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, ProviderResult<bool>>;
+    /// Runs a command in the guest of a running VM through its tools.
+    fn run_in_guest<'a>(
+        &'a self,
+        id: &'a str,
+        _login: &'a GuestLogin,
+        _command: &'a GuestCommand,
+    ) -> BoxFuture<'a, ProviderResult<GuestAnswer>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("VM {id}: {} runs no commands in guests", self.kind()))) })
+    }
     /// Takes a snapshot without memory.
     fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
     /// Describes a VM.
@@ -458,7 +505,7 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider
 pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderResult<Box<dyn SourceProvider>> {
     match profile.kind {
         // One line per kind joins here as its client lands.
-        ProviderKind::Vsphere => vsphere::connect(profile).await,
+        ProviderKind::Vsphere => Box::pin(vsphere::connect(profile)).await,
         ProviderKind::Openstack => Ok(Box::new(openstack::Openstack::connect(profile).await?)),
         ProviderKind::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
         ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),

@@ -1,6 +1,9 @@
 //! JSON over HTTPS for the sources that speak it (oVirt, OpenStack): one request with its retries, whatever its status.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
@@ -93,6 +96,8 @@ pub struct Rest {
     client: reqwest::Client,
     counts: Counts,
     policy: Policy,
+    /// Whether anybody has answered at the address.
+    answered: AtomicBool,
 }
 
 /// Why one try gave no answer that can be used.
@@ -117,7 +122,7 @@ impl Rest {
         let url = http::endpoint(&profile.api_url, shape)?;
         let trust = Trust::of(profile)?;
         let client = http::client(&url, &trust, false)?;
-        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current() })
+        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current(), answered: AtomicBool::new(false) })
     }
 
     /// Host and port, for people.
@@ -145,7 +150,9 @@ impl Rest {
             self.counts.add(call.name);
             self.once(call, patience)
         };
-        match self.policy.run(call.safety, TryError::fate, once).await {
+        // Only the first request may find that the address is wrong.
+        let policy = if self.answered.load(Ordering::Relaxed) { self.policy } else { self.policy.first_contact() };
+        match policy.run(call.safety, TryError::fate, once).await {
             Ok(reply) => Ok(reply),
             Err(gave_up) => {
                 let (url, story) = (&call.url, gave_up.story);
@@ -178,6 +185,7 @@ impl Rest {
             TryError::Lost(lost)
         };
         let response = request.send().await.map_err(lost)?;
+        self.answered.store(true, Ordering::Relaxed);
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(fate) = Fate::of_status(status.as_u16(), http::asked_pause(&headers)) {
             return Err(TryError::Busy(status, fate));

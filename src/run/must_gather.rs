@@ -15,9 +15,12 @@ use super::{
     session::connect_cluster,
 };
 use crate::{
+    advice::advised,
     cli::{CliError, CliResult, GatherRequest},
     cluster::{Cluster, ObjectExt as _},
+    config::suggest::nearest,
     engine::{Deadline, Emitter, Failure, StepCx, signals},
+    events::Trouble,
     exit,
     gather::{self, Target},
     journal::{self, Header, Journal},
@@ -66,7 +69,8 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let cluster_id = system.and_then(|s| s.metadata.uid).unwrap_or_default();
     journal.connected(journal::Cluster { server: cluster.server(), id: cluster_id }).await.map_err(internal)?;
     let owner = Owner { cluster: cluster.clone(), journal: journal.clone(), run: id.clone() };
-    let folder = request.folder.clone().unwrap_or_else(|| results.dir.join("must-gather"));
+    let collector = settings.data_collector_path.as_ref().map(|path| path.join(&id));
+    let folder = request.folder.clone().or(collector).unwrap_or_else(|| results.dir.join("must-gather"));
     let result = match targeted(&cluster, request.target.clone()).await {
         Ok(target) => gather::gather(&owner, &cx, &settings.mtv_namespace, &target, &folder, limit).await,
         Err(failure) => Err(failure),
@@ -77,7 +81,7 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let left = teardown.everything(&patient).await.map(|done| done.left);
     drop((cx, patient));
     reports.finish();
-    let gathered = result.map_err(environment)?;
+    let gathered = result.map_err(|failure| environment(advised(failure)))?;
     for note in &gathered.notes {
         anstream::eprintln!("note: {note}");
     }
@@ -93,18 +97,47 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     Ok(exit::LEFT_BEHIND)
 }
 
+/// Most Plans that a hint lists.
+const MOST_SHOWN: usize = 5;
+
+/// A Plan that is not there, with those that are.
+async fn no_plan(cluster: &Cluster, namespace: &str, name: &str) -> Failure {
+    let trouble = Trouble::new(format!("Plan {namespace}/{name} does not exist"));
+    let Ok(all) = cluster.list(&kinds::PLAN, None, "").await else { return Failure::Errored(trouble) };
+    let told = |plan: &kube::api::DynamicObject| {
+        let metadata = &plan.metadata;
+        format!("{}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+    };
+    let names: Vec<String> = all.iter().map(told).collect();
+    let near = nearest(&format!("{namespace}/{name}"), names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+    Failure::Errored(match (near, names.len()) {
+        (Some(near), _) => trouble.hint(near),
+        (None, 0) => trouble.hint("the cluster has no Plan; without --plan the whole of MTV is gathered"),
+        (None, 1..=MOST_SHOWN) => trouble.hint(format!("the cluster has {}", names.join(", "))),
+        (None, many) => trouble.hint(format!("the cluster has {many} Plans, such as {}", names[..MOST_SHOWN].join(", "))),
+    })
+}
+
 /// The plan must be there, else the image gathers nothing; the image knows VMs by their id.
 async fn targeted(cluster: &Cluster, mut target: Target) -> Result<Target, Failure> {
     let Some((namespace, name)) = &target.plan else { return Ok(target) };
     let plan = cluster.get(&kinds::PLAN, Some(namespace), name).await?;
-    let plan = plan.ok_or_else(|| anyhow::anyhow!("Plan {namespace}/{name} does not exist"))?;
+    let Some(plan) = plan else { return Err(no_plan(cluster, namespace, name).await) };
     if let Some(vm) = &target.vm {
         let spec: PlanSpec = plan.spec();
         let status: PlanStatus = plan.status();
         let migrated = status.migration.into_iter().flat_map(|m| m.vms).map(|vm| (vm.id, vm.name));
         let planned = spec.vms.into_iter().map(|vm| (vm.id.unwrap_or_default(), vm.name.unwrap_or_default()));
-        let id = planned.chain(migrated).find(|(id, name)| id == vm || name == vm).map(|(id, _)| id).filter(|id| !id.is_empty());
-        target.vm = Some(id.ok_or_else(|| anyhow::anyhow!("Plan {namespace}/{name} has no VM `{vm}`"))?);
+        let known: Vec<(String, String)> = planned.chain(migrated).collect();
+        let id = known.iter().find(|(id, name)| id == vm || name == vm).map(|(id, _)| id.clone()).filter(|id| !id.is_empty());
+        let names = || known.iter().flat_map(|(id, name)| [name.as_str(), id.as_str()]).filter(|word| !word.is_empty());
+        let Some(id) = id else {
+            let all: Vec<&str> = names().collect();
+            let trouble = Trouble::new(format!("Plan {namespace}/{name} has no VM `{vm}`"));
+            let near = nearest(vm, names()).map(|near| format!("did you mean `{near}`?"));
+            return Err(Failure::Errored(trouble.hint(near.unwrap_or_else(|| format!("it has {}", all.join(", "))))));
+        };
+        target.vm = Some(id);
     }
     Ok(target)
 }

@@ -141,6 +141,8 @@ pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<Clu
 /// Connects to the cluster; says both ways on when none is configured.
 pub async fn connect_cluster(options: &ConnectOptions) -> Result<Cluster, Failure> {
     Cluster::connect(options).await.map_err(|error| match Failure::from(error) {
+        // Whoever has named user and password has chosen the way.
+        Failure::Errored(trouble) if options.login.is_some() => Failure::Errored(trouble),
         Failure::Errored(trouble) => Failure::Errored(
             trouble
                 .hint("name a cluster with --kubeconfig FILE (and --context), with KUBECONFIG, or by running in a pod")
@@ -164,8 +166,31 @@ pub fn provider_failure(error: ProviderError) -> Failure {
     Failure::Errored(trouble)
 }
 
+/// MTV must be installed in that namespace: told at once, where waiting for its pods would take minutes. What may not be read is
+/// left to the wait.
+async fn require_operator(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
+    let Ok(there) = cluster.get(&kinds::NAMESPACE, None, namespace).await else { return Ok(()) };
+    let controllers = cluster.list(&kinds::FORKLIFT_CONTROLLER, None, "").await;
+    let elsewhere = controllers.as_ref().map(Vec::as_slice).unwrap_or_default();
+    if there.is_some() && (controllers.is_err() || elsewhere.iter().any(|c| c.metadata.namespace.as_deref() == Some(namespace))) {
+        return Ok(());
+    }
+    let what = if there.is_some() {
+        format!("namespace {namespace} has no ForkliftController")
+    } else {
+        format!("namespace {namespace} does not exist")
+    };
+    let trouble = Trouble::new(format!("MTV is not installed in {namespace}: {what}"));
+    let found: Vec<&str> = elsewhere.iter().filter_map(|c| c.metadata.namespace.as_deref()).collect();
+    Err(Failure::Errored(match found.first() {
+        Some(first) => trouble.hint(format!("it is in {}: set mtv_namespace, with `--set mtv_namespace={first}`", found.join(", "))),
+        None => trouble.hint("install the Migration Toolkit for Virtualization Operator, and create its ForkliftController"),
+    }))
+}
+
 /// Waits until the operator is there and its pods run.
 pub async fn wait_for_operator(cluster: &Cluster, cx: &StepCx, namespace: &str) -> Result<(), Failure> {
+    require_operator(cluster, namespace).await?;
     cx.progress(format!("waiting for the MTV pods in {namespace} to run"), None);
     let awaited = Awaited { kind: &kinds::POD, namespace: Some(namespace), name: "", until: "of MTV to run", limit: OPERATOR_PODS };
     let mut last = String::new();
@@ -250,7 +275,9 @@ pub async fn open(
     let created = owner.create(&kinds::PROVIDER, source_body, None).await?;
     let limit = settings.provider_ready_timeout;
     for provider in [&destination_ref, &source_ref] {
-        forklift::wait_ready(&owner.cluster, cx, &kinds::PROVIDER, &namespace, &provider.name, limit).await.map_err(
+        // The server that a Provider of OVA files starts first cannot be reached for a while, and its share may flap.
+        let settle = if profile.kind == ProviderKind::Ova { limit } else { forklift::SETTLE };
+        forklift::wait_ready_unless(&owner.cluster, cx, &kinds::PROVIDER, &namespace, &provider.name, limit, settle).await.map_err(
             |failure| match failure {
                 // A Provider that does not come up is the environment's trouble: nothing was tested yet.
                 Failure::Failed(trouble) => Failure::Errored(trouble),

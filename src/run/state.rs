@@ -37,6 +37,8 @@ pub struct Migrating {
     pub wish: ScenarioVm,
     /// Description right before the migration.
     pub source: VmDescription,
+    /// Whether the file with the run's text was written into its guest.
+    pub marked: bool,
 }
 
 /// What the steps know of one Plan of the scenario.

@@ -15,6 +15,7 @@ use super::{
     session::{Needs, cluster_facts, connect_cluster, open, provider_failure, tell_facts},
 };
 use crate::{
+    advice::advised,
     cluster::{Cluster, ConnectOptions},
     config::{profile::Profile, scenario::Scenario, settings::Settings},
     engine::{Failure, Leftover, StepCx, Workload},
@@ -184,7 +185,7 @@ impl MigrationRun {
 
 impl Workload for MigrationRun {
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(self.prepare(cx))
+        Box::pin(async move { self.prepare(cx).await.map_err(advised) })
     }
 
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {

@@ -115,6 +115,7 @@ fn unsuited(scenario: &Scenario, profile: &Profile) -> Option<String> {
         "secondary_datastore_id" => offload.secondary_datastore_id.is_some(),
         "non_xcopy_datastore_id" => offload.non_xcopy_datastore_id.is_some(),
         "rdm_lun_uuid" => offload.rdm_lun_uuid.is_some(),
+        "dedicated_migration_hosts" => !offload.dedicated_migration_hosts.is_empty(),
         _ => false,
     };
     let mut missing: Vec<String> = needed.into_iter().filter(|field| !given(field)).map(|field| format!("`{field}`")).collect();

@@ -22,10 +22,10 @@ pub fn select(names: &[String], scenarios: &[Arc<Scenario>]) -> Result<Vec<usize
             }
         }
         if !hit {
-            let near = nearest(name, scenarios.iter().flat_map(|scenario| all_names(scenario)));
+            let known: Vec<&str> = scenarios.iter().flat_map(|scenario| all_names(scenario)).collect();
             problems.push(
                 Problem::error(format!("no scenario is named `{name}`"))
-                    .help_maybe(near.map(|near| format!("did you mean `{near}`?")))
+                    .help_maybe(meant(name, &known))
                     .help("`mtv-test list` shows all; `*` stands for any text, as in `sanity-*`"),
             );
         }
@@ -33,6 +33,31 @@ pub fn select(names: &[String], scenarios: &[Arc<Scenario>]) -> Result<Vec<usize
     problems.into_result(())?;
     Ok(chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(i, _)| i).collect())
 }
+
+/// What may have been meant: a slip, a pytest node such as `tests/x.py::TestSanityCold…::test_migrate_vms[rhel8]`, or a part of names.
+fn meant(name: &str, known: &[&str]) -> Option<String> {
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let part = |c: char| matches!(c, ':' | '[' | ']');
+    if let Some(whole) = name.split(part).find(|part| known.contains(part)) {
+        return Some(format!("did you mean `{whole}`? A scenario is run as a whole"));
+    }
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let holding: Vec<String> =
+        known.iter().filter(|known| name.len() >= SHORTEST_PART && plain(known).contains(&plain(name))).map(|n| format!("`{n}`")).collect();
+    match holding.as_slice() {
+        [] => None,
+        few if few.len() <= MOST_SHOWN => Some(format!("did you mean {}?", few.join(" or "))),
+        many => Some(format!("{} names hold it, such as {}; `*{name}*` selects by a part", many.len(), many[..MOST_SHOWN].join(", "))),
+    }
+}
+
+/// Shorter words are part of too many names to say anything.
+const SHORTEST_PART: usize = 4;
+
+/// Most names that a hint lists.
+const MOST_SHOWN: usize = 3;
 
 fn all_names(scenario: &Scenario) -> impl Iterator<Item = &str> {
     std::iter::once(scenario.name.as_str()).chain(scenario.aliases.iter().map(String::as_str))
@@ -43,6 +68,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn parts_and_nodes_of_pytest_are_recognised() {
+        let known = [
+            "copyoffload-thin",
+            "test_copyoffload_thin_migration",
+            "test_copyoffload_thin_snapshots_migration",
+            "TestCopyoffloadThinMigration",
+            "MTV-559",
+        ];
+        let hint = |name: &str| meant(name, &known).unwrap_or_default();
+        assert_eq!(hint("test_copyoffload_thin_migratoin"), "did you mean `test_copyoffload_thin_migration`?");
+        assert!(
+            hint("tests/c/test_c.py::TestCopyoffloadThinMigration::test_create_plan[MTV-559]").contains("`TestCopyoffloadThinMigration`")
+        );
+        assert_eq!(hint("thin_snapshots"), "did you mean `test_copyoffload_thin_snapshots_migration`?");
+        assert_eq!(
+            hint("copyoffload"),
+            "4 names hold it, such as `copyoffload-thin`, `test_copyoffload_thin_migration`, `test_copyoffload_thin_snapshots_migration`; `*copyoffload*` selects by a part"
+        );
+        assert_eq!(hint("zzz"), "");
+    }
 
     #[test]
     fn patterns() {

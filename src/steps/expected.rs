@@ -2,14 +2,20 @@
 
 use mtv_api::forklift::PlanStatus;
 
-use crate::{config::scenario::ExpectedFailure, events::Trouble, forklift};
+use crate::{
+    config::scenario::{ExpectedFailure, HOOK_STEPS},
+    events::Trouble,
+    forklift,
+};
 
 /// The step that all VMs of a Plan failed in.
 ///
 /// # Errors
 /// The migration did not fail, its VMs failed in different steps, or it failed in another step or for another reason.
-pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, namespace: &str, plan: &str) -> Result<String, Trouble> {
+/// `told` is what is known of the reasons beside the Plan's status.
+pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, namespace: &str, plan: &str, told: &[String]) -> Result<String, Trouble> {
     let asked = match (&wanted.step, &wanted.text) {
+        (None, None) if wanted.in_hook => "a failure in the step of a hook".to_owned(),
         (Some(step), Some(text)) => format!("a failure in step {step} for a reason with `{text}`"),
         (Some(step), None) => format!("a failure in step {step}"),
         (None, Some(text)) => format!("a failure for a reason with `{text}`"),
@@ -29,10 +35,11 @@ pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, namespace: &str, pla
         let list: Vec<String> = steps.iter().map(|(vm, step)| format!("{vm} in {}", step.unwrap_or("no step"))).collect();
         return wrong(format!("VMs failed in different steps: {}", list.join(", ")));
     }
-    if wanted.step.as_deref().is_some_and(|wanted| wanted != step) {
+    if wanted.step.as_deref().is_some_and(|wanted| wanted != step) || (wanted.in_hook && !HOOK_STEPS.contains(&step)) {
         return wrong(format!("expected {asked}, but the step that failed is {step}"));
     }
     if let Some(text) = &wanted.text
+        && !told.iter().any(|reason| reason.contains(text.as_str()))
         && let Some(vm) = vms.iter().find(|vm| !forklift::reasons_of(vm).iter().any(|reason| reason.contains(text.as_str())))
     {
         return wrong(format!("expected {asked}, but VM {} failed because of: {}", vm.name, forklift::reasons_of(vm).join("; ")));
@@ -67,13 +74,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_may_be_told_elsewhere() {
+        let status = ended("Failed", &[(Some("ImageConversion"), "look at the pod")]);
+        let wanted = ExpectedFailure { text: Some("no host".to_owned()), ..ExpectedFailure::default() };
+        assert!(judge(&wanted, &status, "ns", "p", &[]).is_err());
+        assert!(judge(&wanted, &status, "ns", "p", &["there is no host with this id".to_owned()]).is_ok());
+    }
+
+    #[test]
     fn a_failure_is_what_the_scenario_asked_for_or_a_finding() {
         let post = (Some("PostHook"), "Job has reached the specified backoff limit");
         let pre = (Some("PreHook"), "why");
         let want = |step: &str, text: &str| ExpectedFailure {
             step: (!step.is_empty()).then(|| step.to_owned()),
             text: (!text.is_empty()).then(|| text.to_owned()),
+            in_hook: false,
         };
+        let in_hook = || ExpectedFailure { in_hook: true, ..ExpectedFailure::default() };
+        let converting = (Some("ImageConversion"), "why");
         for (wanted, status, result) in [
             (want("PostHook", ""), ended("Failed", &[post]), Ok("PostHook")),
             (want("", ""), ended("Failed", &[post, post]), Ok("PostHook")),
@@ -84,6 +102,15 @@ mod tests {
                 ended("Succeeded", &[(None, "")]),
                 Err("succeeded, but the scenario expects a failure in step PostHook"),
             ),
+            (in_hook(), ended("Failed", &[pre]), Ok("PreHook")),
+            (in_hook(), ended("Failed", &[post]), Ok("PostHook")),
+            (
+                in_hook(),
+                ended("Failed", &[converting]),
+                Err("a failure in the step of a hook, but the step that failed is ImageConversion"),
+            ),
+            (in_hook(), ended("Succeeded", &[(None, "")]), Err("succeeded, but the scenario expects a failure in the step of a hook")),
+            (want("", ""), ended("Failed", &[converting]), Ok("ImageConversion")),
             (want("PostHook", ""), ended("Failed", &[pre]), Err("but the step that failed is PreHook")),
             (want("PostHook", ""), ended("Failed", &[post, pre]), Err("VMs failed in different steps: vm0 in PostHook, vm1 in PreHook")),
             (want("", ""), ended("Failed", &[post, (None, "")]), Err("vm1 in no step")),
@@ -91,7 +118,7 @@ mod tests {
             (want("", ""), ended("Canceled", &[(None, "")]), Err("no step of the pipeline failed")),
             (want("", ""), ended("Failed", &[]), Err("no step of the pipeline failed")),
         ] {
-            match (judge(&wanted, &status, "ns", "p"), result) {
+            match (judge(&wanted, &status, "ns", "p", &[]), result) {
                 (Ok(step), Ok(wanted)) => assert_eq!(step, wanted),
                 (Err(trouble), Err(part)) => assert!(trouble.summary.contains(part), "{}", trouble.summary),
                 (got, wanted) => panic!("{got:?} instead of {wanted:?}"),

@@ -13,6 +13,7 @@ use crate::{
     events::Trouble,
     forklift::{self, Cutover},
     run::{PlanState, ScenarioState},
+    verify::Offloaded,
 };
 
 /// Runs the step.
@@ -49,7 +50,11 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
     let mut failures = Vec::new();
     for (plan, (name, result)) in plans.iter().zip(ended).enumerate() {
         let judged = result.and_then(|(status, offload)| {
-            let (done, told) = judge(scene, name, status)?;
+            let explained = |failure| match (failure, &offload) {
+                (Failure::Failed(trouble), Some(offload)) => Failure::Failed(offload::explained(trouble, offload)),
+                (failure, _) => failure,
+            };
+            let (done, told) = judge(scene, name, status, offload.as_ref()).map_err(explained)?;
             Ok((PlanState { offload, ..done }, told))
         });
         match judged {
@@ -67,15 +72,17 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
 }
 
 /// Whether a Plan ended as the scenario expects it, and what is worth telling.
-fn judge(scene: &Scene<'_>, name: &str, status: PlanStatus) -> Result<(PlanState, Vec<String>), Failure> {
+fn judge(scene: &Scene<'_>, name: &str, status: PlanStatus, offload: Option<&Offloaded>) -> Result<(PlanState, Vec<String>), Failure> {
     let namespace = &scene.session.namespace;
     let mut notes = durations(&status);
     let failed_in = match &scene.scenario.expect_failure {
         None if forklift::succeeded(&status) => None,
         None => return Err(Failure::Failed(forklift::trouble_of(&status, namespace, name))),
         Some(wanted) => {
-            let step = expected::judge(wanted, &status, namespace, name).map_err(Failure::Failed)?;
+            let told: Vec<String> = offload.iter().flat_map(|o| o.copies.values()).filter_map(|copied| copied.failed.clone()).collect();
+            let step = expected::judge(wanted, &status, namespace, name, &told).map_err(Failure::Failed)?;
             notes.push(format!("failed in step {step}, as the scenario expects"));
+            notes.extend(told);
             Some(step)
         }
     };

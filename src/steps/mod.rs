@@ -21,6 +21,7 @@ use mtv_api::forklift::ProviderPair;
 use serde::Serialize;
 
 use crate::{
+    advice::advised,
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
     run::{ClonesUnderWay, ScenarioState, Session, names, namespace_body},
@@ -74,7 +75,10 @@ impl Step {
             Self::Prepare => CLONE + scenario.inventory_timeout.unwrap_or(settings.inventory_timeout),
             Self::StorageMap | Self::NetworkMap | Self::Plan => settings.plan_ready_timeout.saturating_mul(plans),
             Self::Migrate => scenario.plan_wait_timeout.unwrap_or(settings.plan_wait_timeout),
-            Self::Verify => (scenario.guest_agent_timeout + settings.ssh_timeout + settings.object_timeout).saturating_mul(vms),
+            Self::Verify => {
+                let addresses = if scenario.preserve_static_ips { settings.static_ips_timeout } else { Duration::ZERO };
+                (scenario.guest_agent_timeout + settings.ssh_timeout + addresses + settings.object_timeout).saturating_mul(vms)
+            }
             // What is collected of a failure comes before the deletions.
             Self::CleanUp if settings.skip_data_collector => settings.object_timeout.saturating_mul(4),
             Self::CleanUp => settings.object_timeout.saturating_mul(4) + settings.must_gather_timeout,
@@ -84,18 +88,16 @@ impl Step {
 
     /// Runs the step.
     pub async fn run(self, scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
-        match self {
+        let done = match self {
             Self::Prepare => prepare::run(scene, state, cx).await,
             Self::StorageMap => maps::storage(scene, state, cx).await,
             Self::NetworkMap => maps::network(scene, state, cx).await,
-            Self::Plan => {
-                state.node = place::label_node(scene, cx).await?;
-                plan::run(scene, state, cx).await
-            }
+            Self::Plan => plan::run(scene, state, cx).await,
             Self::Migrate => migrate::run(scene, state, cx).await,
             Self::Verify => verify::run(scene, state, cx).await,
             Self::CleanUp => clean_up::run(scene, state, cx).await,
-        }
+        };
+        done.map_err(advised)
     }
 }
 

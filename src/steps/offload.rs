@@ -6,9 +6,10 @@ use mtv_api::forklift::{OffloadPlugin, PlanStatus, SourceRef, StorageDestination
 
 use super::Scene;
 use crate::{
+    advice::POPULATOR,
     config::{
         copyoffload::CopyOffload,
-        scenario::{AddedDisk, Datastore, RdmType, ScenarioVm},
+        scenario::{AddedDisk, Datastore, DedicatedHosts, RdmType, Scenario, ScenarioVm},
     },
     engine::{Failure, StepCx},
     events::Trouble,
@@ -26,6 +27,10 @@ pub fn describe(scene: &Scene<'_>, wish: &ScenarioVm, request: &mut CloneRequest
     request.datastore = match &wish.target_datastore_id {
         Some(wanted) => Some(datastore(offload, wanted)?),
         None => placed.and_then(|offload| offload.datastore_id.clone()),
+    };
+    request.avoided_hosts = match offload {
+        Some(offload) if scene.scenario.pin_to_non_dedicated_host => offload.dedicated_migration_hosts.clone(),
+        _ => Vec::new(),
     };
     request.host = wish.target_esxi_host.clone().or_else(|| placed.and_then(|offload| offload.esxi.host.clone()));
     request.resource_pool = placed.and_then(|offload| offload.resource_pool.clone());
@@ -79,17 +84,34 @@ pub fn storage_entries(scene: &Scene<'_>, storage_class: &str) -> Result<Vec<Sto
     let (Some(profile), Some(offload)) = (&scene.session.profile.copyoffload, &scene.session.offload) else {
         return Err(Failure::Errored(Trouble::new("the run was not prepared for copy-offload")));
     };
-    Ok(offload_rows(profile, offload, &scene.scenario.profile_fields(), storage_class))
+    let hosts = dedicated(scene.scenario, profile);
+    Ok(offload_rows(profile, offload, &scene.scenario.profile_fields(), storage_class, &hosts))
+}
+
+/// Ids of the hosts that a scenario lets copy; none: those that the VMs are on.
+pub fn dedicated(scenario: &Scenario, profile: &CopyOffload) -> Vec<String> {
+    match &scenario.dedicated_hosts {
+        None => Vec::new(),
+        Some(DedicatedHosts::Profile) => profile.dedicated_migration_hosts.clone(),
+        Some(DedicatedHosts::Ids(ids)) => ids.clone(),
+    }
 }
 
 /// Rows of a StorageMap that has the array copy: for the datastore of the clones, and for those that the scenario needs besides,
 /// by the keys of the profile. A datastore that the array cannot copy from has the plugin as well: Forklift then has the ESXi
 /// host copy.
-pub fn offload_rows(profile: &CopyOffload, offload: &Offload, needed: &BTreeSet<&str>, storage_class: &str) -> Vec<StorageEntry> {
+pub fn offload_rows(
+    profile: &CopyOffload,
+    offload: &Offload,
+    needed: &BTreeSet<&str>,
+    storage_class: &str,
+    hosts: &[String],
+) -> Vec<StorageEntry> {
     let plugin = OffloadPlugin {
         vsphere_xcopy_config: Some(VsphereXcopyConfig {
             secret_ref: offload.secret.clone(),
             storage_vendor_product: offload.vendor.clone(),
+            dedicated_migration_hosts: hosts.to_vec(),
         }),
     };
     let row = |id: &str| StorageEntry {
@@ -109,6 +131,22 @@ pub fn offload_rows(profile: &CopyOffload, offload: &Offload, needed: &BTreeSet<
     ids.into_iter().map(row).collect()
 }
 
+/// What the populators of a Plan that failed say of it: the Plan itself only says that a pod failed.
+pub fn explained(mut trouble: Trouble, offloaded: &Offloaded) -> Trouble {
+    let told: Vec<String> = offloaded
+        .copies
+        .iter()
+        .filter_map(|(file, copied)| Some(format!("{POPULATOR} {file} says: {}", copied.failed.as_ref()?)))
+        .collect();
+    let Some(first) = told.first() else { return trouble };
+    // `VM a failed in step DiskTransfer: populator pod failed for PVC …`: the reason takes the place of the reference to it.
+    if let Some((what, _)) = trouble.summary.split_once(": populator pod failed") {
+        trouble.summary = format!("{what}: {first}");
+    }
+    trouble.details.splice(0..0, told);
+    trouble
+}
+
 /// Follows a Plan with copy-offload to its end: its Secrets must come, and what its populators say is kept.
 pub async fn follow(
     scene: &Scene<'_>,
@@ -121,7 +159,7 @@ pub async fn follow(
 ) -> Result<(PlanStatus, Offloaded), Failure> {
     let cluster = scene.session.cluster();
     let copies = Mutex::new(Copies::new());
-    let secrets = forklift::wait_for_secret(cluster, cx, namespace, plan);
+    let secrets = forklift::wait_for_secret(cluster, cx, (&scene.session.namespace, namespace), plan, limit);
     let logs = forklift::read_logs(cluster, cx, namespace, migration, limit, &copies);
     let mut following = std::pin::pin!(following);
     let mut logs = std::pin::pin!(logs);
@@ -140,7 +178,12 @@ pub async fn follow(
         }
     };
     let mut copies = std::mem::take(&mut *copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    if !forklift::succeeded(&status) {
+        forklift::read_last_logs(cluster, namespace, migration, &mut copies).await;
+    }
     forklift::add_tasks(&status, &mut copies);
-    let non_xcopy = scene.session.profile.copyoffload.as_ref().and_then(|offload| offload.non_xcopy_datastore_id.clone());
-    Ok((status, Offloaded { copies, non_xcopy }))
+    let profile = scene.session.profile.copyoffload.as_ref();
+    let non_xcopy = profile.and_then(|offload| offload.non_xcopy_datastore_id.clone());
+    let hosts = profile.map(|offload| dedicated(scene.scenario, offload)).unwrap_or_default();
+    Ok((status, Offloaded { copies, non_xcopy, hosts }))
 }

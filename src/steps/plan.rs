@@ -1,11 +1,11 @@
-//! Plan: its hooks and each Plan of the scenario are created, then awaited; a blocker ends the wait early.
+//! Plan: a node gets its label, its hooks and each Plan of the scenario are created, then awaited; a blocker ends the wait early.
 
 use mtv_api::{
     forklift::{HookRef, ObjectRef},
     kinds,
 };
 
-use super::Scene;
+use super::{Scene, place};
 use crate::{
     engine::{Failure, StepCx},
     forklift::{self, PlanInput, PlannedVm},
@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// Runs the step.
-pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
+pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
     let limit = session.settings.plan_ready_timeout;
+    state.node = place::label_node(scene, cx).await?;
     let hooks = hooks(scene, cx).await?;
     for plan in scene.plans() {
         let name = scene.object(plan);

@@ -1,16 +1,23 @@
 //! Prepare: clone the source VMs, bring them to the wanted power, take snapshots, describe them, wait for the inventory.
 
+mod guest;
+
 use std::time::Duration;
 
 use futures::future::try_join_all;
 
 use super::Scene;
 use crate::{
-    config::scenario::{PowerWish, ScenarioVm},
+    config::{
+        profile::ProviderKind,
+        scenario::{PowerWish, ScenarioVm},
+    },
     engine::{Failure, StepCx},
+    events::Trouble,
     journal::Entry,
-    providers::{CloneRequest, Power},
+    providers::{CloneRequest, Power, VmDescription},
     run::{Migrating, ScenarioState, names, provider_failure},
+    verify::has_static_addresses,
 };
 
 /// How long a guest may take to report its network before the migration; a guest without tools is no failure.
@@ -74,9 +81,12 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     }
     if wish.source_vm_power == Some(PowerWish::On) {
         cx.progress(format!("waiting for the guest of VM {} to report its network", request.name), None);
-        let told = guarded(cx, async { session.source.wait_for_guest(&id, GUEST_PATIENCE).await.map_err(provider_failure) }).await?;
+        // Addresses that are to be kept must be known; others are only looked at.
+        let patience =
+            if scene.scenario.preserve_static_ips { GUEST_PATIENCE.max(scene.scenario.guest_agent_timeout) } else { GUEST_PATIENCE };
+        let told = guarded(cx, async { session.source.wait_for_guest(&id, patience).await.map_err(provider_failure) }).await?;
         if !told {
-            cx.warn(format!("the guest of VM {} did not report its network within {}s; going on", request.name, GUEST_PATIENCE.as_secs()));
+            cx.warn(format!("the guest of VM {} did not report its network within {}s; going on", request.name, patience.as_secs()));
         }
     }
     if !abilities.snapshots && wish.snapshots > 0 {
@@ -90,10 +100,31 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         cx.progress(format!("taking snapshot {number} of VM {}", request.name), None);
         guarded(cx, async { session.source.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
     }
-    let source = guarded(cx, async { session.source.describe_vm(&id).await.map_err(provider_failure) }).await?;
+    let mut source = guarded(cx, async { session.source.describe_vm(&id).await.map_err(provider_failure) }).await?;
+    if scene.scenario.preserve_static_ips {
+        guest::ask(scene, &mut source, cx).await?;
+    }
+    let marked = guest::mark(scene, &source, cx).await?;
+    if scene.scenario.preserve_static_ips && session.profile.kind == ProviderKind::Vsphere && !has_static_addresses(&source) {
+        return Err(nothing_to_keep(&source));
+    }
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
     session.inventory.wait_for_vm(cx, &id, &request.name, limit).await?;
-    Ok(Migrating { wish: wish.clone(), source })
+    Ok(Migrating { wish: wish.clone(), source, marked })
+}
+
+/// The scenario asks to keep static addresses, and there are none: told before the migration, not after it.
+fn nothing_to_keep(source: &VmDescription) -> Failure {
+    let told: Vec<String> = source.nics.iter().flat_map(|nic| &nic.configured).map(|address| address.ip.to_string()).collect();
+    Failure::Errored(
+        Trouble::new(format!("the guest of VM {} has no static address to keep, which `preserve_static_ips` is about", source.name))
+            .detail(if told.is_empty() {
+                "its tools tell no address".to_owned()
+            } else {
+                format!("its tools tell [{}] by DHCP", told.join(", "))
+            })
+            .hint("open-vm-tools or VMware Tools must run in the source VM, and one of its adapters needs an address of its own"),
+    )
 }
 
 /// Takes a VM as it is, where the source makes no clones: it is migrated under a name of the run, so that runs do not meet.
@@ -110,7 +141,10 @@ async fn take(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -
     if wish.snapshots > 0 {
         cx.warn(format!("VM {} gets no snapshots: a source of type {kind} takes none", source.name));
     }
-    Ok(Migrating { wish, source })
+    if scene.scenario.data_marker {
+        cx.warn(format!("VM {} gets no data marker: a source of type {kind} runs no commands in guests", source.name));
+    }
+    Ok(Migrating { wish, source, marked: false })
 }
 
 /// Writes the clone down, makes it, and writes down what it became. The making is a task of its own: when an interrupt drops

@@ -74,7 +74,11 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         [] => String::new(),
     };
-    Err(Failure::Failed(Trouble { summary, details: problems.into_iter().chain(notes).collect(), hints: Vec::new() }))
+    let namespace = &state.target_namespace;
+    let hint = format!(
+        "the migration itself succeeded: look at VirtualMachines, instances, claims and virt-launcher pods in {namespace}, at the guest and its login, not at the Plan"
+    );
+    Err(Failure::Failed(Trouble { summary, details: problems.into_iter().chain(notes).collect(), hints: vec![hint] }))
 }
 
 async fn check_vm(
@@ -115,6 +119,7 @@ async fn check_vm(
         openshift: session.facts.openshift.as_ref(),
         agent: &told.agent,
         ssh: &told.ssh,
+        marker: &told.marker,
         offload: state.plans.get(vm.wish.plan).and_then(|plan| plan.offload.as_ref()),
         guest: &told.view,
         node: state.node.as_ref(),

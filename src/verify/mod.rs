@@ -2,11 +2,14 @@
 //! and fetches nothing. All problems of a VM are collected and shown together, expected beside actual.
 
 mod affinity;
+mod boot;
 mod cpu;
+mod cpu_features;
 mod disk_count;
 mod guest_agent;
 mod hooks;
 mod labels;
+mod marker;
 mod memory;
 mod network;
 mod nic_names;
@@ -15,6 +18,7 @@ mod offload;
 mod power;
 mod power_off;
 mod pvc_names;
+mod rdm;
 mod serial;
 mod snapshots;
 mod ssh;
@@ -26,9 +30,10 @@ mod tls;
 
 use mtv_api::forklift::VmStatus;
 
+pub use marker::{PATH as MARKER_PATH, text as marker_text};
 pub use node::LabelledNode;
 pub use serial::vmware_serial;
-pub use static_ips::missing as missing_addresses;
+pub use static_ips::{has_any as has_static_addresses, missing as missing_addresses};
 pub use target::{TargetDisk, TargetNic, TargetVm, quantity_bytes};
 pub use tls::ProviderTls;
 
@@ -86,6 +91,8 @@ pub struct Subject<'a> {
     pub agent: &'a Asked,
     /// Whether a login by SSH worked.
     pub ssh: &'a Asked,
+    /// What the file with the run's text holds in the migrated guest.
+    pub marker: &'a Asked,
     /// How its disks were copied; `None` without copy-offload.
     pub offload: Option<&'a Offloaded>,
     /// The guest's adapters.
@@ -105,6 +112,8 @@ pub struct Offloaded {
     pub copies: Copies,
     /// Id of the datastore that the array cannot copy from.
     pub non_xcopy: Option<String>,
+    /// Ids of the hosts that may copy; empty: those that the VMs are on.
+    pub hosts: Vec<String>,
 }
 
 impl Subject<'_> {
@@ -148,16 +157,20 @@ pub const CHECKS: &[&dyn Check] = &[
     &target_name::TargetName,
     &power::PowerState,
     &cpu::Cpu,
+    &cpu_features::CpuFeatures,
     &memory::Memory,
+    &boot::Boot,
     &network::Network,
     &disk_count::DiskCount,
     &storage::Storage,
+    &rdm::RawDevices,
     &pvc_names::PvcNames,
     &offload::CopyOffload,
     &snapshots::Snapshots,
     &serial::Serial,
     &guest_agent::GuestAgent,
     &ssh::SshLogin,
+    &marker::DataMarker,
     &static_ips::StaticIps,
     &nic_names::NicNames,
     &power_off::FalsePowerOff,

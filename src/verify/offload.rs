@@ -30,6 +30,10 @@ fn judge(disk: &Disk, snapshots: bool, offload: &Offloaded) -> Vec<Problem> {
         return vec![Problem::new(about, wanted, "nothing told, neither by the Plan nor by a populator's log")];
     };
     let mut problems = Vec::new();
+    let host = copied.host.as_deref().unwrap_or("not told");
+    if !offload.hosts.is_empty() && !offload.hosts.iter().any(|allowed| allowed == host) {
+        problems.push(Problem::new(format!("host that copies {}", disk.file), offload.hosts.join(" or "), host));
+    }
     if let (Some(task), Some(log)) = (&copied.task, &copied.log)
         && task != log
     {
@@ -68,6 +72,7 @@ mod tests {
             log: log.map(str::to_owned),
             method: Some(method.to_owned()),
             failed: None,
+            host: Some("host-1".to_owned()),
         };
         let on_snapshot = Disk { on_snapshot: true, ..disk("on") };
         let lun = Disk { rdm: Some(RdmType::Physical), ..disk("on") };
@@ -88,8 +93,11 @@ mod tests {
             (lun, false, zero(), 1),
         ] {
             let copies = told.clone().into_iter().map(|told| (disk.file.clone(), told)).collect();
-            let offload = Offloaded { copies, non_xcopy: Some("off".into()) };
+            let offload = Offloaded { copies, non_xcopy: Some("off".into()), hosts: vec!["host-1".into()] };
             assert_eq!(judge(&disk, snapshots, &offload).len(), problems, "{disk:?} {snapshots} {told:?}");
+            let others = Offloaded { hosts: vec!["host-2".into(), "host-3".into()], ..offload };
+            let elsewhere = usize::from(told.is_some());
+            assert_eq!(judge(&disk, snapshots, &others).len(), problems + elsewhere, "{disk:?} {snapshots} {told:?}");
         }
     }
 }

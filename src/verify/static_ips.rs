@@ -23,13 +23,14 @@ impl Check for StaticIps {
         if subject.kind != ProviderKind::Vsphere {
             return Some(format!("Forklift does not keep them from a source of type {}", subject.kind));
         }
-        if expected(subject.source).next().is_none() {
-            return Some("the source's guest has none, or its tools do not tell them".to_owned());
-        }
         if let GuestView::No(reason) = subject.guest { Some(reason.clone()) } else { None }
     }
 
     fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+        // A scenario that asks to keep addresses and finds none to keep proves nothing.
+        if !has_any(subject.source) {
+            return vec![Problem::new("static addresses of the source's guest", "at least one", "none, or its tools do not tell them")];
+        }
         match subject.guest {
             GuestView::Seen(nics) => missing(subject.source, nics),
             GuestView::Failed(found) => vec![Problem::new("addresses of the guest", "a list", found)],
@@ -44,6 +45,11 @@ fn expected(source: &VmDescription) -> impl Iterator<Item = (&Nic, &crate::provi
     let windows = source.windows;
     let kept = move |fixed: Option<bool>| fixed.unwrap_or(!windows);
     source.nics.iter().flat_map(|nic| nic.configured.iter().map(move |address| (nic, address))).filter(move |(_, a)| kept(a.fixed))
+}
+
+/// Whether there is an address to keep.
+pub fn has_any(source: &VmDescription) -> bool {
+    expected(source).next().is_some()
 }
 
 /// What of the source's static addresses a guest lacks.

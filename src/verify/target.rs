@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use crate::{cluster::ObjectExt as _, forklift::NetworkTarget};
+use crate::{cluster::ObjectExt as _, forklift::NetworkTarget, providers::Boot};
 
 /// A network adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub struct TargetDisk {
     pub storage_class: Option<String>,
     /// Access modes.
     pub access_modes: Vec<String>,
+    /// Whether the guest gets it as a LUN, with all commands.
+    pub lun: bool,
+    /// Its bus, such as `virtio`; empty if none is said.
+    pub bus: String,
 }
 
 /// A migrated VM.
@@ -44,6 +48,8 @@ pub struct TargetVm {
     pub sockets: Option<u32>,
     /// Cores per socket.
     pub cores: Option<u32>,
+    /// Policies of CPU features by their names.
+    pub cpu_features: BTreeMap<String, String>,
     /// Bytes.
     pub memory_bytes: Option<u64>,
     /// Network adapters.
@@ -52,6 +58,8 @@ pub struct TargetVm {
     pub disks: Vec<TargetDisk>,
     /// Firmware serial.
     pub serial: Option<String>,
+    /// How it boots.
+    pub boot: Boot,
     /// Labels of its template.
     pub labels: BTreeMap<String, String>,
     /// Affinity of its template.
@@ -85,11 +93,23 @@ impl TargetVm {
                 }
             })
             .collect();
+        let devices = list("/domain/devices/disks");
         let disks = list("/volumes")
             .iter()
-            .filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str().or(v["dataVolume"]["name"].as_str()).map(str::to_owned))
-            .map(|name| disk(&name, claims.iter().find(|c| c.metadata.name.as_deref() == Some(&name))))
+            .filter_map(|v| Some((v, v["persistentVolumeClaim"]["claimName"].as_str().or(v["dataVolume"]["name"].as_str())?)))
+            .map(|(volume, name)| {
+                let device = devices.iter().find(|device| device["name"] == volume["name"]);
+                disk(name, device, claims.iter().find(|c| c.metadata.name.as_deref() == Some(name)))
+            })
             .collect();
+        let efi = vm.at(&format!("{spec}/domain/firmware/bootloader/efi")).filter(|efi| !efi.is_null());
+        let tpm = vm.at(&format!("{spec}/domain/devices/tpm")).filter(|tpm| !tpm.is_null());
+        let boot = Boot {
+            efi: efi.is_some(),
+            // KubeVirt's default.
+            secure: efi.is_some_and(|efi| efi["secureBoot"].as_bool().unwrap_or(true)),
+            tpm: tpm.is_some_and(|tpm| tpm["enabled"].as_bool().unwrap_or(true)),
+        };
         let texts = |pointer: &str| -> BTreeMap<String, String> {
             let map = vm.at(pointer).and_then(Value::as_object).into_iter().flatten();
             map.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
@@ -101,10 +121,17 @@ impl TargetVm {
             printable_status,
             sockets: count("/cpu/sockets"),
             cores: count("/cpu/cores"),
+            cpu_features: list("/domain/cpu/features")
+                .iter()
+                .filter_map(|feature| {
+                    Some((feature["name"].as_str()?.to_owned(), feature["policy"].as_str().unwrap_or("require").to_owned()))
+                })
+                .collect(),
             memory_bytes: vm.text(&format!("{spec}/domain/memory/guest")).and_then(quantity_bytes),
             nics,
             disks,
             serial: vm.text(&format!("{spec}/domain/firmware/serial")).map(str::to_owned),
+            boot,
             labels: texts("/spec/template/metadata/labels"),
             affinity: vm.at(&format!("{spec}/affinity")).filter(|affinity| !affinity.is_null()).cloned(),
             node_selector: texts(&format!("{spec}/nodeSelector")),
@@ -113,10 +140,14 @@ impl TargetVm {
     }
 }
 
-fn disk(name: &str, claim: Option<&DynamicObject>) -> TargetDisk {
+fn disk(name: &str, device: Option<&Value>, claim: Option<&DynamicObject>) -> TargetDisk {
     let text = |pointer| claim.and_then(|c| c.text(pointer)).map(str::to_owned);
     let modes = claim.and_then(|c| c.at("/spec/accessModes")).and_then(Value::as_array).cloned().unwrap_or_default();
+    let lun = device.and_then(|device| device.get("lun"));
+    let bus = lun.or_else(|| device?.get("disk")).and_then(|kind| kind["bus"].as_str());
     TargetDisk {
+        lun: lun.is_some(),
+        bus: bus.unwrap_or_default().to_owned(),
         claim: name.to_owned(),
         bytes: text("/spec/resources/requests/storage").as_deref().and_then(quantity_bytes).unwrap_or(0),
         storage_class: text("/spec/storageClassName"),

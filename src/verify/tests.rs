@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::scenario::{Hook, Label, PowerWish, PvcNameTemplate},
+    config::scenario::{Hook, Label, PowerWish, PvcNameTemplate, RdmType},
     forklift::Copied,
     guest::{Address, GuestNic},
-    providers::{Disk, GuestAddress, Nic, Power},
+    providers::{Boot, Disk, GuestAddress, Nic, Power},
     select::Version,
 };
 
@@ -26,9 +26,10 @@ fn vm() -> Value {
             "spec": {
                 "affinity": {"podAffinity": {"x": 1}},
                 "nodeSelector": {"node": RUN},
-                "domain": {"cpu": {"sockets": 2, "cores": 2}, "memory": {"guest": "2048Mi"},
-                    "firmware": {"serial": vmware_serial(UUID)},
-                    "devices": {"interfaces": [{"name": "net-0", "macAddress": "00:50:56:00:00:01"}, {"name": "net-1", "macAddress": "00:50:56:00:00:02"}]}},
+                "domain": {"cpu": {"sockets": 2, "cores": 2, "features": [{"name": "vmx", "policy": "disable"}, {"name": "svm", "policy": "disable"}]}, "memory": {"guest": "2048Mi"},
+                    "firmware": {"serial": vmware_serial(UUID), "bootloader": {"efi": {"secureBoot": true}}},
+                    "devices": {"tpm": {"enabled": false}, "disks": [{"name": "vol-0", "disk": {"bus": "virtio"}}, {"name": "vol-1", "lun": {"bus": "scsi"}}],
+                        "interfaces": [{"name": "net-0", "macAddress": "00:50:56:00:00:01"}, {"name": "net-1", "macAddress": "00:50:56:00:00:02"}]}},
                 "networks": [{"name": "net-0", "pod": {}}, {"name": "net-1", "multus": {"networkName": "ns/cb-1"}}],
                 "volumes": [volume(0), volume(1)]}}},
         "status": {"printableStatus": "Running"}
@@ -80,9 +81,10 @@ fn source() -> VmDescription {
         cores_per_socket: 2,
         memory_mib: 2048,
         nics: vec![nic(1, "VM Network"), fixed],
-        disks: vec![disk("Hard disk 2", 1 << 30, 1), disk("Hard disk 1", 16 << 30, 0)],
+        disks: vec![Disk { rdm: Some(RdmType::Virtual), ..disk("Hard disk 2", 1 << 30, 1) }, disk("Hard disk 1", 16 << 30, 0)],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
         tools_running: true,
+        boot: Some(Boot { efi: true, secure: true, tpm: false }),
         ..VmDescription::default()
     }
 }
@@ -90,6 +92,8 @@ fn source() -> VmDescription {
 fn scenario() -> Scenario {
     Scenario {
         preserve_static_ips: true,
+        rdm_as_lun: Some(true),
+        enable_nested_virtualization: Some(false),
         pvc_name_template: Some(PvcNameTemplate::All("{{.VmName}}-disk-{{.DiskIndex}}".into())),
         pvc_name_template_use_generate_name: Some(false),
         target_labels: [("team".into(), Label::Text("blue".into())), ("run".into(), Label::Unique)].into(),
@@ -111,6 +115,7 @@ struct World {
     after: Vec<Snapshot>,
     agent: Asked,
     ssh: Asked,
+    marker: Asked,
     nics: Vec<GuestNic>,
     node: &'static str,
     insecure: Option<&'static str>,
@@ -125,7 +130,7 @@ impl World {
         let nic = |n: u8, addresses: &[&str], gateway: &str| GuestNic {
             name: format!("enp{n}s0"),
             mac: format!("00:50:56:00:00:0{n}"),
-            addresses: addresses.iter().map(|a| Address { ip: ip(a), prefix: Some(24) }).collect(),
+            addresses: addresses.iter().map(|a| Address { ip: ip(a), prefix: Some(24), dynamic: false }).collect(),
             gateways: vec![ip(gateway)],
         };
         Self {
@@ -142,6 +147,7 @@ impl World {
             .unwrap(),
             agent: Asked::Yes(String::new()),
             ssh: Asked::Yes(String::new()),
+            marker: Asked::Yes("mtv-data-integrity-run1".into()),
             nics: vec![nic(1, &["10.0.2.2"], "10.0.2.1"), nic(2, &["192.168.7.5", "192.168.7.6"], "192.168.7.1")],
             node: "worker-1",
             insecure: Some("false"),
@@ -165,7 +171,7 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
     ];
     let copied = Copied { task: Some(world.xcopy_used.to_owned()), ..Copied::default() };
     let copies = world.source.disks.iter().map(|disk| (disk.file.clone(), copied.clone())).collect();
-    let offload = Offloaded { copies, non_xcopy: None };
+    let offload = Offloaded { copies, non_xcopy: None, hosts: Vec::new() };
     check(&Subject {
         scenario: &world.scenario,
         run: RUN,
@@ -182,6 +188,7 @@ fn report(change: impl FnOnce(&mut World)) -> Report {
         openshift: Some(&Version::parse(world.openshift).unwrap()),
         agent: &world.agent,
         ssh: &world.ssh,
+        marker: &world.marker,
         offload: Some(&offload),
         guest: &GuestView::Seen(world.nics),
         node: Some(&LabelledNode { node: "worker-1".into(), key: "node".into(), value: RUN.into() }),
@@ -236,6 +243,28 @@ fn each_fault_is_reported_by_its_check_alone() {
         ("cpu", spec("/domain/cpu/sockets", json!(1)), "sockets: expected 2, actual 1"),
         ("cpu", spec("/domain/cpu/cores", json!(4)), "cores per socket: expected 2, actual 4"),
         ("memory", spec("/domain/memory/guest", json!("2G")), "expected 2048 MiB, actual 1907.3 MiB"),
+        ("cpu features", spec("/domain/cpu/features/0/policy", json!("optional")), "policy of vmx: expected disable, actual optional"),
+        (
+            "cpu features",
+            spec("/domain/cpu/features", json!([{"name": "vmx", "policy": "disable"}])),
+            "policy of svm: expected disable, actual none",
+        ),
+        (
+            "cpu features",
+            Box::new(|w| w.scenario.enable_nested_virtualization = Some(true)),
+            "policy of svm: expected optional, actual disable",
+        ),
+        ("boot", spec("/domain/firmware/bootloader", json!({"bios": {}})), "firmware: expected efi, actual bios"),
+        ("boot", spec("/domain/firmware/bootloader/efi", json!({"secureBoot": false})), "secure boot: expected yes, actual no"),
+        ("boot", spec("/domain/devices/tpm", json!({"persistent": true})), "TPM: expected no, actual yes"),
+        (
+            "raw devices",
+            spec("/domain/devices/disks/1", json!({"name": "vol-1", "disk": {"bus": "virtio"}})),
+            "number of LUNs: expected 1, actual 0",
+        ),
+        ("raw devices", spec("/domain/devices/disks/1/lun/bus", json!("virtio")), "bus of LUN a-disk-1: expected scsi, actual virtio"),
+        ("raw devices", spec("/domain/devices/disks/0/disk/bus", json!("sata")), "bus of disk a-disk-0: expected virtio, actual sata"),
+        ("raw devices", Box::new(|w| w.scenario.rdm_as_lun = None), "number of LUNs: expected 0, actual 1"),
         (
             "network",
             spec("/domain/devices/interfaces/0/macAddress", json!("00:50:56:00:00:09")),
@@ -290,11 +319,26 @@ fn each_fault_is_reported_by_its_check_alone() {
         ("serial", Box::new(|w| w.openshift = "4.19.9"), "firmware serial: expected 422c6a2a"),
         ("guest agent", Box::new(|w| w.agent = Asked::Failed("absent after 5m".into())), "expected True, actual absent after 5m"),
         ("ssh", Box::new(|w| w.ssh = Asked::Failed("refused".into())), "expected works, actual refused"),
+        (
+            "data marker",
+            Box::new(|w| w.marker = Asked::Yes("mtv-data-integrity-run0".into())),
+            "expected mtv-data-integrity-run1, actual `mtv-data-integrity-run0`",
+        ),
+        (
+            "data marker",
+            Box::new(|w| w.marker = Asked::Failed("no such file".into())),
+            "marker.txt in the guest: expected mtv-data-integrity-run1, actual no such file",
+        ),
         ("copy-offload", Box::new(|w| w.xcopy_used = "1"), "expected 0 (disks on snapshots are read through by the host), actual 1"),
         (
             "static ips",
             Box::new(|w| _ = w.nics[1].addresses.pop()),
             "address 192.168.7.6 of 00:50:56:00:00:02 (Network adapter 2): expected 192.168.7.6/24, actual enp2s0 has [192.168.7.5]",
+        ),
+        (
+            "static ips",
+            Box::new(|w| w.source.nics[1].configured.iter_mut().for_each(|address| address.fixed = Some(false))),
+            "static addresses of the source's guest: expected at least one, actual none",
         ),
         ("static ips", Box::new(|w| w.nics[1].addresses[0].prefix = Some(16)), "expected 192.168.7.5/24, actual 192.168.7.5/16"),
         ("static ips", Box::new(|w| w.nics[1].gateways.clear()), "gateway of 00:50:56:00:00:02: expected 192.168.7.1, actual []"),

@@ -62,7 +62,7 @@ ok 'it clones on another one' 'OK' vm.clone -vm mtv-tests-rhel8 -on=false -host 
 
 host
 ok 'the host sees its clone' '/ha-datacenter/vm/cloned-by-the-center' find / -type m
-ok 'under a number' 'VirtualMachine:[0-9]' find / -type m -i -name cloned-by-the-center
+ok 'under a number' 'VirtualMachine:[0-9]' find -i / -type m -name cloned-by-the-center
 ok 'not the other one' '^$' find / -type m -name cloned-elsewhere
 ok 'vm.destroy' '' vm.destroy cloned-by-the-center
 ok 'vm.destroy of its own' '' vm.destroy made-on-the-host

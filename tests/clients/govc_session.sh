@@ -44,6 +44,13 @@ refused 'vm.power on twice' 'powered\|power state' vm.power -on govc-clone
 ok 'object.collect waits for tools' 'guestToolsRunning' object.collect -s vm/govc-clone -guest.toolsRunningStatus guestToolsRunning
 ok 'vm.ip' '[0-9]\.' vm.ip -wait 10s govc-clone
 ok 'vm.ip of all adapters' '192.168.77.10' vm.ip -a -v4 govc-clone
+ok 'guest.run' 'rhel8' guest.run -vm govc-clone -l root:lab-linux cat /etc/hostname
+ok 'guest.run writes' '' guest.run -vm govc-clone -l root:lab-linux 'echo by-govc > /tmp/note'
+ok 'guest.download' 'by-govc' guest.download -vm govc-clone -l root:lab-linux /tmp/note -
+ok 'guest.ps' 'bash' guest.ps -vm govc-clone -l root:lab-linux -x
+ok 'guest.rm' '' guest.rm -vm govc-clone -l root:lab-linux /tmp/note
+refused 'guest.run with a wrong password' 'authenticate' guest.run -vm govc-clone -l root:wrong cat /etc/hostname
+refused 'guest.run in a VM that is off' 'power' guest.run -vm mtv-tests-rhel8 -l root:lab-linux cat /etc/hostname
 ok 'object.collect structure' 'summary.overallStatus' object.collect vm/govc-clone summary
 ok 'object.collect types' 'poweredOn' object.collect -type m / runtime.powerState
 ok 'object.collect -n' 'runtime.powerState' object.collect -n 1 -wait 5s vm/govc-clone runtime.powerState

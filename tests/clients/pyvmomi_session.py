@@ -176,6 +176,27 @@ check("static address", origins.get("192.168.77.10") == "manual", origins)
 check("gateway", any(r.network == "0.0.0.0" and r.gateway.ipAddress for r in guest.ipStack[0].ipRouteConfig.ipRoute))
 check("by address", content.searchIndex.FindByIp(None, "172.20.5.10", True) == clone)
 
+# Programs and files in the guest.
+manager = content.guestOperationsManager
+login = vim.vm.guest.NamePasswordAuthentication(username="root", password="lab-linux", interactiveSession=False)
+spec = vim.vm.guest.ProcessManager.ProgramSpec(programPath="/bin/sh", arguments="-c 'ip address show > /tmp/py-note 2>&1'")
+pid = manager.processManager.StartProgramInGuest(clone, login, spec)
+for _ in range(600):
+    program = manager.processManager.ListProcessesInGuest(clone, login, [pid])[0]
+    if program.endTime:
+        break
+    time.sleep(0.05)
+check("program in the guest", program.exitCode == 0 and program.owner == "root", program)
+info = manager.fileManager.InitiateFileTransferFromGuest(clone, login, "/tmp/py-note")
+check("file of the guest", info.size > 0 and "/guestFile?id=" in info.url, info)
+manager.fileManager.DeleteFileInGuest(clone, login, "/tmp/py-note")
+try:
+    wrong = vim.vm.guest.NamePasswordAuthentication(username="root", password="wrong", interactiveSession=False)
+    manager.authManager.ValidateCredentialsInGuest(clone, wrong)
+    check("wrong password of the guest", False)
+except vim.fault.InvalidGuestLogin:
+    check("wrong password of the guest", True)
+
 # Snapshots.
 snapshot = done("snapshot", clone.CreateSnapshot_Task(name="one", description="first", memory=False, quiesce=False))
 check("snapshot tree", clone.snapshot.rootSnapshotList[0].name == "one" and clone.snapshot.currentSnapshot == snapshot)

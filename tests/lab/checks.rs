@@ -67,13 +67,16 @@ const BROKEN: &[Broken] = &[
             "[[faults.objects]]\nresource = \"secrets\"\nobject = \"*-credentials\"\nset = { \"/data/insecureSkipVerify\" = \"dHJ1ZQ==\" }",
             machine!("set = { \"/spec/template/spec/domain/cpu/sockets\" = 2 }"),
             machine!("remove = [\"/spec/template/metadata/labels/example.com~1team\"]"),
-            guest!("agent = false"),
+            // The first change of a guest counts.
+            guest!("agent = false\nlose_files = true\nrename = { ens224 = \"enp2s0\" }"),
         ],
         reports: &[
             ("tls setting", &["insecureSkipVerify", "expected false, actual true"]),
             ("cpu", &["sockets: expected 1, actual 2"]),
             ("labels", &["label example.com/team: expected blue, actual none"]),
             ("guest agent", &["expected True", "timed out"]),
+            ("data marker", &["marker.txt in the guest: expected mtv-data-integrity-", "actual cat: /opt", "No such file"]),
+            ("nic names", &["in the guest: expected ens224, actual enp2s0"]),
         ],
     },
     Broken { vm: "sound-linux", faults: &[], reports: &[] },
@@ -82,12 +85,13 @@ const BROKEN: &[Broken] = &[
         vm: "name-memory-affinity",
         faults: &[
             machine!("set = { \"/spec/template/spec/domain/memory/guest\" = \"512Mi\" }"),
-            machine!("remove = [\"/spec/template/spec/affinity\"]"),
+            machine!("remove = [\"/spec/template/spec/affinity\", \"/spec/template/spec/domain/cpu/features/1\"]"),
             machine!("set = { \"/metadata/name\" = \"somebody-else\" }"),
         ],
         reports: &[
             ("target name", &["expected mtv-test-", "actual somebody-else"]),
             ("memory", &["expected 1024 MiB, actual 512.0 MiB"]),
+            ("cpu features", &["policy of svm: expected disable, actual none"]),
             ("affinity", &["expected {\"podAffinity\"", "actual none"]),
         ],
     },
@@ -95,9 +99,16 @@ const BROKEN: &[Broken] = &[
         vm: "stopped-serial",
         faults: &[
             machine!("set = { \"/spec/runStrategy\" = \"Halted\" }"),
-            machine!("set = { \"/spec/template/spec/domain/firmware/serial\" = \"VMware-00\" }"),
+            machine!(
+                "set = { \"/spec/template/spec/domain/firmware/serial\" = \"VMware-00\", \"/spec/template/spec/domain/firmware/bootloader\" = { efi = {} } }"
+            ),
         ],
-        reports: &[("power state", &["expected on, actual off (Stopped)"]), ("serial", &["expected VMware-", "actual VMware-00"])],
+        reports: &[
+            ("power state", &["expected on, actual off (Stopped)"]),
+            ("serial", &["expected VMware-", "actual VMware-00"]),
+            ("boot", &["firmware: expected bios, actual efi"]),
+            ("boot", &["secure boot: expected no, actual yes"]),
+        ],
     },
     Broken {
         vm: "mac-class-address",
@@ -109,7 +120,7 @@ const BROKEN: &[Broken] = &[
         reports: &[
             ("network", &["VM Network", "expected an interface on pod", "no such MAC, only [00:50:56:99:99:99"]),
             ("storage", &["storage class of", "expected lab-block, actual lab-file"]),
-            ("static ips", &["expected 192.168.77.11/24, actual enp2s0 has [192.168.77.10]"]),
+            ("static ips", &["expected 192.168.77.11/24, actual ens224 has [192.168.77.10]"]),
         ],
     },
     Broken {
@@ -180,9 +191,9 @@ const BROKEN: &[Broken] = &[
 
 /// Checks that this scenario cannot break, with where that is tested.
 const ELSEWHERE: [(&str, &str); 3] = [
-    ("false power-off", "verify/tests.rs: RHV only"),
-    ("copy-offload", "verify/tests.rs: Plans with copy-offload only"),
-    ("nic names", "verify/tests.rs: no source tells them yet"),
+    ("false power-off", "below: RHV only"),
+    ("copy-offload", "catalogue.rs: Plans with copy-offload only"),
+    ("raw devices", "catalogue.rs: Plans with copy-offload only"),
 ];
 
 fn datacenter() -> String {
@@ -208,6 +219,8 @@ description = "Every check has something to find"
 markers = ["checks"]
 target_power_state = "on"
 preserve_static_ips = true
+data_marker = true
+enable_nested_virtualization = false
 pvc_name_template = "{{.VmName}}-disk-{{.DiskIndex}}"
 target_node_selector = { checks-node = { unique = true } }
 target_labels = { "example.com/team" = "blue", run = { unique = true } }
@@ -243,7 +256,8 @@ async fn each_fault_of_the_lab_is_reported_by_its_check_alone() {
     let before = lab.objects().await;
     fs::create_dir(lab.path("scenarios")).unwrap();
     fs::write(lab.path("scenarios/checks.toml"), scenario()).unwrap();
-    let output = lab.run(&["checks", "--scenarios", "scenarios", "--set", "ssh_timeout=20s"]).output().unwrap();
+    let output =
+        lab.run(&["checks", "--scenarios", "scenarios", "--set", "ssh_timeout=20s", "--set", "static_ips_timeout=5s"]).output().unwrap();
     let all = told(&output);
     assert_eq!(output.status.code(), Some(1), "{all}");
 
@@ -284,4 +298,26 @@ async fn each_fault_of_the_lab_is_reported_by_its_check_alone() {
             metadata.labels.iter().flatten().chain(metadata.annotations.iter().flatten()).map(|(key, _)| key).filter(|k| ours(k)).collect();
         assert!(left.is_empty(), "{:?}: {left:?}", metadata.name);
     }
+}
+
+/// RHV's log of events: a source VM that Forklift shut down, and one of which the engine says that a user powered it off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_off_by_a_user_is_reported_for_rhv() {
+    let place = tempfile::TempDir::new().unwrap();
+    let file = place.path().join("datacenter.toml");
+    let fault = "\n[[faults.machines]]\nvm = \"*-0-1\"\nstopped_by_user = true\n";
+    fs::write(&file, mtv_lab::datacenter::DEFAULT.to_owned() + fault).unwrap();
+    let lab = Lab::start(&["--datacenter", file.to_str().unwrap()]);
+    fs::create_dir(lab.path("scenarios")).unwrap();
+    let vm = "[[scenario.two.virtual_machines]]\nname = \"mtv-tests-rhel8\"\nsource_vm_power = \"on\"\nguest_agent = true\n";
+    fs::write(lab.path("scenarios/two.toml"), format!("[scenario.two]\n{vm}{vm}")).unwrap();
+    let mut command = lab.run(&["two", "--scenarios", "scenarios", "--skip-data-collector", "--provider", "ovirt"]);
+    let output = command.output().unwrap();
+    let all = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{all}");
+    let problems: Vec<&str> = all.lines().map(str::trim).filter(|line| line.contains(" - ") && line.contains(": expected ")).collect();
+    assert!(
+        !problems.is_empty() && problems.iter().all(|p| p.contains("-1: false power-off - ") && p.contains("powered off by")),
+        "{problems:#?}\n{all}"
+    );
 }

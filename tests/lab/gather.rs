@@ -95,13 +95,17 @@ async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
         assert_eq!(after, before, "{folder}: {}", told(&output));
         assert_eq!(fs::metadata(lab.path(folder)).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    for (arguments, words) in
-        [(vec!["--plan", "a/none"], "Plan a/none does not exist"), (vec!["--plan", &full_name, "--vm", "none"], "has no VM `none`")]
-    {
+    for (arguments, words) in [
+        (vec!["--plan", "a/none"], format!("the cluster has {full_name}")),
+        (vec!["--plan", &full_name, "--vm", "none"], format!("it has {vm}")),
+    ] {
         let output = gather(&arguments);
         assert_eq!(output.status.code(), Some(7), "{}", told(&output));
-        assert!(told(&output).contains(words), "{}", told(&output));
+        assert!(told(&output).contains(&words), "{}", told(&output));
     }
+    let output = gather(&["--dest-dir", "all"]);
+    assert_eq!(output.status.code(), Some(4), "{}", told(&output));
+    assert!(told(&output).contains("all is not empty"), "{}", told(&output));
     // Bounded in time, with nothing left of it.
     let output = gather(&["--set", "must_gather_timeout=1ms"]);
     assert_eq!(output.status.code(), Some(7), "{}", told(&output));
@@ -112,4 +116,32 @@ async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
         "{}",
         told(&output)
     );
+}
+
+/// What keeps it from gathering is told, and nothing is left of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_gathered_is_said() {
+    let place = tempfile::TempDir::new().unwrap();
+    let file = place.path().join("datacenter.toml");
+    fs::write(&file, mtv_lab::datacenter::DEFAULT.to_owned() + "\n[[faults.images]]\nimage = \"*must-gather*\"\n").unwrap();
+    let lab = Lab::start(&["--datacenter", file.to_str().unwrap()]);
+    let before = lab.objects().await;
+    let gather = || {
+        let mut command = binary();
+        command.current_dir(lab.folder.path()).args(["must-gather", "--kubeconfig", "lab/kubeconfig"]).output().unwrap()
+    };
+    let output = gather();
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    for words in ["ImagePullBackOff", "manifest unknown", "mirrors"] {
+        assert!(told(&output).contains(words), "{words}: {}", told(&output));
+    }
+    let rule = "server = \"kubernetes\", verb = \"create\", resource = \"clusterrolebindings\", effect = \"status\", status = 403";
+    lab.fault(&["add", rule]);
+    let output = gather();
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    for words in ["failed to create ClusterRoleBinding", "cluster-admin"] {
+        assert!(told(&output).contains(words), "{words}: {}", told(&output));
+    }
+    lab.fault(&["clear"]);
+    assert_eq!(lab.objects().await, before);
 }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
 mod canaries;
+mod catalogue;
 mod checks;
 mod crash;
 mod environment;
 mod gather;
 mod login;
+mod offload;
 mod sources;
 #[allow(dead_code, reason = "other tests share it, each needs a part")]
 mod support;

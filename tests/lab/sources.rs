@@ -130,8 +130,12 @@ async fn what_is_wrong_with_another_openshift_is_told_apart() {
 async fn clean_takes_what_a_killed_run_left_from_both_clusters() {
     let lab = Lab::start(&[]);
     let before = (lab.objects().await, lab.source_objects().await);
-    let mut run =
-        lab.run_from("openshift-remote", "results", &["sanity-cold"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut run = lab
+        .run_into("results", &["sanity-cold", "--provider", "openshift-remote"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     lab.wait_for(&kinds::PLAN, |plan| plan.data.pointer("/status/migration/started").is_some()).await;
     run.kill().unwrap();
     run.wait().unwrap();

@@ -117,13 +117,11 @@ impl Lab {
 
     /// The same with a results folder of its own.
     pub fn run_into(&self, results: &str, arguments: &[&str]) -> Command {
-        self.run_from("vsphere", results, arguments)
-    }
-
-    /// The same with another source.
-    pub fn run_from(&self, provider: &str, results: &str, arguments: &[&str]) -> Command {
         let mut command = binary();
-        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--provider", provider, "--results-dir", results]);
+        command.current_dir(self.folder.path()).arg("run").args(PLACE).args(["--results-dir", results]);
+        if !arguments.contains(&"--provider") {
+            command.args(["--provider", "vsphere"]);
+        }
         command.args(arguments);
         command
     }

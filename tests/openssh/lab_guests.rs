@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Output, sync::Arc};
 use mtv_lab::{
     clock::Clock,
     datacenter::{DEFAULT, DataCenter},
-    guests::{Guest, host_key},
+    guests::{Files, Guest, host_key},
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Command, task::JoinHandle};
@@ -33,8 +33,15 @@ impl Listening {
         model.authorized_keys.push(fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned());
         let (user, password) = (model.login.user.clone(), model.login.password.clone());
         let host_key = host_key(b"openssh", "disk").unwrap();
-        let guest =
-            Arc::new(Guest { model, interfaces: vec![], disks: vec![], clock: Clock::new(100.0), host_key: host_key.clone(), ssh: None });
+        let guest = Arc::new(Guest {
+            model,
+            interfaces: vec![],
+            disks: vec![],
+            clock: Clock::new(100.0),
+            host_key: host_key.clone(),
+            ssh: None,
+            files: Files::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // The client checks the host key, so that it is seen to be the same one at every connection.

@@ -55,6 +55,9 @@ pub struct PlanSpec {
     /// Whether raw device mappings become LUNs of the VM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rdm_as_lun: Option<bool>,
+    /// Whether guests may run virtual machines of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_nested_virtualization: Option<bool>,
     /// Inspection before a warm migration. The CRD's default is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_preflight_inspection: Option<bool>,

@@ -146,6 +146,9 @@ pub struct VsphereXcopyConfig {
     pub secret_ref: String,
     /// Such as `ontap`.
     pub storage_vendor_product: String,
+    /// Ids of the ESXi hosts that copy, in place of the VM's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dedicated_migration_hosts: Vec<String>,
 }
 
 /// One row of a NetworkMap.

@@ -62,6 +62,9 @@ pub struct GuestChange {
     /// Addresses with prefix length that it does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lose_addresses: Vec<String>,
+    /// `true`: files that were written into it before its migration are not there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lose_files: bool,
     /// `true`: it has no default gateway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lose_gateway: bool,
@@ -76,6 +79,38 @@ pub struct MachineChange {
     /// Its newest snapshot is gone once it is off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lose_snapshot: bool,
+    /// When it is asked to shut down, the engine's log says that a user has powered it off (oVirt).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_by_user: bool,
+}
+
+/// `[[faults.copies]]`: a storage array copies a disk otherwise than it should.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyChange {
+    /// Pattern of the disk's file, `[datastore] folder/file.vmdk`.
+    pub disk: String,
+    /// Whether the array copies by itself, whatever it could; otherwise the ESXi host does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xcopy: Option<bool>,
+    /// The copy fails, with this text in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail: Option<String>,
+}
+
+/// `[[faults.images]]`: an image that nodes cannot pull. Pods with it never start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageChange {
+    /// Pattern of its name.
+    pub image: String,
+    /// What the kubelet says of it.
+    #[serde(default = "not_found")]
+    pub message: String,
+}
+
+fn not_found() -> String {
+    "manifest unknown".to_owned()
 }
 
 /// All changes.
@@ -88,6 +123,10 @@ pub struct Changes {
     pub guests: Vec<GuestChange>,
     /// Source VMs.
     pub machines: Vec<MachineChange>,
+    /// Images.
+    pub images: Vec<ImageChange>,
+    /// Copies by a storage array.
+    pub copies: Vec<CopyChange>,
 }
 
 impl ObjectChange {
@@ -133,6 +172,8 @@ impl Faults {
             state.changes.objects.extend(more.objects);
             state.changes.guests.extend(more.guests);
             state.changes.machines.extend(more.machines);
+            state.changes.images.extend(more.images);
+            state.changes.copies.extend(more.copies);
         });
         Ok(())
     }
@@ -174,9 +215,29 @@ impl Faults {
         self.with(|state| state.changes.guests.iter().find(|change| like(&change.vm, vm)).cloned().unwrap_or_default())
     }
 
+    /// How the copy of a disk turns out: the first change whose pattern fits.
+    pub(crate) fn copying(&self, disk: &str) -> CopyChange {
+        self.with(|state| state.changes.copies.iter().find(|change| like(&change.disk, disk)).cloned().unwrap_or_default())
+    }
+
+    /// Whether a VM's shutdown looks like a user's power-off.
+    pub(crate) fn stopped_by_user(&self, vm: &str) -> bool {
+        self.with(|state| state.changes.machines.iter().any(|change| change.stopped_by_user && like(&change.vm, vm)))
+    }
+
     /// Whether a source VM loses its newest snapshot when it goes off.
     pub(crate) fn loses_snapshot(&self, vm: &str) -> bool {
         self.with(|state| state.changes.machines.iter().any(|change| change.lose_snapshot && like(&change.vm, vm)))
+    }
+}
+
+impl Faults {
+    /// Why one of these images cannot be pulled, if it cannot.
+    pub(crate) fn pull<'a>(&self, images: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        self.with(|state| {
+            let cannot = |image: &str| state.changes.images.iter().find(|change| like(&change.image, image));
+            images.into_iter().find_map(|image| Some(format!("Back-off pulling image \"{image}\": {}", cannot(image)?.message)))
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use ask::agent;
 pub use ask::{Ask, Server};
 pub use body::{Body, full};
-pub use change::{Changes, GuestChange, MachineChange, ObjectChange, SshFault};
+pub use change::{Changes, CopyChange, GuestChange, ImageChange, MachineChange, ObjectChange, SshFault};
 pub use effect::{Cut, Refusal};
 pub use rule::{Effect, Rule};
 pub use wire::{Cutter, Wire};
@@ -44,12 +44,22 @@ pub struct FaultsModel {
     pub guests: Vec<GuestChange>,
     /// Source VMs that do more than they are asked for.
     pub machines: Vec<MachineChange>,
+    /// Images that nodes cannot pull.
+    pub images: Vec<ImageChange>,
+    /// Copies by a storage array that turn out otherwise than they should.
+    pub copies: Vec<CopyChange>,
 }
 
 impl FaultsModel {
     /// What is not about requests.
     pub fn changes(&self) -> Changes {
-        Changes { objects: self.objects.clone(), guests: self.guests.clone(), machines: self.machines.clone() }
+        Changes {
+            objects: self.objects.clone(),
+            guests: self.guests.clone(),
+            machines: self.machines.clone(),
+            images: self.images.clone(),
+            copies: self.copies.clone(),
+        }
     }
 }
 

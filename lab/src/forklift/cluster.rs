@@ -3,10 +3,11 @@
 //! Controllers read the API server itself and not a cache: a reconcile then never acts on something older than the event
 //! that caused it, and the number of objects in a lab is small.
 
+use http::Request;
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    core::DynamicObject,
+    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams},
+    core::{DynamicObject, request},
 };
 use mtv_api::kinds::Kind;
 use serde_json::{Value, json};
@@ -136,18 +137,28 @@ impl Cluster {
         if name.is_empty() || (kind.namespaced && namespace.is_empty()) {
             return Ok(None);
         }
-        self.api(kind, namespace).get_opt(name).await?.map(value).transpose()
+        let api = self.api(kind, namespace);
+        self.read(request::Request::new(api.resource_url()).get(name, &GetParams::default())).await
+    }
+
+    /// Reads as JSON at once: by way of a typed object it would be built twice, and a lab reads all the time. None if there is
+    /// nothing there.
+    async fn read(&self, request: Result<Request<Vec<u8>>, request::Error>) -> kube::Result<Option<Value>> {
+        match self.client.request(request.map_err(kube::Error::BuildRequest)?).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Objects in a namespace (empty: all) that match a label selector (empty: all).
     pub async fn list(&self, kind: &Kind, namespace: &str, selector: &str) -> kube::Result<Vec<Value>> {
         let params = if selector.is_empty() { ListParams::default() } else { ListParams::default().labels(selector) };
-        match self.api(kind, namespace).list(&params).await {
-            Ok(list) => list.items.into_iter().map(value).collect(),
-            // A kind that this cluster does not know has no objects: CNV or Multus may be absent.
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        let api = self.api(kind, namespace);
+        let found = self.read(request::Request::new(api.resource_url()).list(&params)).await?;
+        // A kind that this cluster does not know has no objects: CNV or Multus may be absent.
+        let Some(Value::Array(items)) = found.and_then(|mut list| list.get_mut("items").map(Value::take)) else { return Ok(Vec::new()) };
+        Ok(items)
     }
 
     /// Creates an object; its kind is filled in.

@@ -32,11 +32,15 @@ pub(super) async fn run(guest: &Guest, line: &str) -> Output {
         if command.err_to_out {
             one.out.push_str(&std::mem::take(&mut one.err));
         }
-        if !command.no_out {
-            all.out.push_str(&one.out);
+        match &command.to_file {
+            Some(file) => guest.files.write(file, &one.out),
+            None if !command.no_out => all.out.push_str(&one.out),
+            None => {}
         }
-        if !command.no_err {
-            all.err.push_str(&one.err);
+        match &command.err_file {
+            Some(file) => guest.files.write(file, &one.err),
+            None if !command.no_err => all.err.push_str(&one.err),
+            None => {}
         }
         all.code = one.code;
         if command.words.first().is_some_and(|w| w == "exit") {
@@ -67,6 +71,15 @@ async fn one(guest: &Guest, words: &[String], last: u32) -> Output {
         "id" => Output::ok("uid=0(root) gid=0(root) groups=0(root)\n"),
         "uptime" => Output::ok(" 10:00:00 up 1 min,  0 users,  load average: 0.00, 0.00, 0.00\n"),
         "cat" => cat(guest, arguments),
+        "sync" => Output::default(),
+        "mkdir" | "chmod" if arguments.len() > 1 => Output::default(),
+        "rm" => {
+            for file in arguments.iter().filter(|a| !a.starts_with('-')) {
+                guest.files.remove(file);
+            }
+            Output::default()
+        }
+        "test" | "[" => test(guest, arguments),
         "ip" => ip(guest, arguments),
         "nmcli" => nmcli(guest, arguments),
         "lsblk" => lsblk(guest, arguments),
@@ -107,6 +120,7 @@ fn cat(guest: &Guest, files: &[&str]) -> Output {
             "/etc/os-release" | "/usr/lib/os-release" => output.out.push_str(&os_release(guest)),
             "/etc/redhat-release" => output.out.extend([guest.model.full_name.as_str(), "\n"]),
             "/etc/hostname" | "/proc/sys/kernel/hostname" => output.out.extend([guest.model.host_name.as_str(), "\n"]),
+            file if guest.files.read(file).is_some() => output.out.push_str(&guest.files.read(file).unwrap_or_default()),
             _ => {
                 let _infallible = writeln!(output.err, "cat: {file}: No such file or directory");
                 output.code = 1;
@@ -114,6 +128,16 @@ fn cat(guest: &Guest, files: &[&str]) -> Output {
         }
     }
     output
+}
+
+/// `test -s FILE` and its like.
+fn test(guest: &Guest, arguments: &[&str]) -> Output {
+    let good = match arguments {
+        ["-e" | "-f", file, ..] => guest.files.read(file).is_some(),
+        ["-s", file, ..] => guest.files.read(file).is_some_and(|text| !text.is_empty()),
+        _ => false,
+    };
+    if good { Output::default() } else { Output::failed(1, "") }
 }
 
 fn os_release(guest: &Guest) -> String {
@@ -152,8 +176,13 @@ fn ip(guest: &Guest, arguments: &[&str]) -> Output {
         let _infallible = writeln!(text, "    link/{} {} brd ff:ff:ff:ff:ff:ff", get("link_type"), get("address"));
         for address in link["addr_info"].as_array().into_iter().flatten() {
             let family = address["family"].as_str().unwrap_or_default();
-            let _infallible =
-                writeln!(text, "    {family} {}/{} scope global", address["local"].as_str().unwrap_or_default(), address["prefixlen"]);
+            let _infallible = writeln!(
+                text,
+                "    {family} {}/{} scope global{}",
+                address["local"].as_str().unwrap_or_default(),
+                address["prefixlen"],
+                if address["dynamic"] == true { " dynamic" } else { "" }
+            );
         }
     }
     Output::ok(text)

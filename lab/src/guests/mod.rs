@@ -1,5 +1,6 @@
 //! Operating systems inside running virtual machines, as far as SSH shows them.
 
+mod files;
 mod linux;
 mod server;
 mod shell;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{clock::Clock, datacenter::GuestModel, faults::SshFault};
+pub use files::Files;
 
 /// The port that sshd listens on; every other one refuses.
 pub const SSH_PORT: u16 = 22;
@@ -59,6 +61,8 @@ pub struct Guest {
     pub host_key: PrivateKey,
     /// What its SSH server does instead of its work.
     pub ssh: Option<SshFault>,
+    /// Files that were written into it.
+    pub files: Files,
 }
 
 /// What a command left.

@@ -1,4 +1,4 @@
-//! As much of a command line as people send over SSH: words with quotes, `;`, `&&`, `||`, and redirections to nowhere.
+//! As much of a command line as people send over SSH: words with quotes, `;`, `&&`, `||`, and redirections of output.
 
 /// How a command follows on the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +21,15 @@ pub(super) struct Command {
     /// Standard error is thrown away, or goes where standard output goes.
     pub(super) no_err: bool,
     pub(super) err_to_out: bool,
+    /// File that standard output is written to.
+    pub(super) to_file: Option<String>,
+    /// File that standard error is written to.
+    pub(super) err_file: Option<String>,
 }
 
 impl Command {
     fn new(link: Link) -> Self {
-        Self { link, words: Vec::new(), no_out: false, no_err: false, err_to_out: false }
+        Self { link, words: Vec::new(), no_out: false, no_err: false, err_to_out: false, to_file: None, err_file: None }
     }
 }
 
@@ -42,6 +46,11 @@ pub(super) fn parse(line: &str) -> Result<Vec<Command>, String> {
                 ">/dev/null" | "1>/dev/null" => command.no_out = true,
                 "2>/dev/null" => command.no_err = true,
                 "2>&1" => command.err_to_out = true,
+                _ if into_file(&word).is_some() => match into_file(&word) {
+                    Some((true, file)) => command.err_file = Some(file),
+                    Some((false, file)) => command.to_file = Some(file),
+                    None => {}
+                },
                 "&>/dev/null" => (command.no_out, command.no_err) = (true, true),
                 _ => command.words.push(word),
             },
@@ -51,6 +60,13 @@ pub(super) fn parse(line: &str) -> Result<Vec<Command>, String> {
     }
     commands.retain(|command| !command.words.is_empty());
     Ok(commands)
+}
+
+/// Whether a redirection is that of standard error, and the file that it goes to.
+fn into_file(word: &str) -> Option<(bool, String)> {
+    let (stream, file) = word.split_once('>')?;
+    let known = matches!(stream, "" | "1" | "2") && file.starts_with('/') && file != "/dev/null";
+    known.then(|| (stream == "2", file.to_owned()))
 }
 
 enum Token {
@@ -127,6 +143,10 @@ mod tests {
         );
         assert!(parsed[3].no_err && !parsed[3].no_out);
         assert!(parse("a > /dev/null 2>&1").unwrap()[0].no_out);
+        let written = &parse("echo x > /tmp/a 2>&1").unwrap()[0];
+        assert_eq!((written.to_file.as_deref(), written.err_to_out, written.words.len()), (Some("/tmp/a"), true, 2));
+        let apart = &parse("/bin/bash -c 'echo x' 1> /tmp/out 2> /tmp/err").unwrap()[0];
+        assert_eq!((apart.to_file.as_deref(), apart.err_file.as_deref(), apart.words.len()), (Some("/tmp/out"), Some("/tmp/err"), 3));
         assert!(parse("a | b").is_err());
         assert!(parse("echo 'x").is_err());
         assert!(parse("  ").unwrap().is_empty());

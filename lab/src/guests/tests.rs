@@ -38,6 +38,7 @@ fn guest(name: &str) -> Guest {
         clock: Clock::new(1000.0),
         host_key: host_key(b"test", "pvc:1").unwrap(),
         ssh: None,
+        files: Files::default(),
     }
 }
 

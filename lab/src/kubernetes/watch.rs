@@ -17,7 +17,7 @@ use super::{
     response::{self, Body},
     selector::Selector,
     status::{Answer, Cause, Failure},
-    store::{Change, Event},
+    store::{Change, Event, Version},
     table,
 };
 
@@ -88,20 +88,21 @@ impl Watcher {
     }
 
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
-    fn translate(&self, event: &Event) -> Option<(&'static str, Value)> {
+    fn translate(&self, event: &Event) -> Option<(&'static str, Arc<Value>)> {
         if event.key.resource != self.resource.storage || !event.key.within(&self.namespace) {
             return None;
         }
-        let before = event.previous.as_ref().is_some_and(|previous| self.selector.matches(previous));
-        let after = event.change != Change::Deleted && self.selector.matches(&event.object);
+        let (object, previous) = (event.object.whole(), event.previous.as_ref().map(Version::whole));
+        let before = previous.as_deref().is_some_and(|previous| self.selector.matches(previous));
+        let after = event.change != Change::Deleted && self.selector.matches(&object);
         match (before, after) {
-            (false, true) => Some(("ADDED", Value::clone(&event.object))),
-            (true, true) => Some(("MODIFIED", Value::clone(&event.object))),
-            (true, false) if event.change == Change::Deleted => Some(("DELETED", Value::clone(&event.object))),
+            (false, true) => Some(("ADDED", object)),
+            (true, true) => Some(("MODIFIED", object)),
+            (true, false) if event.change == Change::Deleted => Some(("DELETED", object)),
             (true, false) => {
-                let mut last = event.previous.as_deref().cloned().unwrap_or_default();
+                let mut last = previous.as_deref().cloned().unwrap_or_default();
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
-                Some(("DELETED", last))
+                Some(("DELETED", Arc::new(last)))
             }
             (false, false) => None,
         }

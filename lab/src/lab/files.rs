@@ -52,8 +52,8 @@ pub(super) fn providers(model: &DataCenter, sources: &[Served], ca: &str) -> Str
         }
         for (name, keys) in &source.tables {
             let _infallible = writeln!(text, "[provider.{}.{name}]", source.profile);
-            for (key, value) in keys.iter().filter(|(_, value)| !value.is_empty()) {
-                let _infallible = writeln!(text, "{key} = {}", toml::Value::from(value.as_str()));
+            for (key, value) in keys.iter().filter(|(_, value)| value.as_str() != Some("")) {
+                let _infallible = writeln!(text, "{key} = {value}");
             }
         }
     }
@@ -71,7 +71,7 @@ mod tests {
         let ca = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         let keys = vec![("type", "vsphere".to_owned()), ("password", "a\"b'c\\d\n".to_owned())];
         let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys, tables: Vec::new(), ca: None };
-        let tables = vec![("copyoffload", vec![("esxi_user".to_owned(), "root".to_owned())])];
+        let tables = vec![("copyoffload", vec![("esxi_user".to_owned(), toml::Value::from("root"))])];
         let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())], tables, ca: None };
         let read: toml::Table = toml::from_str(&providers(&model, &[source, share], ca)).unwrap();
         assert!(read["provider"]["ova"].get("ca_pem").is_none());

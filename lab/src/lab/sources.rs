@@ -26,7 +26,7 @@ pub(super) struct Served {
     /// The rest of the profile but guest logins and certificates, which all have in common. `type` comes first.
     pub(super) keys: Vec<(&'static str, String)>,
     /// Tables inside the profile, by their names.
-    pub(super) tables: Vec<(&'static str, Vec<(String, String)>)>,
+    pub(super) tables: Vec<(&'static str, Vec<(String, toml::Value)>)>,
     /// Its own certificate authority, if it has one beside the lab's.
     pub(super) ca: Option<String>,
 }
@@ -75,7 +75,7 @@ async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> 
     let (server, tls, cancel) = (vcenter.clone(), authority.server(&[])?, cx.cancel.clone());
     cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
     let ssh = listen(None, "SSH of the ESXi hosts").await?;
-    let tables = offload::tables(&cx.world.datacenter, &vcenter.datastore_ids(), &ssh.local_addr()?.to_string());
+    let tables = offload::tables(&cx.world.datacenter, &vcenter.datastore_ids(), &vcenter.host_ids(), &ssh.local_addr()?.to_string());
     cx.tasks.spawn(super::ended("SSH of the ESXi hosts", crate::esxi::serve(cx.world.clone(), ssh, cx.cancel.clone())));
     let model = &cx.world.datacenter.vsphere;
     sources.served.push(Served {

@@ -224,7 +224,7 @@ fn create(model: &mut Model, ask: &Ask<'_>) -> Answered {
     let id = model.image("", serde_json::Map::new());
     let Some(mut image) = model.images.remove(&id) else { return Err(missing(&id)) };
     (image.status, image.size, image.name, image.disk_format, image.container_format) = ("queued", None, None, None, None);
-    image.visibility = "shared".to_owned();
+    "shared".clone_into(&mut image.visibility);
     if !wanted.is_empty() {
         image.id = wanted;
     }

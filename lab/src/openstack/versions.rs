@@ -22,7 +22,7 @@ pub fn minor(service: Service, request: &Request<Bytes>) -> Result<u32, Fault> {
     let Some(name) = service.micro() else { return Ok(0) };
     let (major, newest, least) = if service == Service::Compute { (2, COMPUTE, COMPUTE_LEAST) } else { (3, VOLUME, 0) };
     let headers = request.headers().get_all("openstack-api-version").iter().filter_map(|value| value.to_str().ok());
-    let own = headers.flat_map(|value| value.split(',')).filter_map(|one| one.trim().strip_prefix(name)?.strip_prefix(' ')).next();
+    let own = headers.flat_map(|value| value.split(',')).find_map(|one| one.trim().strip_prefix(name)?.strip_prefix(' '));
     let older = (service == Service::Compute).then(|| web::header(request, "x-openstack-nova-api-version")).flatten();
     let Some(asked) = own.or(older).map(str::trim) else { return Ok(least) };
     if asked == "latest" {

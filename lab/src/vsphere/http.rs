@@ -79,6 +79,16 @@ async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, 
             server.requests().reset();
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
+        (&Method::GET | &Method::PUT, "/guestFile") => {
+            let (parts, body) = request.into_parts();
+            let body = Limited::new(body, LIMIT).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let content = (parts.method == Method::PUT).then_some(&body[..]);
+            Ok(match methods::guest_ops::transfer(server, parts.uri.query().unwrap_or_default(), content) {
+                Some(text) if content.is_none() => typed(StatusCode::OK, "application/octet-stream", text),
+                Some(_) => plain(StatusCode::OK, ""),
+                None => plain(StatusCode::NOT_FOUND, ""),
+            })
+        }
         (_, path) if server.face().is_vcenter() && rest::serves(path) => {
             let (parts, body) = request.into_parts();
             let Ok(body) = Limited::new(body, LIMIT).collect().await else {

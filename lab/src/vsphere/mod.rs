@@ -63,6 +63,11 @@ impl Vcenter {
         self.look(|model| model.of_type("Datastore").map(|d| (d.name.clone(), d.id.clone())).collect())
     }
 
+    /// Ids of the ESXi hosts, by name.
+    pub fn host_ids(&self) -> std::collections::BTreeMap<String, String> {
+        self.look(|model| model.of_type("HostSystem").map(|h| (h.name.clone(), h.id.clone())).collect())
+    }
+
     /// The vCenter that the world's data-centre file describes. Says in the world what stands on its disks.
     pub fn new(world: &World) -> Self {
         let inner = Inner {

@@ -89,7 +89,12 @@ pub struct ExpectedFailure {
     pub step: Option<String>,
     /// What the reasons must contain; anything if unset.
     pub text: Option<String>,
+    /// The step must be that of a hook, whichever: what mtv-api-tests means by `expected_migration_result = "fail"`.
+    pub in_hook: bool,
 }
+
+/// Steps of hooks.
+pub const HOOK_STEPS: [&str; 2] = ["PreHook", "PostHook"];
 
 impl ExpectedFailure {
     /// Whether the migrated VMs are there to be checked: Forklift runs the hook after it has made them.

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-pub use hook::{ExpectedFailure, Hook, PIPELINE};
-pub use options::{Label, PvcNameTemplate, TargetNamespace};
+pub use hook::{ExpectedFailure, HOOK_STEPS, Hook, PIPELINE};
+pub use options::{DedicatedHosts, Label, PvcNameTemplate, TargetNamespace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use vm::{AddedDisk, Datastore, DiskController, DiskMode, DiskType, RdmType, ScenarioVm, VirtualDisk};
@@ -81,6 +81,10 @@ pub struct Scenario {
     pub plans: Vec<ScenarioPlan>,
     /// Precopies while the source runs, then a cutover.
     pub warm_migration: bool,
+    /// ESXi hosts that copy, in place of those that the VMs are on.
+    pub dedicated_hosts: Option<DedicatedHosts>,
+    /// Place all clones on one ESXi host that the profile's list does not have.
+    pub pin_to_non_dedicated_host: bool,
     /// Whether the destination is a Provider with URL and token instead of the cluster's own.
     pub remote: bool,
     /// `Plan.spec.targetPowerState`, and checked afterwards.
@@ -103,8 +107,12 @@ pub struct Scenario {
     pub target_affinity: Option<Value>,
     /// `Plan.spec.rdmAsLun`: whether raw device mappings become LUNs of the VM.
     pub rdm_as_lun: Option<bool>,
+    /// `Plan.spec.enableNestedVirtualization`.
+    pub enable_nested_virtualization: Option<bool>,
     /// `Plan.spec.runPreflightInspection`. Forklift's default is true.
     pub run_preflight_inspection: Option<bool>,
+    /// Whether a file is written into each guest before the migration and read back afterwards.
+    pub data_marker: bool,
     /// Playbook that runs before each VM is migrated.
     pub pre_hook: Option<Hook>,
     /// Playbook that runs after each VM was migrated.
@@ -156,6 +164,9 @@ impl Scenario {
                 AddedDisk::Rdm(_) => None,
             });
             fields.extend(vm.target_datastore_id.iter().chain(disks).filter_map(Datastore::profile_field));
+            if self.dedicated_hosts == Some(DedicatedHosts::Profile) || self.pin_to_non_dedicated_host {
+                fields.insert("dedicated_migration_hosts");
+            }
             if vm.add_disks.iter().any(|disk| matches!(disk, AddedDisk::Rdm(_))) {
                 fields.extend(["datastore_id", "rdm_lun_uuid"]);
             }

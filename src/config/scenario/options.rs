@@ -27,6 +27,16 @@ impl Label {
     }
 }
 
+/// ESXi hosts that copy in a scenario with copy-offload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DedicatedHosts {
+    /// `dedicated_migration_hosts` of the profile.
+    Profile,
+    /// These, managed object references.
+    Ids(Vec<String>),
+}
+
 /// Namespace that VMs are migrated into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

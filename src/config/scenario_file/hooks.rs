@@ -131,9 +131,17 @@ impl Reader<'_> {
                 (Some(self.failure(table.value, &table.span)), None)
             }
             (Some(table), None) => (Some(self.failure(table.value, &table.span)), Some(table.span)),
-            (None, Some((false, span))) => (Some(ExpectedFailure { step: failing_step(), text: None }), Some(span)),
+            (None, Some((false, span))) => (Some(ExpectedFailure { step: failing_step(), text: None, in_hook: true }), Some(span)),
             (None, Some((true, _)) | None) => (None, None),
         };
+        if let (Some(ExpectedFailure { in_hook: true, .. }), Some(span), None, None) = (&expected, &span, &hooks.pre, &hooks.post) {
+            self.wrong(
+                span,
+                "`expected_migration_result = \"fail\"` is about a hook, and the scenario has none".to_owned(),
+                "",
+                "add `post_hook = { expected_result = \"fail\" }`, or write `expect_failure = { step = \"…\" }` for a failure in another step",
+            );
+        }
         match (&expected, failing_step(), pre.or(post)) {
             (None, Some(step), Some(place)) => self.wrong(
                 &place,
@@ -170,6 +178,6 @@ impl Reader<'_> {
             }
             !blank
         });
-        ExpectedFailure { step, text: text.map(|text| text.value) }
+        ExpectedFailure { step, text: text.map(|text| text.value), in_hook: false }
     }
 }

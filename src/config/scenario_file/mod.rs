@@ -83,6 +83,7 @@ impl Reader<'_> {
         let (pre_hook, post_hook, failure) = (take("pre_hook"), take("post_hook"), take("expect_failure"));
         let requires = take("requires");
         let (namespace, template) = (table.remove("vm_target_namespace"), table.remove("pvc_name_template"));
+        let hosts = table.remove("dedicated_migration_hosts");
         let raw: RawScenario = read::fill(self.source, table, &name.span, SCENARIO, self.problems);
         if !is_scenario_name(&name.value) {
             let help =
@@ -105,6 +106,7 @@ impl Reader<'_> {
             );
         }
         let plans = self.plans(plans, &mut vms, raw.copyoffload.as_ref().is_some_and(|c| c.value), &name);
+        let dedicated_hosts = hosts.and_then(|found| self.dedicated_hosts(found, plans.iter().any(|plan| plan.copyoffload)));
         let requires = requires.map(|table| self.requires(table)).unwrap_or_default();
         let warm = raw.warm_migration.as_ref().filter(|warm| warm.value);
         if let Some(warm) = warm {
@@ -118,6 +120,10 @@ impl Reader<'_> {
                 "`preserve_static_ips` needs every VM switched on",
                 "addresses are read from the running guest",
             );
+        }
+        let marker = raw.data_marker.as_ref().filter(|marker| marker.value);
+        if let Some(marker) = marker {
+            self.needs_power(&marker.span, &vms, "`data_marker` needs every VM switched on", "the file is written by the running guest");
         }
         let hooks = Hooks {
             pre: pre_hook.and_then(|table| self.hook("pre_hook", table, file)),
@@ -135,6 +141,8 @@ impl Reader<'_> {
             virtual_machines: vms.into_iter().map(|vm| vm.vm).collect(),
             plans,
             warm_migration: warm.is_some(),
+            dedicated_hosts,
+            pin_to_non_dedicated_host: raw.pin_to_non_dedicated_host.is_some_and(|pin| pin.value),
             remote: raw.remote.is_some_and(|remote| remote.value),
             target_power_state: self.power("target_power_state", raw.target_power_state),
             preserve_static_ips: static_ips.is_some(),
@@ -145,8 +153,10 @@ impl Reader<'_> {
             target_node_selector: selector.and_then(|found| self.node_selector(&found)),
             target_labels: labels.map(|labels| self.labels(&labels.value)).unwrap_or_default(),
             target_affinity: affinity.map(|found| self.affinity(&found)),
+            enable_nested_virtualization: raw.enable_nested_virtualization.map(|nested| nested.value),
             rdm_as_lun: raw.rdm_as_lun.map(|lun| lun.value),
             run_preflight_inspection: raw.run_preflight_inspection.map(|inspect| inspect.value),
+            data_marker: marker.is_some(),
             pre_hook: hooks.pre.map(|located| located.hook),
             post_hook: hooks.post.map(|located| located.hook),
             expect_failure,

@@ -13,7 +13,7 @@ use crate::config::{
     names::{is_label_key, is_label_value, is_namespace},
     profile::ProviderKind,
     read::{self, At},
-    scenario::{Label, PvcNameTemplate, TargetNamespace},
+    scenario::{DedicatedHosts, Label, PvcNameTemplate, TargetNamespace},
     suggest::did_you_mean,
 };
 
@@ -113,6 +113,44 @@ impl Reader<'_> {
                 Value::from("")
             }
         }
+    }
+
+    /// `copyoffload` is whether the array copies in any of its Plans.
+    pub(super) fn dedicated_hosts(&mut self, found: Spanned<DeValue<'_>>, copyoffload: bool) -> Option<DedicatedHosts> {
+        const KEY: &str = "dedicated_migration_hosts";
+        let span = found.span();
+        let hosts = match found.into_inner() {
+            DeValue::Boolean(false) => return None,
+            DeValue::Boolean(true) => DedicatedHosts::Profile,
+            DeValue::Array(values) => {
+                let mut ids = Vec::new();
+                for value in &values {
+                    match value.get_ref().as_str() {
+                        Some(id) if !id.trim().is_empty() => ids.push(id.to_owned()),
+                        Some(_) => self.wrong(
+                            &value.span(),
+                            "a host has no id".to_owned(),
+                            "",
+                            "write a managed object reference such as \"host-34\"",
+                        ),
+                        None => self.problems.push(read::wrong_kind(self.source, value.span(), KEY, "strings", value.get_ref())),
+                    }
+                }
+                if values.is_empty() {
+                    self.wrong(&span, format!("`{KEY}` is empty"), "", "remove it, or write `true` for those of the profile");
+                }
+                DedicatedHosts::Ids(ids)
+            }
+            other => {
+                let problem = read::wrong_kind(self.source, span, KEY, "true or a list of strings", &other);
+                self.problems.push(problem.help("write `true` for those of the profile, or ids such as [\"host-34\"]"));
+                return None;
+            }
+        };
+        if !copyoffload {
+            self.wrong(&span, format!("`{KEY}` needs `copyoffload`"), "", "only the storage array's copies run on chosen hosts");
+        }
+        Some(hosts)
     }
 
     pub(super) fn target_namespace(&mut self, found: Spanned<DeValue<'_>>) -> Option<TargetNamespace> {

@@ -36,6 +36,12 @@ pub(in crate::config) struct RawScenario {
     pub warm_migration: Option<At<bool>>,
     /// Let the storage array copy the disks: needs a vSphere profile with a `copyoffload` section. Default: false.
     pub copyoffload: Option<At<bool>>,
+    /// ESXi hosts that copy in place of those that the VMs are on: true for the profile's `dedicated_migration_hosts`, or a list of ids
+    /// such as "host-34". Needs `copyoffload`. Default: false.
+    #[expect(dead_code, reason = "as `requires`")]
+    dedicated_migration_hosts: Option<RawHosts>,
+    /// Place all clones on one ESXi host that is none of the profile's `dedicated_migration_hosts`. Default: false.
+    pub pin_to_non_dedicated_host: Option<At<bool>>,
     /// Migrate to a destination Provider with URL and token instead of the cluster's own. Runs only where the run setting
     /// `remote_ocp_cluster` is given. Default: false.
     pub remote: Option<At<bool>>,
@@ -66,8 +72,13 @@ pub(in crate::config) struct RawScenario {
     target_affinity: Option<serde_json::Map<String, serde_json::Value>>,
     /// `spec.rdmAsLun` of the Plan: whether raw device mappings become LUNs of the VM. Unset: Forklift's default.
     pub rdm_as_lun: Option<At<bool>>,
+    /// `spec.enableNestedVirtualization` of the Plan: whether guests may run virtual machines of their own. Unset: Forklift's default.
+    pub enable_nested_virtualization: Option<At<bool>>,
     /// `spec.runPreflightInspection` of the Plan: whether guests are inspected before a warm migration. Unset: Forklift's default, true.
     pub run_preflight_inspection: Option<At<bool>>,
+    /// Write a file into each Linux guest right before the migration, and read it back from the migrated VM. Every VM needs
+    /// `source_vm_power = "on"`, and the source must be able to run commands in guests (vSphere). Default: false.
+    pub data_marker: Option<At<bool>>,
     /// Playbook that runs before each VM is migrated.
     #[expect(dead_code, reason = "as `requires`")]
     pre_hook: Option<RawHook>,
@@ -88,6 +99,18 @@ pub(in crate::config) struct RawScenario {
     pub inventory_timeout: Option<At<String>>,
     /// Time from the start of a warm migration to its cutover. Default: the run setting `cutover_delay`.
     pub cutover_delay: Option<At<String>>,
+}
+
+/// Hosts that copy: those of the profile, or these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "DedicatedHosts")]
+#[expect(dead_code, reason = "as `RawLabel`")]
+enum RawHosts {
+    /// Those of the profile.
+    Profile(bool),
+    /// These.
+    Ids(Vec<String>),
 }
 
 /// One Plan of a scenario with several.
@@ -287,14 +310,12 @@ const PLAN_LATER: &[Refused] = &[
     ("clone_to_same_host", LATER),
     ("convertor_node_selector", LATER),
     ("disable_drs_for_vms", LATER),
-    ("enable_nested_virtualization", LATER),
     ("jira", "write `requires = { jira = \"…\" }`"),
     ("migrate_shared_disks", LATER),
     ("min_mtv_version", "write `requires = { min_mtv_version = \"…\" }`"),
     ("min_ocp_version", "write `requires = { min_ocp_version = \"…\" }`"),
     ("mins_before_cutover", "write `cutover_delay = \"5m\"`"),
     ("per_nic_network_map", LATER),
-    ("pin_to_non_dedicated_host", LATER),
     ("skip_clone", LATER),
     ("snapshots_interval", "it is one for the whole cluster, so it is a run setting: `snapshots_interval` in mtv-test.toml"),
     ("xfs_check", LATER),

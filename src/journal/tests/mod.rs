@@ -190,30 +190,27 @@ async fn torn_at_any_byte_from_the_start_never_panics() {
 async fn a_flipped_bit_loses_at_most_its_record() {
     let (bytes, marks) = sample().await;
     let whole = parse(&bytes).unwrap();
-    // A fixed seed, so that a failure can be repeated; xorshift is random enough for places.
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..2000 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let bit = usize::try_from(random % (bytes.len() as u64 * 8)).unwrap();
+    // Each bit of the first line, which no sum covers, and one bit of every byte behind it.
+    let first_line = HEAD.len() * 8;
+    let tried: Vec<usize> = (0..first_line).chain((first_line..bytes.len() * 8).step_by(9)).collect();
+    for &bit in &tried {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let read = parse(&flipped).unwrap();
         let hit = marks.iter().rposition(|mark| *mark <= bit / 8);
         let expected: Vec<_> = whole.lines.iter().filter(|l| Some(l.seq) != hit.map(|h| h as u64)).collect();
         let kept: Vec<_> = read.lines.iter().filter(|l| Some(l.seq) != hit.map(|h| h as u64)).collect();
-        assert_eq!(kept, expected, "round {round}, bit {bit}");
-        assert!(!read.damage.is_empty(), "round {round}, bit {bit}");
+        assert_eq!(kept, expected, "bit {bit}");
+        assert!(!read.damage.is_empty(), "bit {bit}");
         let from = hit.map_or(0, |hit| marks[hit.saturating_sub(1)]);
         let told = read.damage.iter().any(|d| (from..=bit / 8).contains(&d.offset));
-        assert!(told, "round {round}, bit {bit} in byte {}: {:?}", bit / 8, read.damage);
+        assert!(told, "bit {bit} in byte {}: {:?}", bit / 8, read.damage);
         // No object is lost to a single hit: the intent and the answer both name it. Only the very last state may be older.
-        assert_eq!(read.records.len(), whole.records.len(), "round {round}, bit {bit}");
+        assert_eq!(read.records.len(), whole.records.len(), "bit {bit}");
         // Which run it is can still be told, so that its label proves what is its own.
-        assert_eq!(read.header.map(|header| header.run).as_deref(), Some("r1"), "round {round}, bit {bit}");
+        assert_eq!(read.header.map(|header| header.run).as_deref(), Some("r1"), "bit {bit}");
     }
-    println!("2000 flipped bits, none lost more than its record");
+    println!("{} flipped bits, none lost more than its record", tried.len());
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ impl SourceProvider for Openshift {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { clones: true, snapshots: false }
+        Abilities { clones: true, snapshots: false, guest_commands: false }
     }
 
     /// By URL and token. A login without a token reaches the cluster of the run as Forklift itself does, without a Secret.

@@ -77,6 +77,7 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
     };
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     VmDescription {
+        boot: None,
         id: text(server, "/id").to_owned(),
         name: text(server, "/name").to_owned(),
         namespace: None,

@@ -48,7 +48,7 @@ impl SourceProvider for Ova {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { clones: false, snapshots: false }
+        Abilities { clones: false, snapshots: false, guest_commands: false }
     }
 
     fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>> {

@@ -28,6 +28,7 @@ fn read(vm: &Value, profiles: &Value, domains: &Value) -> VmDescription {
     let reported: BTreeMap<String, Vec<String>> =
         reported_devices(members(&vm["reported_devices"], "reported_device")).into_iter().collect();
     VmDescription {
+        boot: None,
         id: text(vm, "/id").to_owned(),
         name: text(vm, "/name").to_owned(),
         namespace: None,

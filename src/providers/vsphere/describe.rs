@@ -14,15 +14,17 @@ use super::{
 };
 use crate::{
     config::scenario::{DiskMode, DiskType, RdmType},
-    providers::{Disk, GuestAddress, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription},
+    providers::{Boot, Disk, GuestAddress, Nic, Power, ProviderError, ProviderResult, Snapshot, VmDescription},
 };
 
 /// Everything that a description is made of.
-const VM: [&str; 12] = [
+const VM: [&str; 14] = [
     "name",
     "config.uuid",
     "config.guestId",
     "config.hardware",
+    "config.firmware",
+    "config.bootOptions",
     "runtime.powerState",
     "runtime.connectionState",
     "guest.net",
@@ -77,6 +79,7 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         name: vm.text("name").unwrap_or_default().to_owned(),
         namespace: None,
         serial: None,
+        boot: boot(vm, &devices),
         uuid: vm.text("config.uuid").unwrap_or_default().to_lowercase(),
         power: power(vm.text("runtime.powerState")),
         sockets: cpus / cores_per_socket,
@@ -92,6 +95,14 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         tools_running: tools_run(vm.text("guest.toolsRunningStatus"), vm.text("guest.toolsStatus")),
         windows: vm.text("config.guestId").is_some_and(|id| id.starts_with("win")),
     }
+}
+
+/// Firmware, secure boot and TPM; simulators of a vCenter may not tell.
+fn boot(vm: &Object, devices: &[&Node]) -> Option<Boot> {
+    let efi = vm.text("config.firmware")? == "efi";
+    let secure = vm.props.get("config.bootOptions").and_then(|options| options.get("efiSecureBootEnabled")) == Some("true");
+    let tpm = devices.iter().any(|device| device.xsi_type() == Some("VirtualTPM"));
+    Some(Boot { efi, secure: efi && secure, tpm })
 }
 
 /// `VirtualMachinePowerState` in the tool's terms.
@@ -289,6 +300,8 @@ mod tests {
             prop("name", "web"),
             prop("config.uuid", "4234ABCD-0000-1111-2222-333344445555"),
             prop("config.guestId", "rhel9_64Guest"),
+            prop("config.firmware", "efi"),
+            prop("config.bootOptions", "<efiSecureBootEnabled>true</efiSecureBootEnabled>"),
             prop("runtime.powerState", "poweredOn"),
             prop("guest.toolsRunningStatus", "guestToolsRunning"),
             prop(
@@ -334,6 +347,7 @@ mod tests {
             ("vm-1", "web", Power::On, false, true)
         );
         assert_eq!(got.uuid, "4234abcd-0000-1111-2222-333344445555");
+        assert_eq!(got.boot, Some(Boot { efi: true, secure: true, tpm: false }));
         assert_eq!((got.sockets, got.cores_per_socket, got.memory_mib), (2, 4, 2048));
         let nics: Vec<_> = got.nics.iter().map(|n| (n.name.as_str(), n.mac.as_str(), n.network.as_str(), n.network_id.as_str())).collect();
         assert_eq!(

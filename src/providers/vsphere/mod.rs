@@ -12,6 +12,7 @@ mod disks;
 mod endpoint;
 mod esxi;
 mod fault;
+mod guest_ops;
 mod health;
 mod lookup;
 mod operate;
@@ -27,10 +28,13 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::session::Session;
-use super::{CloneRequest, Concerns, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use super::{
+    Abilities, CloneRequest, Concerns, GuestAnswer, GuestCommand, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm,
+    VmDescription,
+};
 use crate::config::{
     copyoffload::CopyOffload,
-    profile::{Profile, ProviderKind},
+    profile::{GuestLogin, Profile, ProviderKind},
 };
 
 /// Connects to what a profile names: a vCenter, or an ESXi host with the vCenter that clones for it.
@@ -109,6 +113,19 @@ impl SourceProvider for Vsphere {
 
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
         describe::vm(&self.session, id).boxed()
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { clones: true, snapshots: true, guest_commands: true }
+    }
+
+    fn run_in_guest<'a>(
+        &'a self,
+        id: &'a str,
+        login: &'a GuestLogin,
+        command: &'a GuestCommand,
+    ) -> BoxFuture<'a, ProviderResult<GuestAnswer>> {
+        guest_ops::run(&self.session, id, login, command).boxed()
     }
 
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {

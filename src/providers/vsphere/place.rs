@@ -84,8 +84,15 @@ pub async fn locate(session: &Session, id: &MoRef, wanted: &CloneRequest) -> Pro
     };
     let host = match (&wanted.host, &around) {
         (Some(name), Some(around)) => Some(around.host(name)?),
+        (None, Some(around)) if !wanted.avoided_hosts.is_empty() => Some(around.host_beside(&wanted.avoided_hosts)?),
         _ => None,
     };
+    if let Some(host) = host.as_ref().filter(|host| wanted.avoided_hosts.contains(&host.value)) {
+        return Err(ProviderError::Operation(format!(
+            "{doing}: its clone is to be placed on {}, which is one of the hosts that it must not be on; hint: take another esxi_host, or another list of dedicated_migration_hosts",
+            host.value
+        )));
+    }
     let folder = source
         .reference("parent")
         .or_else(|| objects.iter().find_map(|o| o.reference("parentFolder")))
@@ -246,6 +253,19 @@ impl Surroundings {
 
     fn host(&self, name: &str) -> ProviderResult<MoRef> {
         self.named("HostSystem", "host", name)
+    }
+
+    /// The first host by name that is none of these.
+    fn host_beside(&self, avoided: &[String]) -> ProviderResult<MoRef> {
+        let mut hosts: Vec<&Object> = self.objects.iter().filter(|o| o.id.kind == "HostSystem").collect();
+        hosts.sort_by(|a, b| a.text("name").cmp(&b.text("name")));
+        let free = hosts.iter().find(|host| !avoided.contains(&host.id.value));
+        free.map(|host| host.id.clone()).ok_or_else(|| {
+            ProviderError::NotFound(format!(
+                "every ESXi host is one of dedicated_migration_hosts ({}); hint: leave one out",
+                avoided.join(", ")
+            ))
+        })
     }
 
     fn pool(&self, name: &str) -> ProviderResult<MoRef> {

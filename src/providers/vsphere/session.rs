@@ -68,6 +68,8 @@ pub struct Live {
     pub vcenter: bool,
     /// `FileManager`, if there is one.
     pub files: Option<MoRef>,
+    /// `GuestOperationsManager`, if there is one.
+    pub guest: Option<MoRef>,
     /// View of all virtual machines and compute resources.
     pub view: MoRef,
     /// Collectors that wait.
@@ -176,6 +178,38 @@ impl Session {
         send.call(safety, patience, body).await
     }
 
+    /// Reads what stands at an address that the server has named, which may be that of one of its hosts. Certificates are verified as
+    /// those of the server itself.
+    pub async fn fetch(&self, url: &Url) -> ProviderResult<String> {
+        let client = http::client(url, &self.trust, false)?;
+        let get = |patience: Duration| {
+            self.counts.add("GET");
+            let request = client.get(url.clone()).timeout(patience);
+            async move {
+                let response = request.send().await.map_err(|error| TryError::Lost(Lost::from(error)))?;
+                let status = response.status();
+                if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(response.headers())) {
+                    return Err(TryError::Busy(status, fate));
+                }
+                let text = response.text().await.map_err(|error| TryError::Lost(Lost::from(error)))?;
+                if status.is_success() { Ok(text) } else { Err(TryError::Foreign(format!("HTTP {status}"))) }
+            }
+        };
+        match self.policy.run(Safety::Repeatable, TryError::fate, get).await {
+            Ok(text) => Ok(text),
+            Err(gave_up) => Err(match gave_up.error {
+                TryError::Lost(lost) => lost.explained(url, gave_up.story).await,
+                TryError::Busy(status, _) => {
+                    ProviderError::Unreachable(format!("{} answered HTTP {status}{}", address(url), gave_up.story))
+                }
+                TryError::Fault(fault) => explain(&fault, "read a file of the guest"),
+                TryError::Garbled(why) | TryError::Foreign(why) => {
+                    ProviderError::Operation(format!("{} does not give a file of the guest: {why}{}", address(url), gave_up.story))
+                }
+            }),
+        }
+    }
+
     /// How requests are repeated.
     pub fn policy(&self) -> Policy {
         self.policy
@@ -252,9 +286,11 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     ask(&action, Safety::Once, body).await.map_err(|error| match error {
         CallError::Unclear(_) => Unfinished::Lost(error.explained(&doing).to_string()),
         CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::Login(format!(
-            "{doing}: {} for user `{}`; hint: check `username` (with its domain, as in user@vsphere.local) and `password` of the profile",
+            "{doing}: {} for user `{}`; hint: check `username`{} and `password` of the profile",
             if fault.kind == "InvalidLogin" { "the user name or password was refused" } else { "logging in is not permitted" },
-            profile.username
+            profile.username,
+            // The users of a host have no domain.
+            if about.get("apiType") == Some("HostAgent") { "" } else { " (with its domain, as in user@vsphere.local)" }
         ))
         .into(),
         other => other.explained(&doing).into(),
@@ -278,6 +314,7 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
         product: about.get("fullName").unwrap_or("unknown version").to_owned(),
         vcenter: about.get("apiType") == Some("VirtualCenter"),
         files: content.child("fileManager").and_then(MoRef::read),
+        guest: content.child("guestOperationsManager").and_then(MoRef::read),
         view,
         pool: Pool::default(),
     })

@@ -76,7 +76,7 @@ fn failure(text: &mut String, trouble: &Trouble, notes: &[String], paint: Paint)
     for part in trouble.summary.lines() {
         line(text, &format!("  {part}"));
     }
-    for detail in trouble.details.iter().chain(notes).flat_map(|d| d.lines()) {
+    for detail in trouble.details.iter().filter(|detail| **detail != trouble.summary).chain(notes).flat_map(|d| d.lines()) {
         line(text, &format!("    {detail}"));
     }
     for hint in &trouble.hints {

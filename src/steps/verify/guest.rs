@@ -12,7 +12,7 @@ use crate::{
     engine::{Failure, StepCx},
     guest::{self, GuestView, Ssh},
     run::Migrating,
-    verify::{Asked, TargetVm, missing_addresses},
+    verify::{Asked, MARKER_PATH, TargetVm, missing_addresses},
 };
 
 /// Longest time for one command.
@@ -32,6 +32,8 @@ pub struct Told {
     pub ssh: Asked,
     /// Its adapters.
     pub view: GuestView,
+    /// What stands in the file that was written before the migration.
+    pub marker: Asked,
     /// The node that it ran on.
     pub node: Option<String>,
 }
@@ -46,7 +48,13 @@ pub async fn ask(scene: &Scene<'_>, namespace: &str, vm: &Migrating, target: &Ta
     }
     if !vm.wish.guest_agent {
         let off = || format!("the VM is off ({})", target.printable_status);
-        return Ok(Told { agent: Asked::No(off()), ssh: Asked::No(off()), view: GuestView::No(off()), node: None });
+        return Ok(Told {
+            agent: Asked::No(off()),
+            ssh: Asked::No(off()),
+            view: GuestView::No(off()),
+            marker: Asked::No(off()),
+            node: None,
+        });
     }
     cx.progress(format!("starting VirtualMachine {namespace}/{name} to ask its guest"), None);
     cluster.switch(namespace, name, "start").await?;
@@ -64,7 +72,7 @@ async fn ask_running(scene: &Scene<'_>, namespace: &str, vm: &Migrating, name: &
         Asked::No("the scenario says that the guest has none".to_owned())
     };
     let login = if vm.source.windows { &session.profile.guest_windows } else { &session.profile.guest_linux };
-    let (ssh, view) = match login {
+    let (ssh, view, marker) = match login {
         Some(login) => {
             cx.progress(format!("logging in to VirtualMachine {namespace}/{name}"), None);
             look(scene, namespace, vm, name, login, cx).await?
@@ -72,7 +80,7 @@ async fn ask_running(scene: &Scene<'_>, namespace: &str, vm: &Migrating, name: &
         None => {
             let system = if vm.source.windows { "win" } else { "linux" };
             let missing = format!("no login: the profile has no guest_vm_{system}_user and guest_vm_{system}_password");
-            (Asked::Failed(missing.clone()), GuestView::No(missing))
+            (Asked::Failed(missing.clone()), GuestView::No(missing.clone()), Asked::No(missing))
         }
     };
     let node = if scene.scenario.target_node_selector.is_some() {
@@ -81,7 +89,7 @@ async fn ask_running(scene: &Scene<'_>, namespace: &str, vm: &Migrating, name: &
     } else {
         None
     };
-    Ok(Told { agent, ssh, view, node })
+    Ok(Told { agent, ssh, view, marker, node })
 }
 
 async fn wait_for_agent(cluster: &Cluster, cx: &StepCx, namespace: &str, name: &str, limit: Duration) -> Result<Asked, Failure> {
@@ -100,8 +108,8 @@ async fn wait_for_agent(cluster: &Cluster, cx: &StepCx, namespace: &str, name: &
     }
 }
 
-/// Logs in, has a line printed, and looks at the adapters until the source's static addresses are there. All of it ends with
-/// one deadline.
+/// Logs in, has a line printed, and looks at the adapters until the source's static addresses are there. The login has one deadline,
+/// the addresses another.
 async fn look(
     scene: &Scene<'_>,
     namespace: &str,
@@ -109,35 +117,47 @@ async fn look(
     name: &str,
     login: &GuestLogin,
     cx: &StepCx,
-) -> Result<(Asked, GuestView), Failure> {
+) -> Result<(Asked, GuestView, Asked), Failure> {
     let session = scene.session;
-    let ends = Instant::now() + session.settings.ssh_timeout;
-    let left = || ends.saturating_duration_since(Instant::now());
+    let mut ends = Instant::now() + session.settings.ssh_timeout;
+    let left = |ends: Instant| ends.saturating_duration_since(Instant::now());
     let mut pause = PAUSES.0;
     let mut greeted: Option<Asked> = None;
+    let none = if scene.scenario.data_marker { "none was written into this guest" } else { "the scenario has no data_marker" };
+    let mut marker = Asked::No(none.to_owned());
     let mut view = GuestView::Failed("the guest was not reached".to_owned());
     loop {
-        let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, left()).await {
+        let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, left(ends)).await {
             Ok(ssh) => ssh,
             Err(Failure::Failed(trouble)) => {
                 let more: Vec<String> = trouble.details.into_iter().chain(trouble.hints).collect();
                 let found = format!("{}: {}", trouble.summary, more.join("; "));
                 // Without a login there are no adapters to compare: that is told once.
-                let not_asked = GuestView::No("no login to the guest".to_owned());
-                return Ok(greeted.map_or((Asked::Failed(found), not_asked), |greeted| (greeted, view)));
+                let no_login = || "no login to the guest".to_owned();
+                return Ok(match greeted {
+                    Some(greeted) => (greeted, view, marker),
+                    None => (Asked::Failed(found), GuestView::No(no_login()), Asked::No(no_login())),
+                });
             }
             Err(other) => return Err(other),
         };
+        let patient = scene.scenario.preserve_static_ips;
         if greeted.is_none() {
             greeted = Some(greet(&ssh, login).await);
+            if vm.marked {
+                marker = read_marker(&ssh).await;
+            }
+            // A guest that can be logged in to may still have to set its addresses, with a reboot or two.
+            if patient {
+                ends = Instant::now() + session.settings.static_ips_timeout;
+            }
         }
-        let patient = scene.scenario.preserve_static_ips;
         let broke = loop {
             match tokio::time::timeout(COMMAND, guest::adapters(&ssh, vm.source.windows)).await {
                 Ok(Ok(nics)) => {
                     let complete = missing_addresses(&vm.source, &nics).is_empty();
                     view = GuestView::Seen(nics);
-                    if complete || !patient || left() <= pause {
+                    if complete || !patient || left(ends) <= pause {
                         break false;
                     }
                 }
@@ -153,8 +173,8 @@ async fn look(
             wait(cx, &mut pause).await?;
         };
         ssh.close().await;
-        if !broke || !patient || left() <= pause {
-            return Ok((greeted.unwrap_or_else(|| Asked::Failed("the guest was not reached".to_owned())), view));
+        if !broke || !patient || left(ends) <= pause {
+            return Ok((greeted.unwrap_or_else(|| Asked::Failed("the guest was not reached".to_owned())), view, marker));
         }
         wait(cx, &mut pause).await?;
     }
@@ -167,6 +187,16 @@ async fn wait(cx: &StepCx, pause: &mut Duration) -> Result<(), Failure> {
     }
     *pause = (*pause * 2).min(PAUSES.1);
     Ok(())
+}
+
+/// Reads the file that was written before the migration.
+async fn read_marker(ssh: &Ssh) -> Asked {
+    match tokio::time::timeout(COMMAND, ssh.run(&format!("cat {MARKER_PATH}"))).await {
+        Ok(Ok(output)) if output.status == Some(0) => Asked::Yes(output.stdout.trim().to_owned()),
+        Ok(Ok(output)) => Asked::Failed(output.stderr.trim().to_owned()),
+        Ok(Err(error)) => Asked::Failed(error.to_string()),
+        Err(_) => Asked::Failed(format!("`cat` did not end within {}s", COMMAND.as_secs())),
+    }
 }
 
 /// Runs a command that prints one line.

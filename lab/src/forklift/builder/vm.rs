@@ -80,6 +80,11 @@ async fn build(work: &Work<'_>, migration: &str, vm: &VmStatus, claims: &[Value]
     if let Some(threads) = source.threads {
         domain["cpu"]["threads"] = json!(threads);
     }
+    let nested = vm.rest.get("enableNestedVirtualization").and_then(Value::as_bool).or(work.spec.enable_nested_virtualization);
+    if let Some(nested) = nested {
+        let policy = if nested { "optional" } else { "disable" };
+        domain["cpu"]["features"] = json!([{ "name": "vmx", "policy": policy }, { "name": "svm", "policy": policy }]);
+    }
     if source.secure_boot {
         domain["features"] = json!({ "smm": { "enabled": true } });
     }
@@ -218,15 +223,19 @@ fn volumes(work: &Work<'_>, vm: &VmStatus, source: &Machine, claims: &[Value], c
     let own = vm.rest.get("volumeNameTemplate").or_else(|| work.spec.rest.get("volumeNameTemplate")).and_then(Value::as_str);
     let detected = vm.rest.get("detectedBootDisk").and_then(Value::as_u64).and_then(|d| usize::try_from(d).ok());
     let root = if vm.rest.contains_key("rootDisk") { disks::root_disk(&vm.rest) } else { detected.unwrap_or(0) };
+    let as_lun = vm.rest.get("rdmAsLun").and_then(Value::as_bool).or(work.spec.rdm_as_lun) == Some(true);
     let (mut disk_list, mut volumes) = (Vec::new(), Vec::new());
     for (index, disk) in source.sorted_disks().enumerate() {
         let Some(claim) = claims.iter().find(|c| c.annotation(disks::SOURCE) == Some(disk.task.as_str())) else { continue };
         let claim_name = claim.text("/metadata/name");
         let fields = volume_fields(claim_name, i64::try_from(index).unwrap_or_default());
         let name = named(own, fields).unwrap_or_else(|| format!("vol-{index}"));
-        let mut entry = json!({
-            "disk": { "bus": if compatible { "virtio" } else { "sata" } }, "name": name, "serial": disk_serial(disk, &vm.id),
-        });
+        let (device, bus) = match (disk.rdm && as_lun, compatible) {
+            (true, _) => ("lun", "scsi"),
+            (false, true) => ("disk", "virtio"),
+            (false, false) => ("disk", "sata"),
+        };
+        let mut entry = json!({ device: { "bus": bus }, "name": name, "serial": disk_serial(disk, &vm.id) });
         if index == root {
             entry["bootOrder"] = json!(1);
         }

@@ -81,6 +81,8 @@ pub struct Disk {
     pub capacity: i64,
     /// Whether other VMs use it too.
     pub shared: bool,
+    /// A LUN of a storage array, mapped raw.
+    pub rdm: bool,
     /// Serial number, if it has one.
     pub serial: String,
     /// Namespace and name of its claim, OpenShift sources only.

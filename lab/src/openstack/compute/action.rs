@@ -63,8 +63,8 @@ const HARD: Change = Change {
     to: "ACTIVE",
 };
 
-fn accepted() -> Answered {
-    Ok(Reply::empty(StatusCode::ACCEPTED))
+fn accepted() -> Reply {
+    Reply::empty(StatusCode::ACCEPTED)
 }
 
 /// 409 unless a server is in one of these states and nothing is being done to it.
@@ -90,7 +90,7 @@ fn note(model: &mut Model, id: &str, action: &'static str) {
 /// Does an action.
 pub fn act(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Answered {
     let (action, detail) = match ask.body.as_object() {
-        Some(body) if body.len() == 1 => body.iter().next().map(|(key, value)| (key.as_str(), value)).unwrap_or(("", &Value::Null)),
+        Some(body) if body.len() == 1 => body.iter().next().map_or(("", &Value::Null), |(key, value)| (key.as_str(), value)),
         Some(body) if body.len() > 1 => return Err(Fault::bad("There are multiple actions in the body.")),
         _ => return Err(Fault::bad("Malformed request body")),
     };
@@ -112,7 +112,7 @@ pub fn act(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Ans
         }
         "lock" | "unlock" => {
             server.locked = action == "lock";
-            accepted()
+            Ok(accepted())
         }
         "createImage" => create_image(cloud, model, ask, id),
         "resize" => resize(cloud, model, ask, id),
@@ -128,12 +128,12 @@ pub fn act(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Ans
                 }
                 (server.status, server.task) = ("ACTIVE", None);
             });
-            accepted()
+            Ok(accepted())
         }
         "os-resetState" => {
             server.status = if detail["state"] == "active" { "ACTIVE" } else { "ERROR" };
             server.task = None;
-            accepted()
+            Ok(accepted())
         }
         "os-getConsoleOutput" => {
             ready(server, "get_console_output", &["ACTIVE", "PAUSED", "ERROR"])?;
@@ -143,7 +143,7 @@ pub fn act(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Ans
         "forceDelete" => {
             drop(model);
             super::remove(cloud, cloud.model(), id)?;
-            accepted()
+            Ok(accepted())
         }
         "restore" => Err(Fault::conflict(format!("Cannot 'restore' instance {id} while it is in vm_state {}", vm_state(server)))),
         "addSecurityGroup" | "removeSecurityGroup" => {
@@ -169,7 +169,7 @@ fn begin(cloud: &Cloud, mut model: Locked<'_>, id: &str, change: &'static Change
             }
         }
     });
-    if change.name == "confirmResize" { Ok(Reply::empty(StatusCode::NO_CONTENT)) } else { accepted() }
+    Ok(if change.name == "confirmResize" { Reply::empty(StatusCode::NO_CONTENT) } else { accepted() })
 }
 
 fn resize(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Answered {
@@ -190,7 +190,7 @@ fn resize(cloud: &Cloud, mut model: Locked<'_>, ask: &Ask<'_>, id: &str) -> Answ
         server.flavor_before = Some(std::mem::replace(&mut server.flavor, flavor));
         (server.status, server.task) = ("VERIFY_RESIZE", None);
     });
-    accepted()
+    Ok(accepted())
 }
 
 fn group(model: &mut Model, id: &str, name: &str, add: bool) -> Answered {
@@ -207,7 +207,7 @@ fn group(model: &mut Model, id: &str, name: &str, add: bool) -> Answered {
             port.groups.push(group.clone());
         }
     }
-    accepted()
+    Ok(accepted())
 }
 
 /// An image of a server. One that boots from an image gives its own disk, and its volumes stay as they are; of one that boots

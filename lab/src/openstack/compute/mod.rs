@@ -115,7 +115,7 @@ fn change(cloud: &Cloud, model: &mut Model, ask: &Ask<'_>, id: &str) -> Answered
     let Some(wanted) = ask.body["server"].as_object() else { return Err(invalid("None", "'server' is a required property")) };
     for (key, value) in wanted {
         match (key.as_str(), value) {
-            ("name", Value::String(name)) if !name.trim().is_empty() => server.name = name.trim().to_owned(),
+            ("name", Value::String(name)) if !name.trim().is_empty() => name.trim().clone_into(&mut server.name),
             ("description", Value::String(text)) if ask.minor >= 19 => server.description = Some(text.clone()),
             ("description", Value::Null) if ask.minor >= 19 => server.description = None,
             ("accessIPv4" | "accessIPv6" | "OS-DCF:diskConfig" | "hostname", _) => {}

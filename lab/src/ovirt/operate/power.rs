@@ -91,8 +91,12 @@ fn shut_down(engine: &Engine, id: String, boot: u64) {
         "down".clone_into(&mut vm.status);
         vm.reports = false;
         let vm = vm.clone();
-        let text = format!("VM {} is down. Exit message: User shut down from within the guest", vm.name);
-        model.event(VM_DOWN, "normal", text, Some(&vm), "");
+        let (code, text) = if model.world.faults.stopped_by_user(&vm.name) {
+            (VM_STOPPED, "powered off by admin@internal")
+        } else {
+            (VM_DOWN, "is down. Exit message: User shut down from within the guest")
+        };
+        model.event(code, "normal", format!("VM {} {text}.", vm.name), Some(&vm), "");
     });
 }
 

@@ -135,6 +135,12 @@ async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut l
     }
     let Some(pod) = api.get_opt(&name).await? else { return Ok(()) };
     let running = Running { cx, api: api.clone(), pod, started: now };
+    let containers = running.pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
+    if let Some(why) = cx.world.faults.pull(containers.filter_map(|c| c.image.as_deref())) {
+        running.say("Pending", &State::NotPulled { why: &why }, "").await?;
+        latest.changed_within(cx.world.clock.scaled(RETRY)).await;
+        anyhow::bail!("pod {name}: {why}");
+    }
     if phase(&running.pod) != "Running" {
         running.say("Pending", &State::Creating, "").await?;
         cx.world.clock.sleep(START).await;

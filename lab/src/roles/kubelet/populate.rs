@@ -151,12 +151,25 @@ fn plan(world: &World, told: &Told, class: &str) -> Result<bool, String> {
     if path.split('/').count() != 2 {
         return Err(format!("Invalid vmdkPath \\\"{vmdk}\\\", should be '[datastore] vmname/xyz.vmdk'"));
     }
+    let host = told.arg("migration-host");
+    if !host.is_empty() && !hosts(world).any(|known| known == host) {
+        return Err(format!("didn't find any host with id {host}"));
+    }
     if world.disks.get(vmdk).is_none() {
         return Err(format!("failed to open the source disk {vmdk}: no such file"));
     }
+    let change = world.faults.copying(vmdk);
+    if let Some(why) = change.fail {
+        return Err(why);
+    }
     let same = world.datacenter.array_of_datastore(datastore).is_some_and(|source| source.name == array.name);
     // A chain of differences is read through by the host.
-    Ok(same && array.xcopy && base_file(vmdk) == vmdk)
+    Ok(change.xcopy.unwrap_or(same && array.xcopy && base_file(vmdk) == vmdk))
+}
+
+/// Ids of the ESXi hosts: the vCenter counts them from its first one.
+fn hosts(world: &World) -> impl Iterator<Item = String> {
+    (0..world.datacenter.vsphere.hosts.len()).map(|at| format!("host-{}", crate::vsphere::model::FIRST_HOST + at as u64))
 }
 
 fn log_in<'w>(world: &'w World, told: &Told) -> Result<&'w ArrayModel, String> {
@@ -260,6 +273,11 @@ mod tests {
         ] {
             let error = plan(&world, &told("[block-datastore] a/a.vmdk", &[change]), "lab-block").unwrap_err();
             assert!(error.contains(words), "{error}");
+        }
+        for (host, good) in [("host-12", true), ("host-13", true), ("host-404", false)] {
+            let mut told = told("[block-datastore] a/a.vmdk", &[]);
+            told.args.insert("migration-host".to_owned(), host.to_owned());
+            assert_eq!(plan(&world, &told, "lab-block").is_ok(), good, "{host}");
         }
     }
 }

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 pub(super) enum State<'a> {
     /// Scheduled, containers are being made.
     Creating,
+    /// An image cannot be pulled.
+    NotPulled {
+        /// What is wrong with it.
+        why: &'a str,
+    },
     /// All run.
     Running {
         /// RFC 3339.
@@ -27,7 +32,7 @@ pub(super) enum State<'a> {
 pub(super) fn of(pod: &Pod, phase: &str, state: &State<'_>, ip: &str, now: &str) -> Value {
     let spec = pod.spec.clone().unwrap_or_default();
     let ready = matches!(state, State::Running { .. });
-    let initialized = !matches!(state, State::Creating);
+    let initialized = !matches!(state, State::Creating | State::NotPulled { .. });
     let succeeded = matches!(state, State::Ended { code: 0, .. });
     let containers: Vec<_> = spec.containers.iter().map(|c| container(c, &main_state(state), ready)).collect();
     let init: Vec<_> = spec.init_containers.iter().flatten().map(|c| container(c, &init_state(state), initialized)).collect();
@@ -85,6 +90,7 @@ fn container(container: &Container, state: &Value, ready: bool) -> Value {
 fn main_state(state: &State<'_>) -> Value {
     match state {
         State::Creating => json!({ "waiting": { "reason": "ContainerCreating" } }),
+        State::NotPulled { why } => json!({ "waiting": { "reason": "ImagePullBackOff", "message": why } }),
         State::Running { started } => json!({ "running": { "startedAt": started } }),
         State::Ended { code, started, finished } => {
             let reason = if *code == 0 { "Completed" } else { "Error" };
@@ -96,7 +102,7 @@ fn main_state(state: &State<'_>) -> Value {
 /// Init containers are done as soon as the main ones run.
 fn init_state(state: &State<'_>) -> Value {
     match state {
-        State::Creating => json!({ "waiting": { "reason": "PodInitializing" } }),
+        State::Creating | State::NotPulled { .. } => json!({ "waiting": { "reason": "PodInitializing" } }),
         State::Running { started } | State::Ended { started, .. } => {
             json!({ "terminated": { "exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": started } })
         }

@@ -133,13 +133,17 @@ fn exposition(disks: usize, percent: u32) -> String {
 fn converted(world: &World, disks: &[Disk], env: &BTreeMap<String, String>, in_place: bool) -> Option<GuestModel> {
     for disk in disks {
         if let (false, Some(source)) = (in_place, &disk.source) {
-            world.disks.copy(source, &disk.target);
+            world.disks.copy(&world.disks.newest(source), &disk.target);
         }
     }
     let boot = disks.iter().find(|disk| world.guest(&disk.target).is_some())?;
     let told = env.get("V2V_staticIPs").map_or("", String::as_str);
     world.disks.set_addresses(&boot.target, static_addresses(told));
     world.disks.set_gateways(&boot.target, static_gateways(told));
+    // Adapters whose addresses are kept keep their names: rules for them are written into the guest. Others are found anew.
+    let kept = static_addresses(told);
+    let names = world.disks.names(&boot.target).into_iter().filter(|(mac, _)| kept.contains_key(&mac.to_lowercase()));
+    world.disks.set_names(&boot.target, names.collect());
     world.guest(&boot.target)
 }
 

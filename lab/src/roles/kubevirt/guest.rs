@@ -1,6 +1,6 @@
 //! The operating system that an instance boots, and what KubeVirt tells about domain and system.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::DynamicObject};
@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     datacenter::GuestModel,
     faults::GuestChange,
-    guests::{self, Disk, Guest},
+    guests::{self, Disk, Files, Guest},
     roles::{cdi::claim::FILESYSTEM_OVERHEAD, quantity, write},
 };
 
@@ -23,10 +23,13 @@ pub(super) struct System {
     pub(super) addresses: BTreeMap<String, Vec<String>>,
     /// Gateways configured in the system, by MAC address.
     pub(super) gateways: BTreeMap<String, String>,
+    /// Names of adapters in the system's configuration, by MAC address.
+    pub(super) names: BTreeMap<String, String>,
     /// What turns out otherwise.
     pub(super) change: GuestChange,
     host_key: PrivateKey,
     serials: Vec<String>,
+    files: Files,
 }
 
 /// The system of the disk that boots: the first in boot order that has one.
@@ -52,6 +55,8 @@ pub(super) fn boot(shared: &Shared, instance: &DynamicObject, claims: &[Persiste
             model,
             addresses: shared.cx.world.disks.addresses(&disk),
             gateways: shared.cx.world.disks.gateways(&disk),
+            names: shared.cx.world.disks.names(&disk),
+            files: if change.lose_files { Files::default() } else { Files::on(Arc::clone(&shared.cx.world.disks), disk.clone()) },
             change,
             host_key: guests::host_key(&shared.guests.secret, &disk)?,
             serials: devices.iter().map(|d| write::text(d, "/serial").to_owned()).collect(),
@@ -70,6 +75,7 @@ pub(super) fn machine(system: &System, nics: &[Nic], claims: &[PersistentVolumeC
         clock,
         host_key: system.host_key.clone(),
         ssh: system.change.ssh,
+        files: system.files.clone(),
     }
 }
 

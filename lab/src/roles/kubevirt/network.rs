@@ -57,10 +57,13 @@ pub(super) fn interfaces(instance: &Value, pod_ip: &str, fixed: &BTreeMap<String
         .collect()
 }
 
-/// Gives adapters the gateways of the guest's configuration, and what turns out otherwise on purpose.
-pub(super) fn configure(nics: &mut [Nic], gateways: &BTreeMap<String, String>, change: &GuestChange) {
+/// Gives adapters the names and gateways of the guest's configuration, and what turns out otherwise on purpose.
+pub(super) fn configure(nics: &mut [Nic], names: &BTreeMap<String, String>, gateways: &BTreeMap<String, String>, change: &GuestChange) {
     for nic in nics {
         let guest = &mut nic.guest;
+        if let Some(name) = names.get(&guest.mac) {
+            guest.name.clone_from(name);
+        }
         guest.gateway = gateways.get(&guest.mac).filter(|_| !change.lose_gateway).cloned();
         guest.addresses.retain(|address| !change.lose_addresses.contains(address));
         if let Some(name) = change.rename.get(&guest.name) {

@@ -112,7 +112,7 @@ async fn up(instance: &Instance<'_>, latest: &mut Latest<DynamicObject>) -> anyh
     let windows = system.as_ref().is_some_and(|s| s.model.family == "windows");
     let mut interfaces = network::interfaces(&object.data, &ip, &addresses, windows);
     if let Some(system) = &system {
-        network::configure(&mut interfaces, &system.gateways, &system.change);
+        network::configure(&mut interfaces, &system.names, &system.gateways, &system.change);
     }
     if !running {
         let active = json!({ pod.uid().unwrap_or_default(): node });

@@ -17,7 +17,7 @@ use super::{
         task::Task,
     },
     soap::Request,
-    types::Sight,
+    types::{Sight, entity},
     value::Value,
 };
 use crate::{datacenter::Login, faults, world::World};
@@ -134,9 +134,12 @@ impl Face {
         }
     }
 
-    /// A property that is another one than the vCenter's: the inner option is whether it is set.
-    pub fn property(&self, sight: Sight<'_>, entity: &Entity, name: &str) -> Option<Option<Value>> {
-        shown::property(sight, self.host()?, entity, name)
+    /// A property of an entity, if it is set.
+    pub fn property(&self, sight: Sight<'_>, entity: &Entity, name: &str) -> Option<Value> {
+        match self.host() {
+            Some(host) => shown::property(sight, host, entity, name),
+            None => entity::property(sight.model, entity, name),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::vsphere::{
         Entity, Kind, Model,
         build::{DATACENTER, ROOT},
     },
-    types::{Sight, host as of_host},
+    types::{Sight, entity, host as of_host},
     value::{Object, Value, refs},
 };
 
@@ -19,20 +19,20 @@ pub fn name<'m>(model: &'m Model, host: &str, entity: &'m Entity) -> &'m str {
     }
 }
 
-/// A property that is another one here.
-pub fn property(sight: Sight<'_>, host: &str, entity: &Entity, property: &str) -> Option<Option<Value>> {
+/// A property, if it is set: as the vCenter shows it, but for what is another one here.
+pub fn property(sight: Sight<'_>, host: &str, entity: &Entity, property: &str) -> Option<Value> {
     let model = sight.model;
     let value = match (&entity.kind, property) {
         (_, "name") => name(model, host, entity).into(),
         (Kind::Folder(_), "childEntity") => refs(sight.face.children(model, &entity.id).into_iter().map(Entity::moref)),
         // Custom attributes are the vCenter's.
-        (_, "availableField" | "value" | "customValue") => return Some(None),
+        (_, "availableField" | "value" | "customValue") => return None,
         (Kind::Cluster { .. }, "host") => refs(model.entity(host).map(Entity::moref)),
         (Kind::Cluster { .. }, "summary") => Value::Object(of_host::compute_summary("ComputeResourceSummary", 1)),
         (Kind::Cluster { .. }, "configurationEx") => {
             Value::Object(Object::new("ComputeResourceConfigInfo").set("vmSwapPlacement", "vmDirectory"))
         }
-        _ => return None,
+        _ => return entity::property(model, entity, property),
     };
-    Some(Some(value))
+    Some(value)
 }

@@ -6,6 +6,7 @@ pub mod custom_fields;
 pub mod datastore;
 pub mod entity;
 pub mod folder;
+pub mod guest_ops;
 pub mod history;
 pub mod search;
 pub mod service;
@@ -114,6 +115,7 @@ pub async fn call(cx: &mut Context, request: &Request) -> Outcome {
         "TaskManager" | "EventManager" | "TaskHistoryCollector" | "EventHistoryCollector" => history::call(cx, request),
         "Task" => task::call(cx, request),
         "HostDatastoreBrowser" | "FileManager" => datastore::call(cx, request),
+        "GuestAuthManager" | "GuestFileManager" | "GuestProcessManager" => guest_ops::call(cx, request),
         "OptionManager" => service::options(cx, request),
         "VirtualMachineSnapshot" => snapshot::call(cx, request),
         "VirtualMachine" => vm::call(cx, request),

@@ -39,6 +39,8 @@ impl Model {
             wakeups: Vec::new(),
             agents: BTreeMap::new(),
             instance_uuid: uuid(0x9b, &description.datacenter),
+            programs: Vec::new(),
+            transfers: BTreeMap::new(),
             counters: BTreeMap::new(),
             uuids: 0,
         };

@@ -5,6 +5,7 @@ pub mod build;
 pub mod clone;
 pub mod device;
 pub mod events;
+pub mod guest_ops;
 pub mod inventory;
 pub mod power;
 pub mod reconfigure;
@@ -82,6 +83,9 @@ pub enum Kind {
     Vm(Box<Vm>),
 }
 
+/// Number of the first host.
+pub const FIRST_HOST: u64 = 12;
+
 /// Something that happens later by itself.
 #[derive(Debug, Clone)]
 pub enum Wakeup {
@@ -115,6 +119,10 @@ pub struct Model {
     pub custom_fields: Vec<(i32, String, Option<String>)>,
     /// Timers to be started; taken by the server after each change.
     pub wakeups: Vec<(Duration, Wakeup)>,
+    /// Programs that clients have started in guests.
+    pub programs: Vec<guest_ops::Program>,
+    /// Files of guests that were offered by HTTP: number, token, guest and path.
+    pub transfers: BTreeMap<u64, (String, crate::guests::Files, String)>,
     /// Instance UUID of the server.
     pub instance_uuid: String,
     /// Numbers of machines at the agents of their hosts: host, machine, number. A machine that is gone keeps its own.
@@ -132,7 +140,7 @@ impl Model {
     /// The next number of a series.
     pub fn count(&mut self, series: &'static str) -> u64 {
         let first = match series {
-            "host" => 12,
+            "host" => FIRST_HOST,
             "datastore" => 21,
             "network" => 31,
             "dvs" => 40,

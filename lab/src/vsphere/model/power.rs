@@ -6,7 +6,7 @@ use super::{
     Model, Wakeup,
     vm::{Power, Vm},
 };
-use crate::vsphere::fault::Fault;
+use crate::vsphere::{fault::Fault, types::guest};
 
 /// From power on to the first report of the guest's tools: what a Linux guest needs to boot.
 pub const BOOT: Duration = Duration::from_secs(25);
@@ -149,10 +149,20 @@ impl Model {
         }
     }
 
+    /// The operating system keeps in its configuration what it calls the adapters that it finds.
+    fn name_adapters(&self, id: &str) {
+        let Ok(vm) = self.vm(id) else { return };
+        if let Some((file, system)) = vm.boot_file().and_then(|file| Some((file, self.world.guest(file)?))) {
+            let names = guest::names(vm, &system);
+            self.world.disks.set_names(file, vm.nics().map(|(_, nic)| nic.mac.clone()).zip(names).collect());
+        }
+    }
+
     /// What a timer brings.
     pub fn wake(&mut self, wakeup: &Wakeup) {
         match wakeup {
             Wakeup::ToolsUp { vm: id, boot } => {
+                self.name_adapters(id);
                 let agent = self.vm(id).ok().and_then(Vm::boot_file).and_then(|file| self.world.guest(file)).is_some_and(|g| g.agent);
                 if let Ok(vm) = self.vm_mut(id)
                     && vm.boot == *boot

@@ -43,6 +43,22 @@ fn addresses(nic: &Nic) -> Vec<Address> {
     nic.addresses.iter().map(parse).collect()
 }
 
+/// Addresses of an adapter with prefix length.
+pub fn configured(nic: &Nic) -> Vec<String> {
+    addresses(nic).into_iter().map(|address| format!("{}/{}", address.ip, address.prefix)).collect()
+}
+
+/// PCI slots in which a machine gets its adapters, which Linux calls them by: `ens192`.
+const SLOTS: [u16; 10] = [192, 224, 256, 161, 193, 225, 257, 162, 194, 226];
+
+/// What the guest calls its adapters, in their order.
+pub fn names(vm: &Vm, system: &GuestModel) -> Vec<String> {
+    let windows = system.family == "windows";
+    let name =
+        |at: usize| if windows { format!("Ethernet{at}") } else { format!("ens{}", SLOTS.get(at).map_or(at, |slot| usize::from(*slot))) };
+    (0..vm.nics().count()).map(name).collect()
+}
+
 fn mac_tail(mac: &str) -> (u8, u8) {
     let mut bytes = mac.rsplit(':').map(|b| u8::from_str_radix(b, 16).unwrap_or(0));
     let low = bytes.next().unwrap_or(0);

@@ -85,7 +85,7 @@ pub fn property(sight: Sight<'_>, object: &MoRef, path: &str) -> Result<Option<V
 fn top(sight: Sight<'_>, object: &MoRef, name: &str) -> Option<Value> {
     let model = sight.model;
     if let Some(entity) = model.entity(&object.id) {
-        return sight.face.property(sight, entity, name).unwrap_or_else(|| entity::property(model, entity, name));
+        return sight.face.property(sight, entity, name);
     }
     if let Some(task) = model.task(&object.id) {
         return task::property(model, task, name);

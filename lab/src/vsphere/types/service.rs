@@ -41,6 +41,13 @@ pub const MANAGERS: &[(&str, &str, &str)] = &[
     ("guestOperationsManager", "GuestOperationsManager", "guestOperationsManager"),
 ];
 
+/// Managers behind the manager of guest operations: its property, type, moRef value.
+const GUEST_MANAGERS: [(&str, &str, &str); 3] = [
+    ("authManager", "GuestAuthManager", "guestOperationsAuthManager"),
+    ("fileManager", "GuestFileManager", "guestOperationsFileManager"),
+    ("processManager", "GuestProcessManager", "guestOperationsProcessManager"),
+];
+
 /// The service instance's moRef value.
 pub const INSTANCE: &str = "ServiceInstance";
 
@@ -93,7 +100,7 @@ pub fn manager(id: &str) -> Option<&'static str> {
     if id == INSTANCE {
         return Some("ServiceInstance");
     }
-    MANAGERS.iter().find(|m| m.2 == id).map(|m| m.1)
+    MANAGERS.iter().chain(&GUEST_MANAGERS).find(|m| m.2 == id).map(|m| m.1)
 }
 
 /// Objects that belong to entities and have a name made of theirs.
@@ -160,6 +167,10 @@ pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
                 .set("networkBackupAndRestoreSupported", true)
                 .set("ftDrsWithoutEvcSupported", false),
         ),
+        ("GuestOperationsManager", name) => {
+            let (_, kind, id) = GUEST_MANAGERS.iter().find(|(property, ..)| *property == name)?;
+            Value::Ref(MoRef::new(*kind, *id))
+        }
         ("SessionManager", "currentSession") => Value::Object(sight.session?.user_session()),
         ("SessionManager", "sessionList") => Value::List("UserSession", vec![Value::Object(sight.session?.user_session())]),
         ("SessionManager", "message") => "".into(),

@@ -245,6 +245,7 @@ fn disk(model: &Model, attachment: &Value, key: i64) -> Disk {
         storage: disk.items("/storage_domains/storage_domain").first().map(|d| d.text("/id").to_owned()).unwrap_or_default(),
         capacity: number(&disk, "/provisioned_size"),
         shared: disk.text("/shareable") == "true",
+        rdm: false,
         ..Disk::default()
     }
 }

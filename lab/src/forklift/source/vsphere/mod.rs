@@ -291,6 +291,7 @@ fn machine(vm: &Vm) -> Machine {
                 storage: disk.datastore.id.clone(),
                 capacity: disk.capacity,
                 shared: disk.shared,
+                rdm: disk.rdm,
                 serial: disk.serial.clone(),
                 claim: None,
             })
