@@ -185,7 +185,7 @@ impl MigrationRun {
 
 impl Workload for MigrationRun {
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move { self.prepare(cx).await.map_err(advised) })
+        Box::pin(async move { Box::pin(self.prepare(cx)).await.map_err(advised) })
     }
 
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {

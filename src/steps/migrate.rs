@@ -42,7 +42,9 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
             if !scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload) {
                 return following.await.map(|status| (status, None));
             }
-            offload::follow(scene, cx, namespace, &name, &migration, limit, following).await.map(|(status, done)| (status, Some(done)))
+            Box::pin(offload::follow(scene, cx, namespace, &name, &migration, limit, following))
+                .await
+                .map(|(status, done)| (status, Some(done)))
         }
     };
     let ended = join_all(plans.iter().enumerate().map(follow)).await;

@@ -7,9 +7,9 @@ fn a_wrong_login_of_the_array_is_told_in_its_own_words() {
     let lab = Lab::start(&[]);
     let with = |variables: &[(&str, &str)], results: &str| {
         let mut command = lab.run_into(results, &["copyoffload-thin", "--skip-data-collector"]);
-        variables.iter().for_each(|(name, value)| {
+        for (name, value) in variables {
             command.env(format!("COPYOFFLOAD_{name}"), value);
-        });
+        }
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
     };
     // Side by side: each has a namespace and a Provider of its own.
