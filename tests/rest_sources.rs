@@ -232,7 +232,8 @@ async fn a_busy_service_is_asked_again(kind: ProviderKind, vm: &str) {
     let told = error.to_string();
     assert!(matches!(error, ProviderError::Unreachable(_)) && told.contains("503") && told.contains("7 times"), "{told}");
     let mut after = (lab.names)();
-    (before.sort(), after.sort());
+    before.sort();
+    after.sort();
     assert_eq!(after, before);
 }
 
@@ -248,7 +249,8 @@ async fn an_ended_session_is_renewed(kind: ProviderKind, vm: &str) {
     assert_eq!(logins(), 2);
     (lab.end_sessions)();
     let (one, two) = tokio::join!(source.describe_vm(&id), source.describe_vm(&id));
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     assert_eq!(logins(), 3, "who comes together logs in once");
 }
 
