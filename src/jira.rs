@@ -6,11 +6,12 @@ use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
 use crate::{
+    kill_points,
     providers::{
         http::{self, Lost},
         tls::Trust,
     },
-    retry::Story,
+    retry::{Fate, GaveUp, Policy, Safety},
     secrets::Secret,
 };
 
@@ -45,6 +46,23 @@ pub struct Jira {
     url: Url,
     token: Option<Secret>,
     client: reqwest::Client,
+    policy: Policy,
+}
+
+/// Why one try gave no answer that can be used.
+enum TryError {
+    Lost(Lost),
+    /// It stumbled, or somebody in front of it answered.
+    Busy(StatusCode, Fate),
+}
+
+impl TryError {
+    const fn fate(&self) -> Fate {
+        match self {
+            Self::Lost(lost) => lost.fate(),
+            Self::Busy(_, fate) => *fate,
+        }
+    }
 }
 
 impl Jira {
@@ -61,7 +79,7 @@ impl Jira {
         }
         let trust = Trust::beside_the_systems(options.ca_file.as_deref(), options.ca_pem.as_deref()).map_err(text)?;
         let client = http::client(&url, &trust, false).map_err(text)?;
-        Ok(Self { url, token: options.token, client })
+        Ok(Self { url, token: options.token, client, policy: Policy::current().first_contact() })
     }
 
     /// Asks about an issue.
@@ -72,22 +90,19 @@ impl Jira {
         let address = http::address(&self.url);
         let url = self.url.join(&format!("rest/api/2/issue/{key}?fields=status,resolution"));
         let url = url.map_err(|e| format!("issue {key} cannot be asked about: {e}"))?;
-        let mut request = self.client.get(url).timeout(CALL).header("Accept", "application/json");
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        let response = match request.send().await {
+        let response = match self.policy.run(Safety::Repeatable, TryError::fate, |patience| self.once(&url, patience)).await {
             Ok(response) => response,
-            Err(error) => {
-                let error = match Lost::from(error) {
-                    Lost::NotSent(why) => format!("Jira at {address} cannot be reached: {why}"),
-                    Lost::Unclear(why) => format!("Jira at {address} did not answer: {why}"),
-                    lost @ Lost::Tls(_) => lost.explained(&self.url, Story::default()).await.to_string(),
+            Err(GaveUp { error, story }) => {
+                let error = match error {
+                    TryError::Lost(Lost::NotSent(why)) => format!("Jira at {address} cannot be reached: {why}{story}"),
+                    TryError::Lost(Lost::Unclear(why)) => format!("Jira at {address} did not answer: {why}{story}"),
+                    TryError::Lost(lost @ Lost::Tls(_)) => lost.explained(&self.url, story).await.to_string(),
+                    TryError::Busy(status, _) => format!("Jira at {address} answered {status} about issue {key}{story}"),
                 };
                 return Err(error);
             }
         };
-        match response.status() {
+        match response.0 {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(format!("Jira at {address} has no issue {key}, or hides it")),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -95,8 +110,37 @@ impl Jira {
             }
             status => return Err(format!("Jira at {address} answered {status} about issue {key}")),
         }
-        let body: Value = response.json().await.map_err(|_| format!("the answer of {address} about issue {key} is no JSON of Jira"))?;
+        let body =
+            serde_json::from_slice(&response.1).map_err(|_| format!("the answer of {address} about issue {key} is no JSON of Jira"))?;
         read(&body).ok_or_else(|| format!("the answer of {address} about issue {key} names no status"))
+    }
+}
+
+impl Jira {
+    async fn once(&self, url: &Url, patience: Duration) -> Result<(StatusCode, Vec<u8>), TryError> {
+        let mut request = self.client.get(url.clone()).timeout(patience.min(CALL)).header("Accept", "application/json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        let lost = |error| TryError::Lost(Lost::from(error));
+        kill_points::pass("GET issue");
+        let answer = request.send().await;
+        kill_points::pass("answer of Jira");
+        let answer = answer.map_err(lost)?;
+        let (status, pause) = (answer.status(), http::asked_pause(answer.headers()));
+        let fate = match status {
+            StatusCode::INTERNAL_SERVER_ERROR => Some(Fate::Unclear(pause)),
+            _ => Fate::of_status(status.as_u16(), pause),
+        };
+        if let Some(fate) = fate {
+            return Err(TryError::Busy(status, fate));
+        }
+        let body = answer.bytes().await.map_err(lost)?.to_vec();
+        // Cut on its way, or changed by a proxy.
+        if status.is_success() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            return Err(TryError::Lost(Lost::Unclear("its answer is no JSON".to_owned())));
+        }
+        Ok((status, body))
     }
 }
 

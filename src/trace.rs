@@ -18,8 +18,18 @@ pub const TARGET: &str = "mtv_test::requests";
 const LONGEST: usize = 64 * 1024;
 
 /// Keys whose text is a credential wherever it stands, in lower case.
-const CREDENTIALS: &[&str] =
-    &["access_token", "authorization", "id_token", "passphrase", "password", "refresh_token", "token", "userdata", "userdatabase64"];
+const CREDENTIALS: &[&str] = &[
+    "access_token",
+    "adminpass",
+    "authorization",
+    "id_token",
+    "passphrase",
+    "password",
+    "refresh_token",
+    "token",
+    "userdata",
+    "userdatabase64",
+];
 
 /// A request on its way, so that its answer can be told with it.
 #[derive(Debug, Clone)]
@@ -77,6 +87,8 @@ pub(crate) fn shown(content_type: &str, body: &[u8]) -> String {
         return cut(yaml(&value));
     }
     match std::str::from_utf8(body) {
+        // What was cut cannot be told by what it is: it might hold anybody's secrets.
+        Ok(text) if json && text.contains("\"Secret") => format!("({} bytes that cannot be read as JSON)", body.len()),
         Ok(text) => cut(mask(text)),
         Err(_) => format!("({} bytes of {content_type})", body.len()),
     }
@@ -154,7 +166,10 @@ mod tests {
         let event = json!({"type": "ADDED", "object": secret});
         let review = json!({"kind": "TokenReview", "spec": {"token": "foreign"}});
         let vm = json!({"spec": {"volumes": [{"cloudInitNoCloud": {"userData": "password: foreign"}}]}});
-        for value in [secret, list, event, review, vm] {
+        let server = json!({"server": {"id": "1", "adminPass": "foreign"}});
+        let cut = shown("application/json", &list.to_string().as_bytes()[..80]);
+        assert!(!cut.contains("Zm9y") && cut.contains("80 bytes"), "{cut}");
+        for value in [secret, list, event, review, vm, server] {
             let text = of(&value);
             assert!(text.contains(MASK) && !text.contains("foreign") && !text.contains("Zm9y"), "{text}");
         }

@@ -127,6 +127,17 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// The input of commands that still read ends with the connection, as sshd ends it: they go on with what has come.
+    fn drop(&mut self) {
+        if self.forced.is_none() {
+            for (command, input) in std::mem::take(&mut self.reading).into_values() {
+                run(&self.files, &command, &String::from_utf8_lossy(&input));
+            }
+        }
+    }
+}
+
 impl Handler for Host {
     type Error = anyhow::Error;
 
@@ -167,48 +178,136 @@ impl Handler for Host {
     }
 }
 
+/// A command: its words, and the file that takes its output, at its end or instead of what it held.
+#[derive(Debug, Default, PartialEq)]
+struct Command {
+    words: Vec<String>,
+    out: Option<(String, bool)>,
+}
+
+/// Reads a line: commands joined by `&&`, quotes, `>` and `>>`. None if it is anything else.
+fn commands(line: &str) -> Option<Vec<Command>> {
+    let mut all = vec![Command::default()];
+    let mut rest = line.chars().peekable();
+    // Whether the next word names a file, and whether that is appended to.
+    let mut into: Option<bool> = None;
+    while let Some(c) = rest.peek().copied() {
+        match c {
+            ' ' | '\t' => drop(rest.next()),
+            '&' => {
+                rest.next();
+                rest.next_if_eq(&'&')?;
+                all.push(Command::default());
+            }
+            '>' => {
+                rest.next();
+                into = Some(rest.next_if_eq(&'>').is_some());
+            }
+            '|' | ';' | '<' | '(' | ')' | '$' | '`' => return None,
+            _ => {
+                let word = word(&mut rest)?;
+                let command = all.last_mut()?;
+                match into.take() {
+                    Some(append) => command.out = Some((word, append)),
+                    None => command.words.push(word),
+                }
+            }
+        }
+    }
+    Some(all)
+}
+
+/// One word with its quotes taken off.
+fn word(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    let mut word = String::new();
+    while let Some(c) = rest.next_if(|c| !" \t&>|;<()$`".contains(*c)) {
+        match c {
+            '\'' => loop {
+                match rest.next()? {
+                    '\'' => break,
+                    c => word.push(c),
+                }
+            },
+            '"' => loop {
+                match rest.next()? {
+                    '"' => break,
+                    '$' | '`' => return None,
+                    '\\' if rest.peek().is_some_and(|c| "\"\\$`".contains(*c)) => word.push(rest.next()?),
+                    c => word.push(c),
+                }
+            },
+            '\\' => word.push(rest.next()?),
+            c => word.push(c),
+        }
+    }
+    Some(word)
+}
+
 /// Runs commands joined by `&&`: output and exit status.
 fn run(files: &Files, line: &str, input: &str) -> (String, u32) {
+    let Some(all) = commands(line) else { return (String::new(), 2) };
     let mut out = String::new();
-    for command in line.split("&&") {
-        let words: Vec<&str> = command.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
-        let code = match words.as_slice() {
-            ["umask" | "true", ..] | ["mkdir", "-p", _] | ["chmod", _, _] => 0,
-            ["cat", ">", path] => {
-                files.write(path, input);
-                0
+    for command in all {
+        let (told, code) = one(files, &command.words, input);
+        match command.out {
+            Some((path, append)) => {
+                let before = if append { files.read(&path).unwrap_or_default() } else { String::new() };
+                files.write(&path, before + &told);
             }
-            ["cat", path] => match files.read(path) {
-                Some(text) => {
-                    out.push_str(&text);
-                    0
-                }
-                None => 1,
-            },
-            ["test", "-e", path] => u32::from(files.read(path).is_none()),
-            ["mv", from, to] => files.with(|files| match files.remove(*from) {
-                Some(text) => {
-                    files.insert((*to).to_owned(), text);
-                    0
-                }
-                None => 1,
-            }),
-            ["rm", "-f", path] => files.with(|files| {
-                files.remove(*path);
-                0
-            }),
-            ["echo", words @ ..] => {
-                out.push_str(&words.join(" "));
-                out.push('\n');
-                0
-            }
-            _ => 127,
-        };
+            None => out.push_str(&told),
+        }
         if code != 0 {
             return (out, code);
         }
     }
     (out, 0)
+}
+
+/// Runs one command.
+fn one(files: &Files, words: &[String], input: &str) -> (String, u32) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ended = |code: bool| (String::new(), u32::from(!code));
+    match words.as_slice() {
+        ["umask" | "true", ..] | ["mkdir", "-p", _] | ["chmod", _, _] => ended(true),
+        ["cat"] => (input.to_owned(), 0),
+        ["cat", path] => files.read(path).map_or_else(|| ended(false), |text| (text, 0)),
+        ["printf", format, values @ ..] => {
+            let mut values = values.iter();
+            let pieces = format.replace("\\n", "\n");
+            let told: Vec<String> = pieces.split("%s").map(str::to_owned).collect();
+            let mut text = told[0].clone();
+            for piece in &told[1..] {
+                text += values.next().copied().unwrap_or_default();
+                text += piece;
+            }
+            (text, 0)
+        }
+        // `\|TEXT|d`: without the lines that hold the text.
+        ["sed", script, path] => {
+            let wanted = script.strip_prefix("\\|").and_then(|script| script.strip_suffix("|d"));
+            let (Some(wanted), Some(text)) = (wanted, files.read(path)) else { return ended(false) };
+            (text.split_inclusive('\n').filter(|line| !line.contains(wanted)).collect(), 0)
+        }
+        ["ls", folder] => {
+            let folder = format!("{}/", folder.trim_end_matches('/'));
+            let names = files.paths().into_iter().filter_map(|path| path.strip_prefix(&folder).map(|name| format!("{name}\n")));
+            (names.filter(|name| !name.contains('/')).collect(), 0)
+        }
+        ["test", "-e", path] => ended(files.read(path).is_some()),
+        ["mv", from, to] => files.with(|files| match files.remove(*from) {
+            Some(text) => {
+                files.insert((*to).to_owned(), text);
+                ended(true)
+            }
+            None => ended(false),
+        }),
+        ["rm", "-f", path] => files.with(|files| {
+            files.remove(*path);
+            ended(true)
+        }),
+        ["echo", words @ ..] => (words.join(" ") + "\n", 0),
+        _ => (String::new(), 127),
+    }
 }
 
 #[cfg(test)]
@@ -223,5 +322,19 @@ mod tests {
         assert_eq!(run(&files, "mkdir -p /etc && cat /a", ""), ("hello\n".to_owned(), 0));
         assert_eq!(files.paths(), ["/a"]);
         assert_eq!(run(&files, "reboot", "").1, 127);
+        assert_eq!(run(&files, "cat /a; reboot", "").1, 2, "no shell with all that belongs to one");
+    }
+
+    #[test]
+    fn lines_are_appended_and_taken_out() {
+        let files = Files::default();
+        files.write("/keys", "one\ntwo");
+        assert_eq!(run(&files, r#"printf '\n%s\n' 'a '\''b'\'' "$c" key' >> /keys"#, ""), (String::new(), 0));
+        assert_eq!(files.read("/keys").unwrap(), "one\ntwo\na 'b' \"$c\" key\n");
+        assert_eq!(run(&files, r"sed '\|key|d' /keys > /keys.new && mv /keys.new /keys", ""), (String::new(), 0));
+        assert_eq!(files.read("/keys").unwrap(), "one\ntwo\n");
+        assert_eq!(files.paths(), ["/keys"]);
+        files.write("/etc/ssh/x", "");
+        assert_eq!(run(&files, "ls /etc/ssh && ls /", "").0, "x\nkeys\n");
     }
 }

@@ -62,7 +62,7 @@ impl CliError {
 
     /// Prints the error and its hints on stderr, without secrets.
     pub fn print(&self) {
-        anstream::eprintln!("{}", mask(&self.render(true)));
+        tell(&mask(&self.render(true)));
     }
 
     fn render(&self, styled: bool) -> String {
@@ -105,9 +105,22 @@ pub fn print_data(text: &str) -> Result<(), CliError> {
     }
 }
 
+/// Tells on stdout how work goes that must go on whether anybody listens or not: a reader that went away, or a full disk behind
+/// stdout, keeps nothing from being removed.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(anstream::stdout().lock(), "{line}");
+}
+
+/// The same on stderr.
+pub fn tell(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
 /// Prints warnings on stderr.
 pub fn print_warnings(warnings: &Problems) {
     if !warnings.is_empty() {
-        anstream::eprintln!("{}", mask(&warnings.render(true)));
+        tell(&mask(&warnings.render(true)));
     }
 }

@@ -163,7 +163,8 @@ pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'s
         }
     }
     let builder = ClientBuilder::try_from(config).with_context(|| format!("failed to set up a client for {url}"))?;
-    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).build())
+    // The counts are the cluster's; here the layer is for the kill points that it passes.
+    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).with_layer(&Requests::default()).build())
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Hub {
         let mut store = self.subscribe(cluster, kind, namespace);
         let mut last_state = String::new();
         loop {
-            let trouble = {
+            let (trouble, hopeless) = {
                 let now = store.borrow_and_update();
                 if now.listed && news(&now) {
                     let state = state(&now);
@@ -81,8 +81,10 @@ impl Hub {
                         return Ok(found);
                     }
                 }
-                now.trouble.clone()
+                (now.trouble.clone(), now.hopeless(&cluster.policy))
             };
+            // Whoever comes later hears of the next attempt at least.
+            let hopeless = hopeless.map(|at| at.max(started + 2 * cluster.policy.longest_pause));
             tokio::select! {
                 () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
                 changed = store.changed() => if changed.is_err() {
@@ -90,6 +92,9 @@ impl Hub {
                 },
                 () = tokio::time::sleep_until(deadline.at()) => {
                     return Err(timed_out(&format!("{subject} {until}"), started.elapsed(), &last_state, trouble.as_deref()));
+                }
+                () = tokio::time::sleep_until(hopeless.unwrap_or(deadline.at())), if hopeless.is_some() => {
+                    return Err(lost(&format!("{subject} {until}"), &last_state, trouble.as_deref()));
                 }
             }
         }
@@ -130,6 +135,17 @@ impl Hub {
         let all = |store: &Store| look(&store.objects.values().map(Arc::as_ref).collect::<Vec<_>>());
         self.wait(cluster, cx, &awaited, |_| true, all, |store| format!("{} {}", store.objects.len(), kind.plural)).await
     }
+}
+
+/// What a wait says when the cluster can be watched no more.
+fn lost(what: &str, state: &str, trouble: Option<&str>) -> Failure {
+    let state = if state.is_empty() { "never seen" } else { state };
+    let text = format!("gave up waiting for {what}, because the cluster cannot be watched any more: {}", trouble.unwrap_or_default());
+    Failure::Errored(
+        Trouble::new(text)
+            .detail(format!("last state: {state}"))
+            .hint("is the cluster still there, and the login still valid? `oc login` renews it; `mtv-test clean` takes away what is left"),
+    )
 }
 
 /// What a wait says when its time is up.

@@ -11,6 +11,7 @@ mod pause;
 mod portforward;
 mod prometheus;
 mod route;
+mod service;
 mod trace;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use exec::copy_out;
 pub(crate) use oauth::feed as feed_login;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;
+pub use service::Service;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -13,9 +13,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{PasswordLogin, connect::client_for, error};
+use super::{PasswordLogin, connect::client_for};
 use crate::{
-    retry::{Fate, GaveUp, Policy, Safety, Story},
+    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after},
     secrets::Secret,
 };
 
@@ -37,28 +37,46 @@ struct Token {
     access_token: String,
 }
 
-/// What may go better at the next try: no answer, or somebody who is busy.
-#[derive(Debug)]
-struct NotNow {
-    fate: Fate,
-    text: String,
+/// Gets a token for a user. `config` names the API server and whom to trust; it holds no login.
+pub(super) async fn log_in(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
+    let what = || format!("failed to log in to {} as `{}`", login.host, login.username);
+    // From the beginning: a code holds for one try.
+    let policy = Policy::current().first_contact();
+    let tried = policy.run(Safety::Repeatable, Passing::fate_of, |patience| async move {
+        let late = |_| Passing { text: NoAnswer(patience).to_string(), fate: Fate::Unclear(None) };
+        tokio::time::timeout(patience, token(config, login)).await.map_err(late)?
+    });
+    match tried.await {
+        Ok(token) => Ok(token),
+        Err(GaveUp { error, story }) => {
+            let story = story.to_string();
+            let error = if story.is_empty() { error } else { anyhow::anyhow!("{error:#}{story}") };
+            Err(error).with_context(what)
+        }
+    }
 }
 
-impl std::fmt::Display for NotNow {
+/// A trouble of the moment.
+#[derive(Debug)]
+struct Passing {
+    text: String,
+    fate: Fate,
+}
+
+impl Passing {
+    /// What an error says of the login; one that is not of this type is for good.
+    fn fate_of(error: &anyhow::Error) -> Fate {
+        error.downcast_ref::<Self>().map_or(Fate::Final, |passing| passing.fate)
+    }
+}
+
+impl std::fmt::Display for Passing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for NotNow {}
-
-/// Gets a token for a user. `config` names the API server and whom to trust; it holds no login. A code holds for one try only, so
-/// what is tried again is the whole login.
-pub(super) async fn log_in(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
-    let fate = |error: &anyhow::Error| error.downcast_ref::<NotNow>().map_or(Fate::Final, |not_now| not_now.fate);
-    let tried = Policy::current().first_contact().run(Safety::Repeatable, fate, |_| token(config, login)).await;
-    tried.map_err(|GaveUp { error, story }| anyhow::anyhow!("failed to log in to {} as `{}`: {error:#}{story}", login.host, login.username))
-}
+impl std::error::Error for Passing {}
 
 async fn token(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
     anyhow::ensure!(!login.username.contains(':'), "a user name with a colon cannot be sent (RFC 7617)");
@@ -106,7 +124,8 @@ async fn token(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret>
         .body(Body::from(form.query().unwrap_or_default().as_bytes().to_vec()))?;
     let (status, _, body) = send(config, &url, request).await?;
     anyhow::ensure!(status.is_success(), "{} gave no token ({status}): {}", origin(&url), told(&body));
-    let token: Token = serde_json::from_slice(&body).with_context(|| format!("the answer of {} holds no token", origin(&url)))?;
+    let unreadable = |error| Passing { text: format!("the answer of {} holds no token: {error}", origin(&url)), fate: Fate::Unclear(None) };
+    let token: Token = serde_json::from_slice(&body).map_err(unreadable)?;
     Ok(Secret::new(token.access_token))
 }
 
@@ -147,19 +166,24 @@ async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Res
     let client: Client = client_for(config, &origin(url), "", "oauth")?;
     let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
     let failed = |error: kube::Error| {
-        let mut text = format!("{:#}", error::describe(&error, Story::default(), "reach", &origin(url)));
-        if text.contains("certificate") {
-            text = format!("{text}; {hint}");
+        let fate = super::error::fate(&error);
+        let text = super::error::describe(&error, crate::retry::Story::default(), "reach", &origin(url));
+        if format!("{text:#}").contains("certificate") {
+            return anyhow::anyhow!("{text:#}; {hint}");
         }
-        NotNow { fate: error::fate(&error), text }
+        Passing { text: format!("{text:#}"), fate }.into()
     };
     let response: Response<Body> = client.send(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(failed)?.to_bytes().to_vec();
-    let after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(crate::retry::retry_after);
-    if let Some(fate) = Fate::of_status(parts.status.as_u16(), after) {
+    let pause = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+    let fate = match parts.status {
+        StatusCode::INTERNAL_SERVER_ERROR => Some(Fate::Unclear(pause)),
+        status => Fate::of_status(status.as_u16(), pause),
+    };
+    if let Some(fate) = fate {
         let text = format!("{} answered {}: {}", origin(url), parts.status, told(&body));
-        return Err(NotNow { fate, text }.into());
+        return Err(Passing { text, fate }.into());
     }
     Ok((parts.status, parts.headers, body))
 }

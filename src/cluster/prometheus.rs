@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt as _;
-use kube::{Client, client::Body};
+use http::StatusCode;
 use serde::Deserialize;
 
-use super::Cluster;
+use super::{Cluster, Service};
 
 /// Namespace and Route of the querier.
 const QUERIER: (&str, &str) = ("openshift-monitoring", "thanos-querier");
@@ -49,9 +47,9 @@ impl Cluster {
     /// # Errors
     /// The cluster has no monitoring, or it does not answer this login.
     pub async fn free_memory(&self) -> anyhow::Result<BTreeMap<String, f64>> {
-        let client = self.behind_route(QUERIER.0, QUERIER.1).await?;
-        let allocatable = query(&client, ALLOCATABLE).await?;
-        let requested = query(&client, REQUESTED).await?;
+        let monitoring = self.service(QUERIER.0, QUERIER.1, "monitoring").await?;
+        let allocatable = query(&monitoring, ALLOCATABLE).await?;
+        let requested = query(&monitoring, REQUESTED).await?;
         anyhow::ensure!(!allocatable.is_empty(), "monitoring knows no node's memory");
         Ok(free(allocatable, &requested))
     }
@@ -62,14 +60,11 @@ fn free(allocatable: BTreeMap<String, f64>, requested: &BTreeMap<String, f64>) -
     allocatable.into_iter().map(|(node, all)| (node.clone(), left(&node, all))).collect()
 }
 
-async fn query(client: &Client, query: &str) -> anyhow::Result<BTreeMap<String, f64>> {
+async fn query(monitoring: &Service, query: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     let what = || format!("failed to ask monitoring for `{query}`");
     let encoded: String =
         query.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
-    let request = Request::get(format!("/api/v1/query?query={encoded}")).body(Body::empty())?;
-    let response = client.send(request).await.with_context(what)?;
-    let status = response.status();
-    let body = response.into_body().collect().await.with_context(what)?.to_bytes();
+    let (status, body) = monitoring.read(&format!("/api/v1/query?query={encoded}")).await.with_context(what)?;
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
         return Err(anyhow::anyhow!("it refuses the cluster login ({status}); the role cluster-monitoring-view lets one in"))
             .with_context(what);

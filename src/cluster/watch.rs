@@ -38,7 +38,14 @@ pub(super) struct Store {
     pub objects: BTreeMap<String, Arc<DynamicObject>>,
     /// Why the watch does not work at the moment.
     pub trouble: Option<String>,
+    /// Since when it does not.
+    broken: Option<Instant>,
+    /// Whether the server refuses the login, or what it asks for.
+    refused: bool,
 }
+
+/// Longest outage that a wait sits out, in patiences of the policy: 5 min. Control planes of one node come back within that.
+const OUTAGE: u32 = 5;
 
 /// Versions grow (KEP-5504); one that is no number is never older.
 fn older(new: Option<&str>, than: Option<&str>) -> bool {
@@ -68,8 +75,26 @@ impl Store {
             })
             .collect();
         self.listed = true;
-        self.trouble = None;
+        self.well();
         changed || !before.is_empty()
+    }
+
+    /// The watch works; whether it did not before.
+    fn well(&mut self) -> bool {
+        (self.broken, self.refused) = (None, false);
+        self.trouble.take().is_some()
+    }
+
+    /// When there is no hope left: it is refused for as long as an answer may take, or nobody has answered for much longer.
+    pub fn hopeless(&self, policy: &Policy) -> Option<Instant> {
+        Some(self.broken? + policy.patience * if self.refused { 1 } else { OUTAGE })
+    }
+
+    /// The watch does not work, for this reason.
+    fn broken(&mut self, error: &kube::Error) {
+        self.trouble = Some(words(error));
+        self.broken.get_or_insert_with(Instant::now);
+        self.refused = matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403));
     }
 
     /// Takes an object over, unless what is known is newer.
@@ -165,7 +190,7 @@ impl Keeper {
             Fate::NotNow(after) | Fate::Unclear(after) => after,
             Fate::Final => None,
         };
-        self.store.send_modify(|store| store.trouble = Some(words(&error)));
+        self.store.send_modify(|store| store.broken(&error));
         let tries = self.failing.get_or_insert_with(|| self.policy.start());
         tries.begin();
         tries.again(after).await;
@@ -193,7 +218,7 @@ impl Keeper {
             Err(error) => return Over::Broken(error),
         };
         self.failing = None;
-        self.store.send_if_modified(|store| store.trouble.take().is_some());
+        self.store.send_if_modified(Store::well);
         let mut events = std::pin::pin!(events);
         loop {
             let silence = self.heard + self.policy.patience;

@@ -3,21 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{Request, StatusCode, header};
-use http_body_util::BodyExt as _;
-use kube::{Client, client::Body};
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    cluster::{Cluster, describe, fate},
+    cluster::{Cluster, Service},
     config::profile::ProviderKind,
     engine::{Failure, StepCx, human},
     events::Trouble,
-    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after},
 };
 
 /// Route of the inventory in the operator's namespace.
@@ -26,52 +22,27 @@ const ROUTE: &str = "forklift-inventory";
 /// First and longest pause between looks: the inventory has no watch that survives a Route, so it is asked.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
-/// Why one try gave no answer that can be used.
-enum Lost {
-    Broken(kube::Error),
-    Busy(StatusCode, Fate),
-}
-
-impl Lost {
-    fn fate(&self) -> Fate {
-        match self {
-            Self::Broken(error) => fate(error),
-            Self::Busy(_, fate) => *fate,
-        }
-    }
-}
-
 /// The inventory, as seen with the user's own login.
 #[derive(Clone)]
 pub struct Inventory {
-    client: Client,
+    service: Service,
     kind: ProviderKind,
     provider: String,
-    policy: Policy,
 }
 
 impl Inventory {
     /// Finds the Route. `provider` is the UID of the source Provider.
     pub async fn connect(cluster: &Cluster, mtv_namespace: &str, kind: ProviderKind, provider: &str) -> anyhow::Result<Self> {
-        let route = cluster.behind_route(mtv_namespace, ROUTE).await;
-        let client = route.with_context(|| format!("the inventory cannot be reached; is MTV installed in {mtv_namespace}?"))?;
-        Ok(Self { client, kind, provider: provider.to_owned(), policy: cluster.policy() })
+        let service = cluster.service(mtv_namespace, ROUTE, "the inventory").await;
+        let service = service.with_context(|| format!("the inventory cannot be reached; is MTV installed in {mtv_namespace}?"))?;
+        Ok(Self { service, kind, provider: provider.to_owned() })
     }
 
     /// Reads something of the source Provider, such as `vms/vm-12`; `None` if it is not there or not loaded yet.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let path = format!("/providers/{}/{}/{path}", self.kind, self.provider);
-        let what = || format!("failed to read {path} of the inventory");
-        let ask = |patience| self.ask(&path, patience);
-        let (status, body) = match self.policy.run(Safety::Repeatable, Lost::fate, ask).await {
-            Ok(answer) => answer,
-            Err(GaveUp { error: Lost::Broken(error), story }) => {
-                return Err(describe(&error, story, "read", &format!("{path} of the inventory")));
-            }
-            Err(GaveUp { error: Lost::Busy(status, _), story }) => {
-                return Err(anyhow::anyhow!("the inventory answered {status}{story}")).with_context(what);
-            }
-        };
+        let what = || self.service.failed(&path);
+        let (status, body) = self.service.read(&path).await?;
         match status {
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body).with_context(what)?)),
             // 206: the collector has not loaded everything yet; its body is empty.
@@ -81,30 +52,6 @@ impl Inventory {
                     .with_context(what)
             }
             other => Err(anyhow::anyhow!("the inventory answered {other}")).with_context(what),
-        }
-    }
-
-    async fn ask(&self, path: &str, patience: Duration) -> Result<(StatusCode, Bytes), Lost> {
-        let request = Request::get(path).body(Body::empty()).map_err(|error| Lost::Broken(kube::Error::HttpError(error)))?;
-        let whole = async {
-            let response = self.client.send(request).await?;
-            let (head, body) = response.into_parts();
-            Ok((head, body.collect().await?.to_bytes()))
-        };
-        let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
-        let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(Lost::Broken)?;
-        let pause = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
-        match head.status {
-            // The service has no errors of a moment but those of its own reads.
-            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause))),
-            // An answer that was cut without a word, or that a proxy changed.
-            StatusCode::OK if serde_json::from_slice::<IgnoredAny>(&body).is_err() => {
-                Err(Lost::Broken(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
-            }
-            status => match Fate::of_status(status.as_u16(), pause) {
-                Some(fate) => Err(Lost::Busy(status, fate)),
-                None => Ok((status, body)),
-            },
         }
     }
 

@@ -5,8 +5,8 @@ mod image;
 mod pod;
 
 use std::{
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     events::Trouble,
     journal::{Entry, State},
     run::{Owner, names},
+    secrets::mask,
 };
 use pod::Progress;
 
@@ -150,7 +151,8 @@ async fn fetch(owner: &Owner, namespace: &str, pod_name: &str, folder: &Path) ->
     Ok(files)
 }
 
-/// Unpacks files and folders; an archive out of a container gets no links, no devices and no way out of the folder.
+/// Unpacks files and folders; an archive out of a container gets no links, no devices and no way out of the folder. What the image
+/// collects is the cluster's, and may hold secrets that the run has brought there: the login of a guest in its cloud-init.
 fn unpack(archive: &Path, folder: &Path) -> anyhow::Result<usize> {
     let mut archive = tar::Archive::new(std::fs::File::open(archive)?);
     let mut files = 0;
@@ -159,10 +161,27 @@ fn unpack(archive: &Path, folder: &Path) -> anyhow::Result<usize> {
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_file() {
             entry.set_preserve_permissions(false);
-            files += usize::from(entry.unpack_in(folder)? && kind.is_file());
+            // Where `unpack_in` puts it: a root is no part of the way.
+            let path: PathBuf = entry.path()?.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+            if entry.unpack_in(folder)? && kind.is_file() {
+                files += 1;
+                blot(&folder.join(path))?;
+            }
         }
     }
     Ok(files)
+}
+
+/// Masks the secrets in a file and closes it to others.
+fn blot(path: &Path) -> anyhow::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let bytes = std::fs::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let masked = mask(&text);
+    if masked != text {
+        std::fs::write(path, masked)?;
+    }
+    Ok(())
 }
 
 /// Sends the deletions of what was made, without waiting for the end.
@@ -186,22 +205,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_cannot_leave_its_folder() {
+    fn an_archive_cannot_leave_its_folder_and_loses_its_secrets() {
+        const TEXT: &str = "userData: xyzzy-of-a-guest\n";
         let folder = tempfile::tempdir().unwrap();
         let mut builder = tar::Builder::new(Vec::new());
         let mut add = |name: &str, kind: tar::EntryType| {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);
             header.set_mode(0o777);
-            header.set_size(u64::from(kind.is_file()));
+            header.set_size(if kind.is_file() { TEXT.len() as u64 } else { 0 });
             // `append_data` refuses such names, as any writer does that means well.
             header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
             if kind.is_symlink() {
                 header.set_link_name("/etc").unwrap();
             }
             header.set_cksum();
-            builder.append(&header, &b"x"[..usize::from(kind.is_file())]).unwrap();
+            builder.append(&header, if kind.is_file() { TEXT.as_bytes() } else { &[] }).unwrap();
         };
+        let _secret = crate::secrets::Secret::new("xyzzy-of-a-guest");
         add("./a/b.log", tar::EntryType::Regular);
         add("../out.log", tar::EntryType::Regular);
         add("link", tar::EntryType::Symlink);
@@ -210,6 +231,8 @@ mod tests {
         let to = folder.path().join("to");
         std::fs::create_dir(&to).unwrap();
         assert_eq!(unpack(&archive, &to).unwrap(), 1);
-        assert!(to.join("a/b.log").is_file() && !folder.path().join("out.log").exists() && !to.join("link").exists());
+        assert_eq!(std::fs::read_to_string(to.join("a/b.log")).unwrap(), "userData: [secret]\n");
+        assert_eq!(std::fs::metadata(to.join("a/b.log")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!folder.path().join("out.log").exists() && !to.join("link").exists());
     }
 }

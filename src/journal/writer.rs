@@ -40,7 +40,7 @@ impl Writer {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         lock::acquire(&file, path)?;
         file.write_all_at(HEAD.as_bytes(), 0)?;
-        let mut tail = Tail { file, end: HEAD.len() as u64, seq: 0 };
+        let mut tail = Tail { path: path.to_owned(), file, end: HEAD.len() as u64, seq: 0 };
         tail.append(changes)?;
         sync_folder(path)?;
         Self::spawn(tail)
@@ -55,7 +55,8 @@ impl Writer {
         }
         let mut tail = if found.damage.is_empty() {
             let length = file.metadata()?.len();
-            Tail { file, end: length - TAIL.len() as u64, seq: found.lines.last().map_or(0, |line| line.seq + 1) }
+            let seq = found.lines.last().map_or(0, |line| line.seq + 1);
+            Tail { path: path.to_owned(), file, end: length - TAIL.len() as u64, seq }
         } else {
             repair(path, &found)?
         };
@@ -102,6 +103,7 @@ impl Drop for Writer {
 
 /// The open, locked file and where its closing lines begin.
 struct Tail {
+    path: PathBuf,
     file: File,
     end: u64,
     seq: u64,
@@ -139,7 +141,29 @@ impl Tail {
         }
         self.end += text.len() as u64;
         self.seq += records as u64;
+        // What nobody can find is not durable.
+        if self.file.metadata()?.nlink() == 0 {
+            self.restore().context("the file was deleted and cannot be written again")?;
+        }
         Ok(())
+    }
+
+    /// Puts a whole copy in the place of a file that somebody has deleted, with its folder if need be.
+    fn restore(&mut self) -> Result<()> {
+        tracing::warn!(path = %self.path.display(), "the journal was deleted while it was in use; it is written again");
+        let folder = folder_of(&self.path);
+        fs::create_dir_all(&folder)?;
+        let mut bytes = vec![0; usize::try_from(self.end)? + TAIL.len()];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        let mut new = tempfile::NamedTempFile::new_in(&folder)?;
+        new.write_all(&bytes)?;
+        new.as_file().sync_all()?;
+        lock::acquire(new.as_file(), &self.path)?;
+        kill_points::pass("rename of the restored journal");
+        // Whatever has its name by now is somebody else's.
+        self.file = new.persist_noclobber(&self.path)?;
+        kill_points::pass("restored journal renamed");
+        Ok(sync_folder(&self.path)?)
     }
 }
 
@@ -170,7 +194,7 @@ fn repair(path: &Path, found: &Read) -> Result<Tail> {
     let file = new.persist(path)?;
     kill_points::pass("mended journal renamed");
     sync_folder(path)?;
-    Ok(Tail { file, end: text.len() as u64, seq: found.lines.len() as u64 })
+    Ok(Tail { path: path.to_owned(), file, end: text.len() as u64, seq: found.lines.len() as u64 })
 }
 
 /// Makes the file's name durable: without it a machine that dies may come back without the file.

@@ -476,6 +476,14 @@ pub trait SourceProvider: Send + Sync {
             Ok(removed)
         })
     }
+    /// Name of a volume snapshot by its id; `None` if it is not there.
+    fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
+    }
+    /// Deletes a volume snapshot; one that is gone already is success.
+    fn delete_volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        Box::pin(async move { Err(ProviderError::Unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
+    }
     /// Name of a datastore by its id; an id that does not exist is an error that names those that do.
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })

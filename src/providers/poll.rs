@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{ProviderError, ProviderResult};
+use crate::retry::Policy;
 
 /// First pause; short, because a lab answers at once.
 const FIRST: Duration = Duration::from_millis(250);
@@ -43,9 +45,38 @@ impl Wait {
     }
 }
 
+/// How long nothing may come, in first pauses of the policy: 3 s. What a service was asked for it has noted down by then, if the
+/// request has reached it at all.
+const QUIET: u32 = 15;
+
+/// Removes until nothing has been there for a while; whether anything was.
+pub async fn until_quiet<'f>(policy: Policy, remove: impl Fn() -> BoxFuture<'f, ProviderResult<bool>>) -> ProviderResult<bool> {
+    let mut removed = false;
+    let mut end = Instant::now() + policy.first_pause * QUIET;
+    loop {
+        if remove().await? {
+            removed = true;
+            end = Instant::now() + policy.first_pause * QUIET;
+        } else if Instant::now() >= end {
+            return Ok(removed);
+        }
+        tokio::time::sleep_until((Instant::now() + policy.first_pause * (QUIET / 3)).min(end)).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_late_goes_too() {
+        let begin = Instant::now();
+        let late = || async { Ok(begin.elapsed() == Duration::from_secs(2)) }.boxed();
+        assert!(until_quiet(Policy::STANDARD, late).await.unwrap());
+        assert_eq!(begin.elapsed(), Duration::from_secs(5), "three seconds after the last that came");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_last_look_is_at_the_deadline() {

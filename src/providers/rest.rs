@@ -1,10 +1,12 @@
-//! JSON over HTTPS for the sources that speak it (oVirt, OpenStack): one request with its retries, whatever its status.
+//! JSON over HTTPS for the sources that speak it (oVirt, OpenStack): one request with its retries, whatever its status, and the
+//! making of what must not be made twice.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
@@ -15,7 +17,8 @@ use super::{
 };
 use crate::{
     config::profile::Profile,
-    retry::{Fate, Policy},
+    kill_points,
+    retry::{Fate, Policy, Story},
     trace::Exchange,
 };
 
@@ -34,6 +37,17 @@ pub struct Call<'a> {
     pub body: Body<'a>,
     /// Whether it may be sent twice.
     pub safety: Safety,
+    /// What a successful answer holds.
+    pub reads: Reads,
+}
+
+/// What a successful answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// JSON or nothing. Anything else was cut or changed on its way.
+    Json,
+    /// Any text.
+    Text,
 }
 
 /// What a request carries.
@@ -100,21 +114,50 @@ pub struct Rest {
     answered: AtomicBool,
 }
 
+/// What became of a request that must not be repeated without a look.
+#[derive(Debug)]
+pub enum Sent {
+    /// It was answered, whatever the status.
+    Answered(Reply),
+    /// It may have been carried out, or not; why that is not known.
+    Unclear(ProviderError),
+}
+
 /// Why one try gave no answer that can be used.
 enum TryError {
     Lost(Lost),
-    /// 429, 502, 503, 504: the service is busy, or somebody in front of it answered.
-    Busy(StatusCode, Fate),
+    /// 429, 500, 502, 503, 504: the service is busy or stumbled, or somebody in front of it answered. With its words.
+    Busy(StatusCode, Fate, String),
+    /// A success whose body is no JSON.
+    Garbled(StatusCode),
 }
 
 impl TryError {
     const fn fate(&self) -> Fate {
         match self {
             Self::Lost(lost) => lost.fate(),
-            Self::Busy(_, fate) => *fate,
+            Self::Busy(_, fate, _) => *fate,
+            Self::Garbled(_) => Fate::Unclear(None),
+        }
+    }
+
+    async fn explained(self, url: &Url, story: Story) -> ProviderError {
+        let address = http::address(url);
+        match self {
+            Self::Lost(lost) => lost.explained(url, story).await,
+            Self::Busy(status, _, words) if words.is_empty() => {
+                ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}"))
+            }
+            Self::Busy(status, _, words) => ProviderError::Unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
+            Self::Garbled(status) => {
+                ProviderError::Unreachable(format!("{address} answered HTTP {status} with a body that is no JSON{story}"))
+            }
         }
     }
 }
+
+/// Longest part of a refusal's body that an error repeats where it has no words of its own, characters.
+const REPEATED: usize = 200;
 
 impl Rest {
     /// Prepares the connection. `shape` is what `api_url` should look like.
@@ -144,24 +187,38 @@ impl Rest {
         self.trust.ca_chain(&host, port).await
     }
 
-    /// Sends a request until it has an answer or may not be repeated. Answers of 4xx and 500 come back as they are.
+    /// How requests are repeated.
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Sends a request until it has an answer or may not be repeated. Answers of 4xx come back as they are.
     pub async fn send(&self, call: &Call<'_>) -> ProviderResult<Reply> {
+        match self.tried(call).await? {
+            Sent::Answered(reply) => Ok(reply),
+            Sent::Unclear(error) => Err(error),
+        }
+    }
+
+    /// The same where it matters whether a request without an answer may have been carried out.
+    pub async fn tried(&self, call: &Call<'_>) -> ProviderResult<Sent> {
         let once = |patience| {
             self.counts.add(call.name);
-            self.once(call, patience)
+            async move {
+                kill_points::pass(call.name);
+                let answer = self.once(call, patience).await;
+                kill_points::pass("answer of the source");
+                answer
+            }
         };
         // Only the first request may find that the address is wrong.
         let policy = if self.answered.load(Ordering::Relaxed) { self.policy } else { self.policy.first_contact() };
         match policy.run(call.safety, TryError::fate, once).await {
-            Ok(reply) => Ok(reply),
+            Ok(reply) => Ok(Sent::Answered(reply)),
             Err(gave_up) => {
-                let (url, story) = (&call.url, gave_up.story);
-                Err(match gave_up.error {
-                    TryError::Lost(lost) => lost.explained(url, story).await,
-                    TryError::Busy(status, _) => {
-                        ProviderError::Unreachable(format!("{} answered HTTP {status}{story}", http::address(url)))
-                    }
-                })
+                let fate = gave_up.error.fate();
+                let error = gave_up.error.explained(&call.url, gave_up.story).await;
+                if matches!(fate, Fate::Unclear(_)) { Ok(Sent::Unclear(error)) } else { Err(error) }
             }
         }
     }
@@ -187,11 +244,114 @@ impl Rest {
         let response = request.send().await.map_err(lost)?;
         self.answered.store(true, Ordering::Relaxed);
         let (status, headers) = (response.status(), response.headers().clone());
-        if let Some(fate) = Fate::of_status(status.as_u16(), http::asked_pause(&headers)) {
-            return Err(TryError::Busy(status, fate));
-        }
         let raw = response.bytes().await.map_err(lost)?.to_vec();
         exchange.answer(status.as_str(), headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(), &raw);
-        Ok(Reply { status, headers, body: serde_json::from_slice(&raw).unwrap_or(Value::Null), raw })
+        let body = serde_json::from_slice(&raw);
+        let fate = match status {
+            // An internal error may have come before the work, in its middle or after it.
+            StatusCode::INTERNAL_SERVER_ERROR => Some(Fate::Unclear(http::asked_pause(&headers))),
+            _ => Fate::of_status(status.as_u16(), http::asked_pause(&headers)),
+        };
+        if let Some(fate) = fate {
+            return Err(TryError::Busy(status, fate, words(&body.unwrap_or_default(), &raw)));
+        }
+        match body {
+            Err(_) if status.is_success() && call.reads == Reads::Json && !raw.is_empty() => Err(TryError::Garbled(status)),
+            body => Ok(Reply { status, headers, body: body.unwrap_or_default(), raw }),
+        }
+    }
+}
+
+/// What a body without a shape of its own says: the first text under a key for people, else its beginning.
+fn words(body: &Value, raw: &[u8]) -> String {
+    fn told(value: &Value) -> Option<&str> {
+        let fields = value.as_object()?;
+        let own = ["message", "detail", "error_description"].iter().find_map(|key| fields.get(*key)?.as_str());
+        own.or_else(|| fields.values().find_map(told))
+    }
+    match told(body) {
+        Some(text) => text.to_owned(),
+        None if body.is_null() => String::new(),
+        None => String::from_utf8_lossy(raw).chars().take(REPEATED).collect(),
+    }
+}
+
+/// Looks for something; its id, if it is there.
+pub type Look<'a, 'f> = &'a (dyn Fn() -> BoxFuture<'f, ProviderResult<Option<String>>> + Send + Sync);
+
+/// Something to be made that would be there twice if it were asked for twice. The server gives it its id, so that a request whose
+/// answer is lost can only be followed by a look: what carries the run's mark under the name of the new object is it.
+pub struct Making<'a, 'f> {
+    /// How often it may be tried, and with which pauses.
+    pub policy: Policy,
+    /// Sends the request.
+    pub send: &'a (dyn Fn() -> BoxFuture<'f, ProviderResult<Sent>> + Send + Sync),
+    /// Looks for it; its id.
+    pub look: Look<'a, 'f>,
+    /// Reads the id from an answer; a refusal is an error.
+    pub read: &'a (dyn Fn(&Reply) -> ProviderResult<String> + Send + Sync),
+    /// How often to look before it is taken for not made. Where names are unique one look is enough: a request that arrives late
+    /// makes the next one a conflict.
+    pub looks: u32,
+}
+
+impl Making<'_, '_> {
+    /// Makes it. Returns its id.
+    pub async fn once(&self) -> ProviderResult<String> {
+        let mut tries = self.policy.start();
+        let mut unclear = false;
+        loop {
+            tries.begin();
+            let error = match (self.send)().await? {
+                Sent::Answered(reply) => match (self.read)(&reply) {
+                    // The name is taken, perhaps by what an earlier request made.
+                    Err(refusal) if unclear && !reply.status.is_success() => return self.looked(1).await?.ok_or(refusal),
+                    // A success that names nothing is no proof of anything.
+                    Err(strange) if reply.status.is_success() => strange,
+                    read => return read,
+                },
+                Sent::Unclear(error) => error,
+            };
+            unclear = true;
+            tracing::debug!(%error, "it is not known whether something was made; looking for it");
+            if let Some(id) = self.looked(self.looks).await? {
+                return Ok(id);
+            }
+            if !tries.again(None).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Looks, with growing pauses: a service may still work on what a lost request asked for.
+    async fn looked(&self, times: u32) -> ProviderResult<Option<String>> {
+        for number in 0..times {
+            if number > 0 {
+                tokio::time::sleep(self.policy.first_pause * 5 * number).await;
+            }
+            if let Some(id) = (self.look)().await? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_internal_error_is_told_in_the_server_s_words() {
+        for (body, expected) in [
+            (json!({"computeFault": {"code": 500, "message": "Unexpected API Error."}}), "Unexpected API Error."),
+            (json!({"reason": "Operation Failed", "detail": "[Internal Engine Error]"}), "[Internal Engine Error]"),
+            (json!({"x": 1}), "{\"x\":1}"),
+        ] {
+            assert_eq!(words(&body, body.to_string().as_bytes()), expected);
+        }
+        assert_eq!(words(&Value::Null, b"<html>"), "");
     }
 }

@@ -60,6 +60,8 @@ impl Sink for JunitSink {
 /// and events are masked.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("it has no folder")?;
+    // Somebody may have deleted the results; a report is worth a new folder.
+    std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;

@@ -79,8 +79,8 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let levels = match verbosity {
-        // kube tells each try that fails; the tool tells it once, with what it means.
-        0 => "error,kube_client=off",
+        // kube tells each failed attempt as an error, also those that are repeated; what comes of them is told by who asked.
+        0 => "error,kube=off,kube_client=off,kube_runtime=off",
         1 => "warn,mtv_test=info",
         _ => "info,mtv_test=trace",
     };

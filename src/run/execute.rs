@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{MigrationRun, Planned, names, workload::NothingBegun};
 use crate::{
-    cli::{CliError, CliResult, ClusterOptions, ProfileChoice, RunRequest},
+    cli::{CliError, CliResult, ClusterOptions, ProfileChoice, RunRequest, tell},
     cluster::ConnectOptions,
     config::{profile::Profile, settings::Settings},
     engine::{self, Emitter, Interrupts, PlannedRun, signals},
@@ -81,7 +81,7 @@ async fn run(request: RunRequest) -> CliResult {
     let planned = planned(&request, &settings);
     let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
-    let problems = tell(reports.finish());
+    let problems = tell_of(reports.finish());
     #[cfg(feature = "lab")]
     if let Some(lab) = place.lab {
         lab.shut_down().await;
@@ -113,9 +113,9 @@ fn options(settings: &Settings, results: &Results) -> engine::Options {
 }
 
 /// Says which reports could not be written; true if there are any.
-fn tell(problems: Vec<String>) -> bool {
+fn tell_of(problems: Vec<String>) -> bool {
     for problem in &problems {
-        anstream::eprintln!("error: {problem}");
+        tell(&format!("error: {problem}"));
     }
     !problems.is_empty()
 }
@@ -136,7 +136,7 @@ async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen
     let (events, reports) = report::start(sinks(results, screen, request.verbose, None).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(id, events);
     let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(settings, results), emitter, interrupts).await;
-    Ok(if tell(reports.finish()) { crate::exit::INTERNAL } else { outcome.exit() })
+    Ok(if tell_of(reports.finish()) { crate::exit::INTERNAL } else { outcome.exit() })
 }
 
 /// Jobs of mtv-api-tests look for `resources.json` in the folder of what is collected. The journal stays where it is, so that it is
@@ -149,11 +149,8 @@ fn link_journal(folder: &Path, journal: &Path) -> anyhow::Result<()> {
     match std::fs::symlink_metadata(&link) {
         Ok(found) if found.is_symlink() => std::fs::remove_file(&link).with_context(what)?,
         Ok(_) => {
-            anstream::eprintln!(
-                "warning: {} is a file of somebody else and stays as it is; the list of this run is {}",
-                link.display(),
-                target.display()
-            );
+            let (link, target) = (link.display(), target.display());
+            tell(&format!("warning: {link} is a file of somebody else and stays as it is; the list of this run is {target}"));
             return Ok(());
         }
         Err(_) => {}

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     advice::advised,
-    cli::{CliError, CliResult, GatherRequest},
+    cli::{CliError, CliResult, GatherRequest, say, tell},
     cluster::{Cluster, ObjectExt as _},
     config::suggest::nearest,
     engine::{Deadline, Emitter, Failure, StepCx, signals},
@@ -25,6 +25,7 @@ use crate::{
     gather::{self, Target},
     journal::{self, Header, Journal},
     report::{self, console::clean_command, log, results, screen::Screen},
+    secrets::mask,
 };
 
 /// Gathers, deletes, and says where everything is.
@@ -83,17 +84,17 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     reports.finish();
     let gathered = result.map_err(|failure| environment(advised(failure)))?;
     for note in &gathered.notes {
-        anstream::eprintln!("note: {note}");
+        tell(&format!("note: {note}"));
     }
-    println!("{} files in {}", gathered.files, gathered.folder.display());
+    say(&format!("{} files in {}", gathered.files, gathered.folder.display()));
     let left = left.map_err(environment)?;
     if left.is_empty() {
         return Ok(exit::PASSED);
     }
     for left in left {
-        println!("left behind: {}: {}", left.object, left.reason);
+        say(&format!("left behind: {}: {}", left.object, mask(&left.reason)));
     }
-    println!("{}", clean_command(&results.resources, &again(&request.cluster, &request.connect, &settings.providers)));
+    say(&clean_command(&results.resources, &again(&request.cluster, &request.connect, &settings.providers)));
     Ok(exit::LEFT_BEHIND)
 }
 

@@ -110,7 +110,16 @@ impl Teardown<'_> {
                 Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
                 None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
             },
-            other => return Err(Failure::Errored(Trouble::new(format!("this release cannot remove a {other}")))),
+            Entry::VolumeSnapshot { profile, .. } => match (self.sources.get(profile), &record.reference) {
+                (Some(Ok(source)), Some(id)) => {
+                    self.note_deleting(record.id, cx).await;
+                    source.delete_volume_snapshot(id).await.map_err(provider_failure)?;
+                    Removed::Deleted
+                }
+                (Some(Err(reason)), _) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
+                _ => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
+            },
+            Entry::Patch { .. } => return Err(Failure::Errored(Trouble::new("a change is restored and not deleted"))),
         };
         match &record.entry {
             Entry::Object { kind, name, .. } if kind == kinds::NAMESPACE.kind && removed != Removed::LeftToOthers => {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -69,6 +69,8 @@ pub struct Teardown<'a> {
     pub limit: Duration,
     /// Whether it was told that the journal cannot be written.
     pub(super) told_unwritten: AtomicBool,
+    /// Set when the cluster answers nothing any more.
+    silent: OnceLock<()>,
 }
 
 impl<'a> Teardown<'a> {
@@ -81,12 +83,14 @@ impl<'a> Teardown<'a> {
             sources: BTreeMap::from([(session.profile.name.clone(), Ok(session.source.clone()))]),
             limit: session.settings.object_timeout,
             told_unwritten: AtomicBool::new(false),
+            silent: OnceLock::new(),
         }
     }
 
     /// For what a journal holds.
     pub fn new(cluster: &'a Cluster, journal: &'a Journal, run: &str, sources: Sources, limit: Duration) -> Self {
-        Self { cluster, journal, run: run.to_owned(), sources, limit, told_unwritten: AtomicBool::new(false) }
+        let (told_unwritten, silent) = (AtomicBool::new(false), OnceLock::new());
+        Self { cluster, journal, run: run.to_owned(), sources, limit, told_unwritten, silent }
     }
 
     /// Takes away what belongs to one scenario. Its maps and networks lie in the run's namespace and go with it.
@@ -102,6 +106,14 @@ impl<'a> Teardown<'a> {
     /// Takes away everything.
     pub async fn everything(&self, cx: &StepCx) -> Result<Done, Failure> {
         let records = self.journal.snapshot();
+        self.carry_out(&records, cx).await
+    }
+
+    /// Takes away what is on sources, which needs no cluster.
+    pub async fn on_sources(&self, cx: &StepCx) -> Result<Done, Failure> {
+        let there =
+            |record: &Record| matches!(record.entry, Entry::Clone { .. } | Entry::VolumeSnapshot { .. } | Entry::AuthorizedKey { .. });
+        let records: Vec<Record> = self.journal.snapshot().into_iter().filter(there).collect();
         self.carry_out(&records, cx).await
     }
 
@@ -137,12 +149,13 @@ impl<'a> Teardown<'a> {
             let left = cx.deadline.left();
             let share = if number + 1 == count { left } else { left / 2 };
             let cx = &StepCx { deadline: cx.deadline.within(share), ..cx.clone() };
-            let results = match stage.action {
+            let mut results = match stage.action {
                 Action::Cancel => self.each(&stage, cx, |r| self.cancel(r, cx)).await?,
                 Action::Archive => self.each(&stage, cx, |r| self.archive(r, cx)).await?,
                 Action::Restore => self.each(&stage, cx, |r| self.restore(r, cx)).await?,
                 Action::Delete => self.each(&stage, cx, |r| self.delete(r, cx)).await?,
             };
+            self.notice_silence(&mut results, cx).await;
             for (record, result) in results {
                 let stays = !matches!(result, Ok(Removed::Deleted | Removed::Absent));
                 if stays && let Some(namespace) = namespace_name(record) {
@@ -153,6 +166,7 @@ impl<'a> Teardown<'a> {
                         done.left.push(Leftover { object: record.entry.to_string(), reason });
                     }
                     // Cancel and archive come before the deletion, which tells what is left.
+                    Err(_) if self.silent.get().is_some() => {}
                     Err(reason) => cx.warn(format!("{}: {reason}", record.entry)),
                     Ok(Removed::Deleted) => {
                         let object = record.entry.to_string();
@@ -164,6 +178,30 @@ impl<'a> Teardown<'a> {
             }
         }
         Ok(standing)
+    }
+
+    /// After something has failed: a cluster that answers nothing any more is told once, and not asked again for each object.
+    async fn notice_silence(&self, results: &mut [(&Record, Result<Removed, String>)], cx: &StepCx) {
+        let failed = |(record, result): &(&Record, Result<Removed, String>)| on_cluster(&record.entry) && result.is_err();
+        if self.silent.get().is_none() && results.iter().any(failed) {
+            let asked = self.cluster.get(&kinds::NAMESPACE, None, "kube-system").await;
+            if let Err(why) = asked {
+                cx.warn(format!("{} cannot be used any more: {why:#}", self.cluster.server()));
+                let _first = self.silent.set(());
+            }
+        }
+        if self.silent.get().is_some() {
+            for (record, result) in results.iter_mut() {
+                if on_cluster(&record.entry) && result.is_err() {
+                    tracing::debug!(entry = %record.entry, why = ?result, "left, because the cluster answers nothing");
+                    *result = Err(self.silence());
+                }
+            }
+        }
+    }
+
+    fn silence(&self) -> String {
+        format!("{} cannot be used", self.cluster.server())
     }
 
     /// Does the same to all records of a stage, many at the same time. An interrupt ends it, anything else is a record's problem.
@@ -179,9 +217,13 @@ impl<'a> Teardown<'a> {
         let started = Instant::now();
         let until = cx.deadline.at() + OVERRUN;
         // A request that hangs must not take the time of all others.
-        let bounded = |record| {
+        let bounded = |record: &'r Record| {
+            let skipped = self.silent.get().filter(|()| on_cluster(&record.entry)).map(|()| self.silence());
             let work = work(record);
             async move {
+                if let Some(why) = skipped {
+                    return (record, Err(Failure::Errored(Trouble::new(why))));
+                }
                 let result = timeout_at(until, work).await.unwrap_or_else(|_| {
                     let text = format!("not done after {}: the server did not answer", human(started.elapsed()));
                     Err(Failure::Errored(Trouble::new(text)))
@@ -202,6 +244,11 @@ impl<'a> Teardown<'a> {
         }
         Ok(results)
     }
+}
+
+/// Whether it is the cluster that is asked to remove it.
+fn on_cluster(entry: &Entry) -> bool {
+    matches!(entry, Entry::Object { .. } | Entry::Patch { .. })
 }
 
 fn namespace_name(record: &Record) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Node placement: a worker node gets the label that the scenario's VMs ask for: the one with the most free memory, as
-//! monitoring has it, or the first one where monitoring does not tell.
+//! monitoring has it, or the first one where monitoring does not tell. A node has one value of a label, so where another run has
+//! given it another one, the next node is taken.
 
 use kube::api::DynamicObject;
 use mtv_api::kinds;
@@ -25,46 +26,50 @@ pub async fn label_node(scene: &Scene<'_>, cx: &StepCx) -> Result<Option<Labelle
     if let Some(node) = labelled.iter().find(|node| node.key == key && node.value == value) {
         return Ok(Some(node.clone()));
     }
-    let node = choose(scene, cx).await?;
     let pointer = format!("/metadata/labels/{}", key.replace('~', "~0").replace('/', "~1"));
     let shared = Shared { cluster: session.cluster(), journal: session.journal(), run: session.run() };
-    let field = Field { kind: &kinds::NODE, namespace: None, name: &node, pointer: &pointer };
-    if let Changed::Refused { by, value: other } = shared.set(field, &json!(value)).await? {
-        return Err(Failure::Errored(
-            Trouble::new(format!("run {by} has labelled Node {node} with {key}={other}, this run needs {key}={value}"))
-                .hint("give the scenario another key in target_node_selector, or a value that is unique"),
-        ));
+    let mut refused = None;
+    for node in by_memory(scene, cx).await? {
+        let field = Field { kind: &kinds::NODE, namespace: None, name: &node, pointer: &pointer };
+        if let Changed::Refused { by, value: other } = shared.set(field, &json!(value)).await? {
+            refused = Some(format!("run {by} has labelled Node {node} with {key}={other}, this run needs {key}={value}"));
+            continue;
+        }
+        cx.progress(format!("labelled Node {node} with {key}={value}"), None);
+        let node = LabelledNode { node, key, value };
+        labelled.push(node.clone());
+        return Ok(Some(node));
     }
-    cx.progress(format!("labelled Node {node} with {key}={value}"), None);
-    let node = LabelledNode { node, key, value };
-    labelled.push(node.clone());
-    Ok(Some(node))
+    Err(Failure::Errored(
+        Trouble::new(refused.unwrap_or_default())
+            .hint("no worker is left for this run: give the scenario another key in target_node_selector, or a value that is unique"),
+    ))
 }
 
-async fn choose(scene: &Scene<'_>, cx: &StepCx) -> Result<String, Failure> {
+/// Workers that take pods, the one with the most free memory first.
+async fn by_memory(scene: &Scene<'_>, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let cluster = scene.session.cluster();
     let nodes = cluster.list(&kinds::NODE, None, WORKER).await?;
     let mut workers: Vec<&str> = nodes.iter().filter(|node| takes_pods(node)).filter_map(|node| node.metadata.name.as_deref()).collect();
     workers.sort_unstable();
-    let Some(first) = workers.first() else {
+    if workers.is_empty() {
         return Err(Failure::Errored(
             Trouble::new("the cluster has no worker node that takes pods")
                 .detail(format!("{} nodes have the label {WORKER}", nodes.len()))
                 .hint("target_node_selector needs one that is Ready and not cordoned"),
         ));
-    };
+    }
     match cluster.free_memory().await {
         Ok(free) => {
-            let most = workers.iter().filter_map(|node| free.get(*node).map(|bytes| (*bytes, *node)));
-            // Of equal ones the first.
-            let best = most.reduce(|best, next| if next.0 > best.0 { next } else { best });
-            Ok(best.map_or(*first, |(_, node)| node).to_owned())
+            let bytes = |node: &str| free.get(node).copied().unwrap_or(-1.0);
+            // Of equal ones the first: the order of names stays where memory does not tell.
+            workers.sort_by(|a, b| bytes(b).total_cmp(&bytes(a)));
         }
         Err(error) => {
-            cx.warn(format!("the worker node with the most free memory is not known, taking {first}: {error:#}"));
-            Ok((*first).to_owned())
+            cx.warn(format!("the worker node with the most free memory is not known, taking {}: {error:#}", workers[0]));
         }
     }
+    Ok(workers.into_iter().map(str::to_owned).collect())
 }
 
 /// Whether new pods may go to a node.

@@ -1,4 +1,5 @@
-//! SIGKILL at every point of a cold run, a warm run and of `clean`; then `clean`: nothing is left, nothing foreign is gone.
+//! SIGKILL at every point of runs from every source, cold and warm, with copies by a storage array, with what they change of
+//! others' things, and of `clean`; then `clean`: nothing is left, nothing foreign is gone.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Kills in an ordinary test run.
-const SAMPLE: usize = 15;
+const SAMPLE: usize = 26;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {
@@ -30,13 +31,21 @@ async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {
         let secret: DynamicObject = serde_json::from_value(body).unwrap();
         eyes.api(&kinds::SECRET, Some(&name)).create(&PostParams::default(), &secret).await.unwrap();
     }
-    let (before, settings) = (lab.objects().await, eyes.settings().await);
+    let (before, settings, beside) = (lab.objects().await, eyes.settings().await, eyes.beside().await);
     let most = wanted(SAMPLE);
-    let tallies = matrix.carry_out(&[Victim::Cold, Victim::Warm, Victim::Clean], most, side_by_side()).await;
+    let tallies = matrix.carry_out(&victims(), most, side_by_side()).await;
     let sum = table(&tallies);
     assert_eq!(sum.leaks, 0);
     assert!(sum.killed * 10 >= (sum.killed + sum.not_reached) * 8, "too few processes came to their point");
     assert!(sum.littered > 0, "no kill left anything to clean up: the test tests nothing");
     assert_eq!(lab.objects().await, before);
     assert_eq!(eyes.settings().await, settings);
+    assert_eq!(eyes.beside().await, beside);
+}
+
+/// All victims, or those that `MTV_TEST_VICTIMS` names as they are printed: `Run(Ovirt) Clean(Cold)`.
+fn victims() -> Vec<Victim> {
+    let Ok(names) = std::env::var("MTV_TEST_VICTIMS") else { return Victim::ALL.to_vec() };
+    let named = |name: &str| *Victim::ALL.iter().find(|v| format!("{v:?}") == name).unwrap_or_else(|| panic!("no victim is called {name}"));
+    names.split_whitespace().map(named).collect()
 }

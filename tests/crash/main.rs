@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
+mod broken;
 mod clean;
 mod disk;
 mod foreign;
 mod kill;
 mod matrix;
 mod signals;
+mod sources;
+mod sources_clean;
 #[path = "../lab/support.rs"]
 #[allow(dead_code, reason = "each of the tests that share it uses a part")]
 mod support;

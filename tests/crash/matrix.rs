@@ -7,25 +7,90 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use futures::{StreamExt as _, stream};
 
 use crate::{
     support::{Lab, binary, told},
     traces::{Eyes, only_run},
 };
 
-/// Which process is killed.
+/// What a process that is killed does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Victim {
-    /// A run of the cold scenario.
+pub enum Job {
+    /// A run of the cold scenario from vSphere.
     Cold,
     /// A run of the warm scenario.
     Warm,
-    /// `clean` after a run that was killed in the middle.
-    Clean,
+    /// The cold scenario from oVirt.
+    Ovirt,
+    /// From OpenStack.
+    Openstack,
+    /// From OpenShift, where the source VMs are made of a boot source.
+    Openshift,
+    /// From OVA files, which nothing is made of on the source.
+    Ova,
+    /// Copies by the storage array, with MTV's SSH key in the ESXi host.
+    Offload,
+    /// A namespace for the migrated VMs, networks in a shared namespace, and a label on a node.
+    Placed,
+    /// `must-gather` of everything.
+    Gather,
+}
+
+impl Job {
+    /// Scenario and profile of its run.
+    const fn run(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cold => ("sanity-cold", "vsphere"),
+            Self::Warm => ("sanity-warm", "vsphere"),
+            Self::Ovirt => ("sanity-cold", "ovirt"),
+            Self::Openstack => ("sanity-cold", "openstack"),
+            Self::Openshift => ("sanity-cold", "openshift"),
+            Self::Ova => ("sanity-cold", "ova"),
+            Self::Offload => ("copyoffload-thin", "vsphere"),
+            Self::Placed => ("comprehensive-cold", "vsphere"),
+            Self::Gather => ("", ""),
+        }
+    }
+}
+
+/// Which process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Victim {
+    /// One that makes something.
+    Run(Job),
+    /// `clean` after such a one that was killed in the middle.
+    Clean(Job),
+}
+
+impl Victim {
+    /// All.
+    pub const ALL: [Self; 13] = [
+        Self::Run(Job::Cold),
+        Self::Run(Job::Warm),
+        Self::Run(Job::Ovirt),
+        Self::Run(Job::Openstack),
+        Self::Run(Job::Openshift),
+        Self::Run(Job::Ova),
+        Self::Run(Job::Offload),
+        Self::Run(Job::Placed),
+        Self::Run(Job::Gather),
+        Self::Clean(Job::Cold),
+        Self::Clean(Job::Ovirt),
+        Self::Clean(Job::Openstack),
+        Self::Clean(Job::Offload),
+    ];
+
+    const fn job(self) -> Job {
+        match self {
+            Self::Run(job) | Self::Clean(job) => job,
+        }
+    }
 }
 
 /// What came of one kill.
@@ -46,8 +111,8 @@ pub struct Matrix {
     lab: Arc<Lab>,
     eyes: Eyes,
     numbers: AtomicUsize,
-    /// Point of a cold run at which it is killed before `clean` is.
-    middle: u64,
+    /// Points at which a run is killed before `clean` is.
+    middles: Mutex<BTreeMap<Job, u64>>,
 }
 
 /// Kills that are asked for: `None` for all.
@@ -67,12 +132,18 @@ pub fn side_by_side() -> usize {
 impl Matrix {
     pub async fn new(lab: Arc<Lab>) -> Self {
         let eyes = Eyes::of(&lab).await;
-        let mut matrix = Self { lab, eyes, numbers: AtomicUsize::new(0), middle: 0 };
-        let points = matrix.points(Victim::Cold);
-        // The Migration runs then: the clone is made, and Forklift has begun to make things of its own.
+        Self { lab, eyes, numbers: AtomicUsize::new(0), middles: Mutex::default() }
+    }
+
+    /// The point in the middle of a run: the Migration runs then, the clone is made, and Forklift has begun to make things of its own.
+    fn middle(&self, job: Job) -> u64 {
+        if let Some(middle) = self.middles.lock().unwrap().get(&job) {
+            return *middle;
+        }
+        let points = self.points(Victim::Run(job));
         let migration = points.iter().rposition(|name| name == "create").unwrap();
-        matrix.middle = u64::try_from((migration + 12).min(points.len() - 1)).unwrap();
-        matrix
+        let middle = u64::try_from((migration + 12).min(points.len() - 1)).unwrap();
+        *self.middles.lock().unwrap().entry(job).or_insert(middle)
     }
 
     pub fn eyes(&self) -> &Eyes {
@@ -93,9 +164,14 @@ impl Matrix {
         command
     }
 
-    fn run(&self, scenario: &str, results: &Path) -> Command {
-        let mut command = self.command(&["run", scenario, "--provider", "vsphere", "--set", "cutover_delay=20s"]);
-        command.arg("--results-dir").arg(results);
+    fn run(&self, job: Job, results: &Path) -> Command {
+        let (scenario, profile) = job.run();
+        let mut command = if job == Job::Gather {
+            self.command(&["must-gather"])
+        } else {
+            self.command(&["run", scenario, "--provider", profile, "--set", "cutover_delay=20s"])
+        };
+        command.arg("--set").arg(format!("results_dir={}", results.display()));
         command
     }
 
@@ -110,9 +186,8 @@ impl Matrix {
         let folder = self.folder();
         let log = folder.join("points");
         let mut command = match victim {
-            Victim::Cold => self.run("sanity-cold", &folder.join("results")),
-            Victim::Warm => self.run("sanity-warm", &folder.join("results")),
-            Victim::Clean => self.clean(&self.killed_run(&folder)),
+            Victim::Run(job) => self.run(job, &folder.join("results")),
+            Victim::Clean(job) => self.clean(&self.killed_run(job, &folder)),
         };
         let output = ran(command.env("MTV_TEST_KILL_LOG", &log));
         assert!(output.status.success(), "{}", told(&output));
@@ -121,9 +196,9 @@ impl Matrix {
     }
 
     /// A run that was killed in the middle; its journal.
-    fn killed_run(&self, folder: &Path) -> PathBuf {
+    fn killed_run(&self, job: Job, folder: &Path) -> PathBuf {
         let results = folder.join("before");
-        let output = ran(self.run("sanity-cold", &results).env("MTV_TEST_KILL_AT", self.middle.to_string()));
+        let output = ran(self.run(job, &results).env("MTV_TEST_KILL_AT", self.middle(job).to_string()));
         assert!(was_killed(&output), "the run before was not killed: {}", told(&output));
         only_run(&results).unwrap().0.join("resources.json")
     }
@@ -132,17 +207,16 @@ impl Matrix {
     pub async fn kill(&self, victim: Victim, at: u64) -> Tally {
         let folder = self.folder();
         let (mut command, results) = match victim {
-            Victim::Cold => (self.run("sanity-cold", &folder.join("results")), folder.join("results")),
-            Victim::Warm => (self.run("sanity-warm", &folder.join("results")), folder.join("results")),
-            Victim::Clean => (self.clean(&self.killed_run(&folder)), folder.join("before")),
+            Victim::Run(job) => (self.run(job, &folder.join("results")), folder.join("results")),
+            Victim::Clean(job) => (self.clean(&self.killed_run(job, &folder)), folder.join("before")),
         };
         let output = ran(command.env("MTV_TEST_KILL_AT", at.to_string()));
         let killed = was_killed(&output);
         assert!(killed || output.status.success(), "{victim:?} {at}: {}", told(&output));
         let mut tally = Tally { killed: usize::from(killed), not_reached: usize::from(!killed), ..Tally::default() };
         let Some((folder, run)) = only_run(&results) else { return tally };
-        tally.littered = usize::from(killed && !self.eyes.traces(&run).await.is_empty());
         let journal = folder.join("resources.json");
+        tally.littered = usize::from(killed && !self.traces(&run, &journal).await.is_empty());
         if journal.is_file() {
             let clean = ran(&mut self.clean(&journal));
             if !clean.status.success() {
@@ -150,7 +224,7 @@ impl Matrix {
                 tally.leaks = 1;
             }
         }
-        let left = self.eyes.traces(&run).await;
+        let left = self.traces(&run, &journal).await;
         if !left.is_empty() {
             println!("{victim:?} {at}: run {run} has left {left:?}");
             tally.leaks = 1;
@@ -161,13 +235,33 @@ impl Matrix {
         tally
     }
 
+    async fn traces(&self, run: &str, journal: &Path) -> Vec<String> {
+        let (mut traces, keys) = tokio::join!(self.eyes.traces(run), self.eyes.keys_of(journal));
+        traces.extend(keys);
+        traces
+    }
+
+    /// Names of the points of all victims, several at the same time: each is a whole run.
+    async fn all_points(self: &Arc<Self>, victims: &[Victim], side_by_side: usize) -> Vec<Vec<String>> {
+        // Those whose `clean` is killed first: it needs the middle of their run.
+        let jobs: Vec<Job> = victims.iter().filter(|victim| matches!(victim, Victim::Clean(_))).map(|victim| victim.job()).collect();
+        let each = |matrix: Arc<Self>, job| tokio::spawn(async move { matrix.middle(job) });
+        stream::iter(jobs)
+            .map(|job| each(Arc::clone(self), job))
+            .buffered(side_by_side)
+            .for_each(|done| async move { assert!(done.unwrap() > 0) })
+            .await;
+        let each = |matrix: Arc<Self>, victim| tokio::spawn(async move { matrix.points(victim) });
+        let found = stream::iter(victims.to_vec()).map(|victim| each(Arc::clone(self), victim)).buffered(side_by_side);
+        found.map(Result::unwrap).collect().await
+    }
+
     /// Kills at all points of the victims, or at so many of them, evenly spread; several at the same time.
     pub async fn carry_out(self: &Arc<Self>, victims: &[Victim], most: Option<usize>, side_by_side: usize) -> BTreeMap<Victim, Tally> {
         let mut all = Vec::new();
-        for victim in victims {
-            let count = self.points(*victim).len();
-            println!("{victim:?}: {count} points");
-            all.extend((1..=count as u64).map(|at| (*victim, at)));
+        for (victim, points) in victims.iter().zip(self.all_points(victims, side_by_side).await) {
+            println!("{victim:?}: {} points", points.len());
+            all.extend((1..=points.len() as u64).map(|at| (*victim, at)));
         }
         let chosen: Vec<(Victim, u64)> = match most {
             Some(most) if most < all.len() => (0..most).map(|n| all[(2 * n + 1) * all.len() / (2 * most)]).collect(),

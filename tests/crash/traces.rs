@@ -1,7 +1,7 @@
 //! What is there of a run, and what must stay as it is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Child,
 };
@@ -12,10 +12,10 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 use mtv_api::kinds::{self, Kind};
-use mtv_test::{config::profile_file::ProfileFile, providers, providers::SourceProvider};
+use mtv_test::{config::profile_file::ProfileFile, journal::Entry, providers, providers::SourceProvider};
 use serde_json::Value;
 
-use crate::support::Lab;
+use crate::{sources::Sources, support::Lab};
 
 /// Kinds in which a run can leave something, and those that it changes.
 const KINDS: &[&Kind] = &[
@@ -36,13 +36,20 @@ const KINDS: &[&Kind] = &[
     &kinds::PLAN,
     &kinds::MIGRATION,
     &kinds::CONVERSION,
+    &kinds::HOOK,
+    &kinds::HOST,
+    &kinds::SERVICE_ACCOUNT,
+    &kinds::CLUSTER_ROLE_BINDING,
     &kinds::FORKLIFT_CONTROLLER,
+    &kinds::STORAGE_PROFILE,
+    &kinds::NODE,
 ];
 
 /// Looks into a lab.
 pub struct Eyes {
     client: Client,
     source: Box<dyn SourceProvider>,
+    sources: Sources,
 }
 
 impl Eyes {
@@ -50,7 +57,8 @@ impl Eyes {
         let client = lab.client().await;
         let file = ProfileFile::load(&lab.path("lab/providers.toml")).unwrap();
         let (profile, _) = file.select("vsphere", &|_| None).unwrap();
-        Self { client, source: providers::connect(&profile).await.unwrap() }
+        let sources = Sources::of(&lab.path("lab/providers.toml"));
+        Self { client, source: providers::connect(&profile).await.unwrap(), sources }
     }
 
     pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -74,13 +82,37 @@ impl Eyes {
         lists.into_iter().flatten().collect()
     }
 
-    /// Everything that names a run, wherever: name, namespace, label, annotation, specification; and its VMs on the source.
+    /// Everything that names a run, wherever: name, namespace, label, annotation, specification; and what it made on the sources.
     pub async fn traces(&self, run: &str) -> Vec<String> {
-        let objects = self.all().await.into_iter();
+        let (objects, vms, beside) = tokio::join!(self.all(), self.source.of_run(run), self.sources.all());
         let mut traces: Vec<String> =
-            objects.filter(|(_, object)| serde_json::to_string(object).unwrap().contains(run)).map(|(key, _)| key).collect();
-        traces.extend(self.source.of_run(run).await.unwrap().into_iter().map(|vm| format!("VM {} on the source", vm.name)));
+            objects.into_iter().filter(|(_, object)| serde_json::to_string(object).unwrap().contains(run)).map(|(key, _)| key).collect();
+        traces.extend(vms.unwrap().into_iter().map(|vm| format!("VM {} on the source", vm.name)));
+        traces.extend(beside.into_iter().filter(|(_, shown)| shown.contains(run)).map(|(key, _)| format!("{key} on the source")));
         traces
+    }
+
+    /// Keys of a run that an ESXi host lets in, or has in a file that was to take the place of another: keys name no run, its
+    /// journal does.
+    pub async fn keys_of(&self, journal: &Path) -> Vec<String> {
+        let Ok(read) = mtv_test::journal::read(journal) else { return Vec::new() };
+        let keys = read.records.iter().filter_map(|record| match &record.entry {
+            Entry::AuthorizedKey { key, .. } => key.split_whitespace().nth(1),
+            _ => None,
+        });
+        let keys: Vec<&str> = keys.collect();
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let files = self.sources.keys().await;
+        let of_run = files.into_iter().filter(|(_, text)| keys.iter().any(|key| text.contains(key)));
+        of_run.map(|(name, _)| format!("an SSH key in {name} of the ESXi host")).collect()
+    }
+
+    /// What stands on all sources but the vCenter, and which keys ESXi hosts let in.
+    pub async fn beside(&self) -> (BTreeSet<String>, BTreeMap<String, String>) {
+        let (all, keys) = tokio::join!(self.sources.all(), self.sources.keys());
+        (all.into_keys().collect(), keys)
     }
 
     /// The shared settings that a warm run changes, with annotations.

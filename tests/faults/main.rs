@@ -8,6 +8,9 @@ mod retry_table;
 mod soak;
 mod watch_chaos;
 
+#[path = "../rest_sources/bed.rs"]
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod rest_bed;
 #[path = "../lab/support.rs"]
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod support;

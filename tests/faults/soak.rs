@@ -81,11 +81,18 @@ effect = "drop"
 seconds = 3.0
 "#;
 
-/// So many scenarios, made of those of tier0 in turn.
+/// Families of built-in scenarios that the soak is made of: cold and warm, with hooks that succeed and fail, with most of what a
+/// Plan can say, in namespaces and on nodes of their own.
+const FAMILIES: [&str; 4] = ["sanity", "warm", "hooks", "comprehensive"];
+
+/// So many scenarios, made of the built-in ones in turn.
 fn scenarios(count: usize) -> String {
-    let built_in = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/sanity.toml")).unwrap();
-    let built_in: toml::Table = built_in.parse().unwrap();
-    let built_in: Vec<_> = built_in["scenario"].as_table().unwrap().iter().collect();
+    let family = |name: &&str| -> toml::Table {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.toml"));
+        let family: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
+        family["scenario"].as_table().unwrap().clone()
+    };
+    let built_in: Vec<(String, toml::Value)> = FAMILIES.iter().flat_map(family).collect();
     let mut out = toml::Table::new();
     for (number, (name, scenario)) in (0..count).zip(built_in.iter().cycle()) {
         let mut scenario = scenario.as_table().unwrap().clone();
@@ -138,7 +145,7 @@ async fn soak() {
     let took = started.elapsed();
 
     let latest = lab.path("results/latest");
-    let events = fs::read_to_string(latest.join("events.ndjson")).unwrap();
+    let events = fs::read_to_string(latest.join("events.ndjson")).unwrap_or_else(|e| panic!("no events: {e}: {}", told(&output)));
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let run_id = events[0]["run"].as_str().unwrap().to_owned();
     let verdict = |wanted: &str| events.iter().filter(|e| e["event"] == "scenario_finished" && e["verdict"] == wanted).count();

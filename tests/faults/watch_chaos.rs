@@ -208,6 +208,19 @@ async fn a_wait_that_ends_in_vain_says_what_it_waited_for() {
     for words in ["timed out after 3m00s waiting for ConfigMap default/x to be there", "last state: never seen", "503"] {
         assert!(told.contains(words), "{told}");
     }
+    // A login that is refused is not waited with, and a cluster that is silent not for ever.
+    for (code, after) in [(401, 60), (503, 300)] {
+        let rule = Rule { status: Some(code), ..Rule::new(Server::Kubernetes, Effect::Status) };
+        let bed = Bed::new(vec![rule]);
+        let awaited = Awaited { kind: &kinds::CONFIG_MAP, namespace: Some("default"), name: "x", until: "to be there", limit: 10 * limit };
+        let start = Instant::now();
+        let failure = bed.cluster.wait(&cx(), awaited, |object| Ok(object.map(drop))).await.unwrap_err();
+        assert_eq!(start.elapsed().as_secs(), after, "{code}");
+        let told = format!("{failure:?}");
+        for words in ["gave up waiting for ConfigMap default/x to be there", &code.to_string(), "oc login"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
     // Where the object is known, its state is told.
     let bed = Bed::new(Vec::new());
     bed.behind.patch(&kinds::NAMESPACE, None, "default", &json!({ "metadata": { "labels": { "a": "b" } } })).await.unwrap();

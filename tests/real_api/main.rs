@@ -7,6 +7,9 @@
 #[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod matrix;
 mod runs;
+#[path = "../crash/sources.rs"]
+#[allow(dead_code, reason = "each of the two tests that share it uses a part")]
+mod sources;
 #[path = "../lab/support.rs"]
 #[allow(dead_code, reason = "each of the two tests that share it uses a part")]
 mod support;

@@ -14,7 +14,7 @@ use mtv_testkit::{Options, RealCluster, crds};
 use serde_json::json;
 
 use crate::{
-    matrix::{Matrix, Victim, side_by_side, table, wanted},
+    matrix::{Job, Matrix, Victim, side_by_side, table, wanted},
     support::{Lab, junit, told},
 };
 
@@ -121,7 +121,8 @@ async fn killed_at_points_of_every_kind_clean_leaves_nothing() {
     let matrix = Arc::new(Matrix::new(Arc::clone(&lab)).await);
     let (before, settings) = (lab.objects().await, matrix.eyes().settings().await);
     let most = wanted(KILLS.0).unwrap_or(KILLS.1);
-    let sum = table(&matrix.carry_out(&[Victim::Cold, Victim::Warm, Victim::Clean], Some(most), side_by_side()).await);
+    let victims = [Victim::Run(Job::Cold), Victim::Run(Job::Warm), Victim::Clean(Job::Cold)];
+    let sum = table(&matrix.carry_out(&victims, Some(most), side_by_side()).await);
     assert_eq!(sum.leaks, 0);
     assert!(sum.littered > 0, "no kill left anything to clean up: the test tests nothing");
     assert_eq!(lab.objects().await, before);

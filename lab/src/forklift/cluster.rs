@@ -1,7 +1,8 @@
 //! The controllers' view of the Kubernetes API: objects as JSON, as they stand on the wire.
 //!
 //! Controllers read the API server itself and not a cache: a reconcile then never acts on something older than the event
-//! that caused it, and the number of objects in a lab is small.
+//! that caused it. Which objects there are to read is known from the watches, so that a look costs the same however many plans
+//! there are.
 
 use http::Request;
 use kube::{

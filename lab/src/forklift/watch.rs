@@ -17,6 +17,7 @@ use super::{
     Context,
     cluster::{Key, Look},
 };
+use crate::inventory::News;
 
 /// How long the destination's inventory takes to notice a new NetworkAttachmentDefinition, as recorded.
 const NAD_DELAY: Duration = Duration::from_secs(8);
@@ -38,6 +39,17 @@ impl Watched {
     fn keys(&self, kind: &str, pick: impl Fn(&Value) -> bool) -> Vec<Key> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().filter(|((k, _), object)| *k == kind && pick(object)).map(|((_, key), _)| key.clone()).collect()
+    }
+
+    /// Keys of Migrations of a Plan.
+    pub fn migrations_of(&self, plan: &Key) -> Vec<Key> {
+        self.keys(MIGRATION.kind, |migration| refers(migration, "/spec/plan", plan))
+    }
+
+    /// Whether an object of one of these kinds waits for its own controller.
+    pub fn any_unreconciled(&self, kinds: &[&Kind]) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|((k, _), object)| kinds.iter().any(|kind| kind.kind == *k) && !object.reconciled())
     }
 
     fn uids(&self, kind: &str) -> Vec<String> {
@@ -91,7 +103,7 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>, cancel: &CancellationTo
         loop {
             let news = tokio::select! { () = cancel.cancelled() => break, news = changes.recv() => news };
             match news {
-                Ok(provider) => source_changed(&context, &provider),
+                Ok(news) => source_changed(&context, &news),
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
             }
@@ -224,9 +236,14 @@ fn react(context: &Context, kind: &Kind, change: &Change) {
     }
 }
 
-/// A VM, network or datastore of a source changed: what runs or waits for it looks again.
-fn source_changed(context: &Context, provider: &str) {
+/// A VM, network or datastore of a source changed: what runs or waits for it looks again. A plan looks for its own VMs only.
+fn source_changed(context: &Context, news: &News) {
     let watched = &context.watched;
+    let provider = news.provider.as_str();
+    let about = |plan: &Value| {
+        let of_plan = |vm: &Value| vm.text("/id").is_empty() || news.vms.iter().flatten().any(|id| id == vm.text("/id"));
+        news.vms.is_none() || plan.items("/spec/vms").iter().any(of_plan)
+    };
     for source in watched.keys(PROVIDER.kind, |p| p.uid() == provider) {
         // A provider that waits for its inventory learns that it is there.
         let waiting = watched.keys(PROVIDER.kind, |p| p.uid() == provider && !p.holds("Ready"));
@@ -234,7 +251,7 @@ fn source_changed(context: &Context, provider: &str) {
             context.queues.providers.add_after(key, Duration::ZERO);
         }
         let uses = |o: &Value| refers(o, "/spec/provider/source", &source);
-        watched.keys(PLAN.kind, uses).into_iter().for_each(|key| context.queues.plans.add(key));
+        watched.keys(PLAN.kind, |plan| uses(plan) && about(plan)).into_iter().for_each(|key| context.queues.plans.add(key));
         let unready = |o: &Value| uses(o) && (!o.holds("Ready") || o.items("/status/references").len() < o.items("/spec/map").len());
         watched.keys(STORAGE_MAP.kind, unready).into_iter().for_each(|key| context.queues.storage_maps.add(key));
         watched.keys(NETWORK_MAP.kind, unready).into_iter().for_each(|key| context.queues.network_maps.add(key));

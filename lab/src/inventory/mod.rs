@@ -19,10 +19,19 @@ use vsphere::Collector;
 
 use crate::forklift::source::{Kind, Login, Site, Source, vsphere::Connected};
 
+/// Something in a source changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// UID of the Provider.
+    pub provider: String,
+    /// Ids of the VMs that changed, where nothing else did; none: whatever there is may have changed.
+    pub vms: Option<Vec<String>>,
+}
+
 /// Sources by the UID of their Provider.
 pub struct Inventories {
     sources: RwLock<HashMap<String, Arc<dyn Source>>>,
-    changed: broadcast::Sender<String>,
+    changed: broadcast::Sender<News>,
 }
 
 impl Default for Inventories {
@@ -58,8 +67,8 @@ impl Inventories {
         self.sources.write().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| providers.contains(uid));
     }
 
-    /// UIDs of Providers in whose source something changed.
-    pub fn changes(&self) -> broadcast::Receiver<String> {
+    /// What changes in sources.
+    pub fn changes(&self) -> broadcast::Receiver<News> {
         self.changed.subscribe()
     }
 }

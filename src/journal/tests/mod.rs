@@ -281,6 +281,28 @@ async fn a_damaged_file_is_set_aside_and_made_whole() {
     assert!(json(&path)["records"].is_array());
 }
 
+#[tokio::test]
+async fn a_file_that_is_deleted_while_it_is_in_use_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results/resources.json");
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    let journal = Journal::create(&path, &header()).unwrap();
+    let first = journal.intend(object("p")).await.unwrap();
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    journal.created(first, "uid-p").await.unwrap();
+    journal.intend(object("q")).await.unwrap();
+    let there = read(&path).unwrap();
+    assert_eq!((there.damage, there.records), (vec![], journal.snapshot()));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(Journal::resume(&path).is_err(), "it is locked as before");
+    // Somebody else's file of this name is not overwritten, and then nothing new is begun.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "theirs").unwrap();
+    let refused = journal.intend(object("r")).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("was deleted and cannot be written again"), "{refused:#}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+}
+
 #[test]
 fn what_is_no_journal_is_refused() {
     for text in

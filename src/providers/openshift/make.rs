@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
+use serde::de::Error as _;
 use serde_json::Value;
 
 use super::{
@@ -103,14 +104,17 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
     loop {
         let patience = tries.begin();
         let error = match cluster.post(kind, namespace.as_deref(), &body, patience).await {
-            Ok(made) => return Ok(made),
+            Ok(made) if made.metadata.uid.is_some() => return Ok(made),
+            Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is no object with a UID")),
             Err(error) => error,
         };
         let after = match fate(&error) {
             Fate::Final if !is_conflict(&error) => return Err(refused(&error, &format!("{doing}: {object}"))),
-            Fate::Final => None,
-            Fate::NotNow(after) | Fate::Unclear(after) => after,
+            Fate::NotNow(after) if tries.again(after).await => continue,
+            Fate::Unclear(after) => after,
+            _ => None,
         };
+        // The name is taken, or it is not known whether it is by now: what is there is ours only if it carries the run's label.
         let found = cluster.get(kind, namespace.as_deref(), &name).await;
         match found.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))? {
             Some(found) if is_of(&found, run) => return Ok(found),

@@ -51,9 +51,7 @@ impl Openshift {
             _ => (other(profile).await?, false),
         };
         let server = cluster.server();
-        let request = http::Request::get("/apis/kubevirt.io/v1").body(Vec::new());
-        let request = request.map_err(|error| ProviderError::Operation(format!("ask {server} for KubeVirt: {error}")))?;
-        cluster.client().request_text(request).await.map_err(|error| watch::refused(&error, &server))?;
+        watch::has_kubevirt(&cluster, &server).await?;
         let place = if is_home { ", the cluster of the run" } else { "" };
         Ok(Self { description: format!("openshift {server}{place}"), cluster, home: is_home, guest: profile.guest_linux.clone() })
     }
@@ -63,6 +61,26 @@ impl Openshift {
         let all = self.marked_objects(doing).await?;
         let found = all.into_iter().find(|vm| vm.metadata.uid.as_deref() == Some(id));
         found.ok_or_else(|| ProviderError::NotFound(format!("{doing}: there is no VM {id} (any more)")))
+    }
+
+    /// The VMs of all runs. A namespace in which a run has no VM stands for itself: the run died before it had one, or while the
+    /// namespace went. On the cluster of the run it is known by its label like everything there.
+    async fn all_marked(&self) -> ProviderResult<Vec<MarkedVm>> {
+        let made = |object: &DynamicObject| object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let vms = self.marked_objects("look for the VMs of runs").await?;
+        let mut all: Vec<MarkedVm> = vms.iter().map(|vm| MarkedVm { vm: listed(vm), created: made(vm) }).collect();
+        if self.home {
+            return Ok(all);
+        }
+        let namespaces = self.cluster.list(&kinds::NAMESPACE, None, RUN_LABEL).await;
+        for namespace in namespaces.map_err(|error| ProviderError::Operation(format!("look for namespaces of runs: {error:#}")))? {
+            let found = listed(&namespace);
+            let of_vms = found.run.as_deref().is_some_and(|run| machine::namespace(run) == found.name);
+            if of_vms && !all.iter().any(|marked| marked.vm.run == found.run) {
+                all.push(MarkedVm { created: made(&namespace), vm: SourceVm { id: String::new(), ..found } });
+            }
+        }
+        Ok(all)
     }
 
     async fn marked_objects(&self, doing: &str) -> ProviderResult<Vec<DynamicObject>> {
@@ -202,28 +220,14 @@ impl SourceProvider for Openshift {
 
     fn of_run<'a>(&'a self, run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
         async move {
-            let all = self.marked_objects("look for the VMs of a run").await?;
-            Ok(all.iter().map(listed).filter(|vm| vm.run.as_deref() == Some(run)).collect())
+            let all = self.all_marked().await?;
+            Ok(all.into_iter().map(|marked| marked.vm).filter(|vm| vm.run.as_deref() == Some(run)).collect())
         }
         .boxed()
     }
 
     fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
-        async move {
-            let doing = "look for the VMs of runs";
-            let mut all = self.marked_objects(doing).await?;
-            // On the cluster of the run everything with a label is found anyway. Elsewhere a run that was killed early may have left
-            // its namespace without a VM; under that name it is removed like one.
-            if !self.home {
-                let namespaces = self.cluster.list(&kinds::NAMESPACE, None, RUN_LABEL).await;
-                let namespaces = namespaces.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))?;
-                let empty = |namespace: &DynamicObject| !all.iter().any(|vm| vm.metadata.namespace == namespace.metadata.name);
-                let empty: Vec<DynamicObject> = namespaces.into_iter().filter(empty).collect();
-                all.extend(empty);
-            }
-            Ok(all.iter().map(|vm| MarkedVm { vm: listed(vm), created: vm.metadata.creation_timestamp.as_ref().map(|t| t.0) }).collect())
-        }
-        .boxed()
+        self.all_marked().boxed()
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {

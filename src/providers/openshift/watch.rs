@@ -12,8 +12,9 @@ use mtv_api::kinds::{self, Kind};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectExt as _, name_of, state_of, words},
+    cluster::{Cluster, ObjectExt as _, fate, name_of, state_of, words},
     providers::{ProviderError, ProviderResult},
+    retry::{NoAnswer, Safety},
 };
 
 fn api(cluster: &Cluster, kind: &'static Kind, namespace: &str) -> Api<DynamicObject> {
@@ -99,6 +100,17 @@ pub async fn guest(cluster: &Cluster, vm: &DynamicObject, patience: Duration) ->
         Err(ProviderError::Deadline(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Asks whether the cluster has KubeVirt; `server` is its address, for errors.
+pub async fn has_kubevirt(cluster: &Cluster, server: &str) -> ProviderResult<()> {
+    let ask = |patience| async move {
+        let request = http::Request::get("/apis/kubevirt.io/v1").body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
+        tokio::time::timeout(patience, cluster.client().request::<Value>(request)).await.map_err(late)?
+    };
+    let asked = cluster.policy().first_contact().run(Safety::Repeatable, fate, ask).await;
+    asked.map(drop).map_err(|gave_up| refused(&gave_up.error, server))
 }
 
 /// What an error of the API server means for a source.

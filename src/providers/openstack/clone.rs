@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::{FutureExt as _, future::try_join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    lookup::{self, IMAGE_MARK, MARK},
+    lookup::{self, MARK},
     operate,
-    session::{Service, Session},
-    wire::{items, number, text},
+    session::{New, Service, Session},
+    wire::{escaped, items, number, text},
 };
 use crate::{
     config::profile::ProviderKind,
@@ -26,7 +26,7 @@ const BOOT: Duration = Duration::from_mins(5);
 /// Makes the clone and stops it. Returns its id. When it fails half-way, what was made is removed again.
 pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
     request.must_be_plain(ProviderKind::Openstack)?;
-    let made = make(session, request).await;
+    let made = whole(session, request).await;
     if made.is_err() {
         let leaving = Leaving { name: &request.name, run: &request.run, id: None };
         // What cannot be removed now is in the journal.
@@ -37,7 +37,7 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     made
 }
 
-async fn make(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
+async fn whole(session: &Session, request: &CloneRequest) -> ProviderResult<String> {
     let doing = format!("clone server `{}` to `{}`", request.source, request.name);
     let source = lookup::one(session, &request.source).await?;
     let server = server(session, &source, &doing).await?;
@@ -69,22 +69,21 @@ async fn make(session: &Session, request: &CloneRequest) -> ProviderResult<Strin
     if !image_id.is_empty() {
         body["imageRef"] = json!(image_id);
     }
-    let id = create(session, request, &json!({"server": body}), &doing).await?;
+    let body = json!({"server": body});
+    // Whether Nova has begun may not be known: the mark tells.
+    let look = || mine(session, request).boxed();
+    let new = New { service: Service::Compute, name: "POST servers", path: "/servers", body: &body, id: "/server/id", doing: &doing };
+    let id = session.make(new, &look).await?;
     wait_for_boot(session, &id, &doing).await?;
     operate::set_power(session, &id, Power::Off).await?;
     Ok(id)
 }
 
-/// Creates the server; when it is not known whether Nova began, the mark tells.
-async fn create(session: &Session, request: &CloneRequest, body: &Value, doing: &str) -> ProviderResult<String> {
-    match session.post(Service::Compute, "POST servers", "/servers", body, doing).await {
-        Ok(made) => Ok(text(&made, "/server/id").to_owned()),
-        Err(lost @ ProviderError::Unreachable(_)) => {
-            let found = lookup::by_names(session, std::slice::from_ref(&request.name)).await?;
-            found.into_iter().find(|vm| vm.run.as_deref() == Some(request.run.as_str())).map(|vm| vm.id).ok_or(lost)
-        }
-        Err(other) => Err(other),
-    }
+/// The server that an earlier request for this clone has made.
+async fn mine(session: &Session, request: &CloneRequest) -> ProviderResult<Option<String>> {
+    let found = lookup::named(session, std::slice::from_ref(&request.name)).await?;
+    let run = |server: &&Value| server["metadata"][MARK].as_str() == Some(request.run.as_str());
+    Ok(found.iter().find(run).map(|server| text(server, "/id").to_owned()))
 }
 
 /// What Nova says of a server.
@@ -136,9 +135,7 @@ pub async fn attached(session: &Session, server: &Value, doing: &str) -> Provide
 
 /// An image of a server that boots from one; data volumes are left to [`copy_volume`].
 async fn copy_image(session: &Session, request: &CloneRequest, source: &str, doing: &str) -> ProviderResult<String> {
-    let body = json!({"createImage": {"name": format!("{}-image", request.name), "metadata": {IMAGE_MARK: request.run}}});
-    let made = session.post(Service::Compute, "POST servers/ID/createImage", &format!("/servers/{source}/action"), &body, doing).await?;
-    let id = text(&made, "/image_id").to_owned();
+    let id = operate::image(session, source, &format!("{}-image", request.name), &request.run, doing).await?;
     let mut wait = Wait::new(format!("to {doing}, for the image of the source"), COPY);
     loop {
         let image = session.get_if_there(Service::Image, "GET images/ID", &format!("/images/{id}"), doing).await?;
@@ -159,18 +156,32 @@ async fn copy_volume(session: &Session, request: &CloneRequest, disk: &Value, in
     let body = json!({"snapshot": {
         "name": format!("{name}-snapshot"), "volume_id": text(disk, "/id"), "force": true, "metadata": mark,
     }});
-    let made = session.post(Service::Volume, "POST snapshots", "/snapshots", &body, doing).await?;
-    let snapshot = text(&made, "/snapshot/id").to_owned();
+    let snapshot = make(session, "snapshot", &body, &request.run, doing).await?;
     wait_for(session, "snapshot", &snapshot, doing).await?;
     let mut body = json!({"name": name, "snapshot_id": snapshot, "size": number(disk, "/size"), "metadata": mark});
     let kind = text(disk, "/volume_type");
     if !kind.is_empty() {
         body["volume_type"] = json!(kind);
     }
-    let made = session.post(Service::Volume, "POST volumes", "/volumes", &json!({"volume": body}), doing).await?;
-    let volume = text(&made, "/volume/id").to_owned();
+    let volume = make(session, "volume", &json!({"volume": body}), &request.run, doing).await?;
     wait_for(session, "volume", &volume, doing).await?;
     Ok(volume)
+}
+
+/// Makes a volume or a snapshot, whose name is the clone's own; its id.
+async fn make(session: &Session, kind: &str, body: &Value, run: &str, doing: &str) -> ProviderResult<String> {
+    let wanted = text(body, &format!("/{kind}/name"));
+    let (name, path, member) = (format!("POST {kind}s"), format!("/{kind}s"), format!("{kind}s"));
+    let list = format!("{path}/detail?name={}", escaped(wanted));
+    let look = || {
+        async {
+            let all = session.list(Service::Volume, &member, &list, doing).await?;
+            let mine = all.iter().find(|found| text(found, "/name") == wanted && found["metadata"][MARK].as_str() == Some(run));
+            Ok(mine.map(|found| text(found, "/id").to_owned()))
+        }
+        .boxed()
+    };
+    session.make(New { service: Service::Volume, name: &name, path: &path, body, id: &format!("/{kind}/id"), doing }, &look).await
 }
 
 /// Waits until a volume or snapshot is there to be used.

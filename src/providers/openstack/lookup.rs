@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    remains,
     session::{Service, Session},
     wire::{escaped, literal, text},
 };
@@ -22,8 +23,9 @@ fn read(server: &Value) -> SourceVm {
     SourceVm { id: text(server, "/id").to_owned(), name: text(server, "/name").to_owned(), run: run_of(server) }
 }
 
+/// The run in a server's mark. A mark that names no run is none.
 fn run_of(server: &Value) -> Option<String> {
-    server["metadata"][MARK].as_str().map(str::to_owned)
+    server["metadata"][MARK].as_str().filter(|run| !run.is_empty()).map(str::to_owned)
 }
 
 async fn servers(session: &Session, filter: &str, doing: &str) -> ProviderResult<Vec<Value>> {
@@ -73,14 +75,21 @@ pub async fn one(session: &Session, name: &str) -> ProviderResult<String> {
     )))
 }
 
-/// The servers that carry a mark. Nova cannot filter by metadata, so all of the project are listed.
+/// The servers that carry a mark, and clones of which only something else is there: a run may have died before it had a server.
+/// Nova cannot filter by metadata, so all of the project are listed.
 pub async fn marked(session: &Session) -> ProviderResult<Vec<MarkedVm>> {
     let all = servers(session, "", "list the servers that runs have made").await?;
     let marked = all.iter().filter(|server| run_of(server).is_some());
-    Ok(marked.map(|server| MarkedVm { vm: read(server), created: text(server, "/created").parse().ok() }).collect())
+    let mut marked: Vec<MarkedVm> =
+        marked.map(|server| MarkedVm { vm: read(server), created: text(server, "/created").parse().ok() }).collect();
+    let rest = remains::clones(session).await?;
+    let new = |clone: &MarkedVm| !marked.iter().any(|known| known.vm.name == clone.vm.name && known.vm.run == clone.vm.run);
+    let rest: Vec<MarkedVm> = rest.into_iter().filter(new).collect();
+    marked.extend(rest);
+    Ok(marked)
 }
 
-/// The servers that carry a run's mark.
+/// The clones that carry a run's mark.
 pub async fn by_run(session: &Session, run: &str) -> ProviderResult<Vec<SourceVm>> {
     Ok(marked(session).await?.into_iter().map(|marked| marked.vm).filter(|vm| vm.run.as_deref() == Some(run)).collect())
 }

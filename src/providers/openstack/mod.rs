@@ -104,7 +104,18 @@ impl SourceProvider for Openstack {
 
     /// The server, and what its cloning left: a run that was killed half-way may have made volumes and images alone.
     fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
-        operate::remove(&self.session, leaving).boxed()
+        match leaving.id {
+            Some(_) => operate::remove(&self.session, leaving).boxed(),
+            None => operate::remove_in_the_making(&self.session, leaving).boxed(),
+        }
+    }
+
+    fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
+        remains::snapshot(&self.session, id).boxed()
+    }
+
+    fn delete_volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        remains::delete_snapshot(&self.session, id).boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
     lookup::{self, IMAGE_MARK, MARK},
     remains,
-    session::{Service, Session},
-    wire::{fault, text},
+    session::{New, Service, Session},
+    wire::{escaped, fault, text},
 };
-use crate::providers::{Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::providers::{
+    Leaving, Power, ProviderError, ProviderResult,
+    http::Safety,
+    poll::{Wait, until_quiet},
+};
 
 /// Starting and stopping; Nova gives a guest 60 s to shut down before it cuts it off.
 const POWER: Duration = Duration::from_mins(5);
@@ -42,8 +47,9 @@ pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderRe
         Power::Other => return Err(ProviderError::Unsupported("a server can be powered on or off only".into())),
     };
     let doing = format!("power {word} {id}");
-    let mut refused = None;
-    let mut asked = false;
+    let mut tries = session.rest().policy().start();
+    // Whether Nova has taken the action.
+    let mut taken = false;
     let mut wait = Wait::new(format!("to {doing}"), POWER);
     loop {
         let Some(server) = find(session, id, &doing).await? else {
@@ -55,23 +61,28 @@ pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderRe
                 let why = text(&server, "/fault/message");
                 return Err(ProviderError::Operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
             }
-            now => {
-                // Nova refuses while it does something else, such as making an image, and forgets that it was asked.
-                let idle = text(&server, "/OS-EXT-STS:task_state").is_empty();
-                if !asked || (refused.is_some() && idle) {
-                    refused = act(session, id, action, &doing).await?;
-                    asked = true;
+            // What is refused may be refused for a moment only, while Nova does something else with the server.
+            _ if !taken && busy(&server).is_none() => {
+                tries.begin();
+                let Some(why) = act(session, id, action, &doing).await? else {
+                    taken = true;
+                    continue;
+                };
+                if !tries.again(None).await {
+                    return Err(ProviderError::Operation(format!("failed to {doing}: Nova answered: {why}")));
                 }
-                wait.pause(now).await.map_err(|error| match &refused {
-                    Some(why) => ProviderError::Operation(format!("{error}; Nova had answered: {why}")),
-                    None => error,
-                })?;
             }
+            now => wait.pause(busy(&server).unwrap_or(now)).await?,
         }
     }
 }
 
-/// Asks for an action. What Nova refuses because of the state that the server is in is decided by the next look.
+/// What Nova is doing with a server.
+fn busy(server: &Value) -> Option<&str> {
+    server["OS-EXT-STS:task_state"].as_str()
+}
+
+/// Asks for an action; Nova's words if it refuses because of the state that the server is in.
 async fn act(session: &Session, id: &str, action: &str, doing: &str) -> ProviderResult<Option<String>> {
     let path = format!("/servers/{id}/action");
     let name = format!("POST servers/ID/{action}");
@@ -83,15 +94,29 @@ async fn act(session: &Session, id: &str, action: &str, doing: &str) -> Provider
     }
 }
 
+/// Begins an image of a server that carries the run's mark; its id.
+pub async fn image(session: &Session, server: &str, name: &str, run: &str, doing: &str) -> ProviderResult<String> {
+    let body = json!({"createImage": {"name": name, "metadata": {IMAGE_MARK: run}}});
+    let path = format!("/servers/{server}/action");
+    let list = format!("/images?name={}", escaped(name));
+    let look = || {
+        async {
+            let all = session.list(Service::Image, "images", &list, doing).await?;
+            let mine = all.iter().find(|found| text(found, "/name") == name && found[IMAGE_MARK].as_str() == Some(run));
+            Ok(mine.map(|found| text(found, "/id").to_owned()))
+        }
+        .boxed()
+    };
+    let name = "POST servers/ID/createImage";
+    session.make(New { service: Service::Compute, name, path: &path, body: &body, id: "/image_id", doing }, &look).await
+}
+
 /// Takes an image of a server, which for volumes means snapshots of them.
 pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult<()> {
     let doing = format!("snapshot {id} as `{name}`");
     let server = find(session, id, &doing).await?.unwrap_or_default();
     let run = server["metadata"][MARK].as_str().unwrap_or_default();
-    let body = json!({"createImage": {"name": name, "metadata": {IMAGE_MARK: run}}});
-    let path = format!("/servers/{id}/action");
-    let made = session.post(Service::Compute, "POST servers/ID/createImage", &path, &body, &doing).await?;
-    let path = format!("/images/{}", text(&made, "/image_id"));
+    let path = format!("/images/{}", image(session, id, name, run, &doing).await?);
     let mut wait = Wait::new(format!("to {doing}"), SNAPSHOT);
     loop {
         let image = session.get_if_there(Service::Image, "GET images/ID", &path, &doing).await?;
@@ -111,15 +136,9 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     let Some(server) = find(session, id, &doing).await? else { return Ok(()) };
     session.delete(Service::Compute, "DELETE servers/ID", &format!("/servers/{id}"), &doing).await?;
     let mut wait = Wait::new(format!("to {doing}"), DELETE);
-    let mut forced = false;
     while let Some(server) = find(session, id, &doing).await? {
         match text(&server, "/status") {
             "DELETED" => break,
-            // Clouds that can give deleted servers back keep them, and what is attached to them, for a while.
-            "SOFT_DELETED" if !forced => {
-                act(session, id, "forceDelete", &doing).await?;
-                forced = true;
-            }
             state => wait.pause(state).await?,
         }
     }
@@ -134,6 +153,12 @@ async fn sweep(session: &Session, run: &str, name: &str, doing: &str) -> Provide
         return Ok(swept.removed > 0);
     }
     Err(ProviderError::Operation(format!("failed to {doing}: what it was made of stays: {}", swept.left.join(", "))))
+}
+
+/// Removes a clone that may still be in the making: the process that asked for its parts has died, and what it asked for last may
+/// come yet. It is through when nothing came for a while.
+pub async fn remove_in_the_making(session: &Session, leaving: Leaving<'_>) -> ProviderResult<bool> {
+    until_quiet(session.rest().policy(), || remove(session, leaving).boxed()).await
 }
 
 /// Removes a clone by its name and mark, with all that its making left.

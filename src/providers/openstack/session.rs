@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::FutureExt as _;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, RwLock};
@@ -12,13 +13,16 @@ use crate::{
     providers::{
         ProviderError, ProviderResult,
         http::Safety,
-        rest::{Body, Call, Reply, Rest},
+        rest::{Body, Call, Look, Making, Reads, Reply, Rest, Sent},
     },
     secrets::Secret,
 };
 
 /// What `api_url` looks like.
 const SHAPE: &str = "https://HOST:5000/v3";
+/// Looks for what a lost request asked for. Names are not unique in a cloud, so a request that is still under way must not be
+/// taken for one that never arrived: with the pauses between them the last look is 3 s after the first.
+const LOOKS: u32 = 3;
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +82,23 @@ impl Service {
             Self::Network => "network",
         }
     }
+}
+
+/// Something to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct New<'a> {
+    /// Who makes it.
+    pub service: Service,
+    /// What the request is counted as.
+    pub name: &'a str,
+    /// Where to, behind the service's endpoint.
+    pub path: &'a str,
+    /// What is sent.
+    pub body: &'a Value,
+    /// JSON pointer to the id in the answer.
+    pub id: &'a str,
+    /// Why, for errors.
+    pub doing: &'a str,
 }
 
 /// A login.
@@ -150,10 +171,15 @@ impl Session {
         }
     }
 
-    /// Creates something or calls an action.
-    pub async fn post(&self, service: Service, name: &str, path: &str, body: &Value, doing: &str) -> ProviderResult<Value> {
-        let reply = self.call(service, name, Method::POST, path, Some(body), Safety::Once).await?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    /// Makes something of which there must not be two; `id` is where the answer names it. `look` tells whether a request whose
+    /// answer was lost has made it. Returns its id.
+    pub async fn make<'a>(&'a self, new: New<'a>, look: Look<'_, 'a>) -> ProviderResult<String> {
+        let send = || self.sent(new.service, new.name, Method::POST, new.path, Some(new.body), Safety::Once).boxed();
+        let read = |reply: &Reply| match text(&reply.body, new.id) {
+            id if reply.status.is_success() && !id.is_empty() => Ok(id.to_owned()),
+            _ => Err(self.refused(reply, new.doing)),
+        };
+        Making { policy: self.rest.policy(), send: &send, look, read: &read, looks: LOOKS }.once().await
     }
 
     /// Deletes something; gone already is success.
@@ -172,10 +198,25 @@ impl Session {
         body: Option<&Value>,
         safety: Safety,
     ) -> ProviderResult<Reply> {
+        match self.sent(service, name, method, path, body, safety).await? {
+            Sent::Answered(reply) => Ok(reply),
+            Sent::Unclear(error) => Err(error),
+        }
+    }
+
+    async fn sent(
+        &self,
+        service: Service,
+        name: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        safety: Safety,
+    ) -> ProviderResult<Sent> {
         let used = self.login.read().await.clone();
-        let reply = self.once(&used, service, name, method.clone(), path, body, safety).await?;
-        if reply.status != StatusCode::UNAUTHORIZED {
-            return Ok(reply);
+        match self.once(&used, service, name, method.clone(), path, body, safety).await? {
+            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
+            other => return Ok(other),
         }
         // Refused before anything was done, so even what may not be repeated can be sent again.
         let fresh = self.renew(&used).await?;
@@ -192,7 +233,7 @@ impl Session {
         path: &str,
         body: Option<&Value>,
         safety: Safety,
-    ) -> ProviderResult<Reply> {
+    ) -> ProviderResult<Sent> {
         let endpoint = login.endpoints.get(&service).ok_or_else(|| {
             let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
             ProviderError::NotFound(format!(
@@ -210,7 +251,7 @@ impl Session {
         }
         let name = name.replacen(' ', &format!(" {}/", service.name()), 1);
         let body = body.map_or(Body::None, Body::Json);
-        self.rest.send(&Call { name: &name, method, url, headers, body, safety }).await
+        self.rest.tried(&Call { name: &name, method, url, headers, body, safety, reads: Reads::Json }).await
     }
 
     async fn renew(&self, old: &Login) -> ProviderResult<Arc<Login>> {
@@ -227,8 +268,8 @@ impl Session {
 
     /// A refusal in the tool's words.
     pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let why = fault(&reply.body).unwrap_or_else(|| format!("HTTP {}", reply.status));
-        let text = format!("failed to {doing}: {} answered: {why}", self.rest.address());
+        let why = fault(&reply.body).map(|why| format!(": {why}")).unwrap_or_default();
+        let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
         match reply.status {
             StatusCode::NOT_FOUND => ProviderError::NotFound(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -244,7 +285,8 @@ impl Session {
         let Ok(url) = tokens(&self.rest.url) else { return };
         let token = login.token.expose().to_owned();
         let headers = vec![("X-Auth-Token", token.clone()), ("X-Subject-Token", token)];
-        let call = Call { name: "DELETE auth/tokens", method: Method::DELETE, url, headers, body: Body::None, safety: Safety::Once };
+        let name = "DELETE auth/tokens";
+        let call = Call { name, method: Method::DELETE, url, headers, body: Body::None, safety: Safety::Once, reads: Reads::Text };
         let _ = self.rest.send(&call).await;
     }
 }
@@ -284,6 +326,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
         headers: Vec::new(),
         body: Body::Json(&body),
         safety: Safety::Repeatable,
+        reads: Reads::Json,
     };
     let reply = rest.send(&call).await?;
     let token = reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok());

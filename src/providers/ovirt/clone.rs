@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::{
     lookup, operate,
     session::Session,
-    wire::{fault, members, number, search, term, text},
+    wire::{members, number, search, term, text},
 };
 use crate::{
     config::profile::ProviderKind,
-    providers::{CloneRequest, ProviderError, ProviderResult, http::Safety, poll::Wait},
+    providers::{CloneRequest, ProviderError, ProviderResult, poll::Wait},
 };
 
 /// Longest wait for the copies of all disks: mtv-api-tests' 1 200 s.
@@ -39,23 +39,9 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     }
     let correlation = correlation(&request.name);
     let path = format!("/vms?clone=true&correlation_id={correlation}");
-    let id = match session.call("POST vms", Method::POST, &path, Some(&body), Safety::Once).await {
-        Ok(reply) if reply.status.is_success() => text(&reply.body, "/id").to_owned(),
-        Ok(reply) if reply.status == StatusCode::CONFLICT => {
-            let why = fault(&reply.body).unwrap_or_default();
-            return Err(ProviderError::Operation(format!("failed to {doing}: {why}")));
-        }
-        Ok(reply) => return Err(session.refused(&reply, &doing)),
-        // It is not known whether the engine began: the mark tells whether a VM of that name is this one.
-        Err(lost @ ProviderError::Unreachable(_)) => {
-            let found = lookup::by_names(session, std::slice::from_ref(&request.name)).await?;
-            match found.into_iter().find(|vm| vm.run.as_deref() == Some(request.run.as_str())) {
-                Some(vm) => vm.id,
-                None => return Err(lost),
-            }
-        }
-        Err(other) => return Err(other),
-    };
+    // It may not be known whether the engine began: the mark tells whether a VM of that name is this one.
+    let look = || mine(session, request).boxed();
+    let id = session.make("POST vms", &path, &body, &doing, &look).await?;
     match wait_for_copy(session, &id, &doing, &correlation).await {
         Ok(()) => Ok(id),
         Err(error) => {
@@ -66,6 +52,12 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
             Err(error)
         }
     }
+}
+
+/// The VM that an earlier request for this clone has made.
+async fn mine(session: &Session, request: &CloneRequest) -> ProviderResult<Option<String>> {
+    let found = lookup::by_names(session, std::slice::from_ref(&request.name)).await?;
+    Ok(found.into_iter().find(|vm| vm.run.as_deref() == Some(request.run.as_str())).map(|vm| vm.id))
 }
 
 /// What the engine writes beside each event of the operation; it takes letters, digits, `-` and `_`, 50 at most.

@@ -24,9 +24,9 @@ pub fn mark(run: &str) -> String {
     format!("{MARK}{run}")
 }
 
-/// The run that made a VM, by its comment.
+/// The run that made a VM, by its comment. A mark that names no run is none.
 pub fn run_of(vm: &Value) -> Option<String> {
-    text(vm, "/comment").strip_prefix(MARK).map(str::to_owned)
+    text(vm, "/comment").strip_prefix(MARK).filter(|run| !run.is_empty()).map(str::to_owned)
 }
 
 fn read(vm: &Value) -> SourceVm {

@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::{session::Session, wire::text};
-use super::{CloneRequest, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use super::{
+    CloneRequest, Leaving, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::until_quiet,
+};
 use crate::config::profile::{Profile, ProviderKind};
 
 /// A connected engine.
@@ -95,6 +97,17 @@ impl SourceProvider for Ovirt {
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
         operate::delete(&self.session, id).boxed()
+    }
+
+    /// By name and mark. A clone that a process has asked for right before it died may come yet.
+    fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
+        async move {
+            if leaving.id.is_some() {
+                return operate::remove(&self.session, leaving).await;
+            }
+            until_quiet(self.session.rest().policy(), || operate::remove(&self.session, leaving).boxed()).await
+        }
+        .boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    lookup,
     session::Session,
     wire::{fault, members, search, term, text},
 };
-use crate::providers::{Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::providers::{Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
 
 /// Number of the event that says that a user stopped a VM. A shutdown, by whom ever, has another one.
 const USER_STOPPED: &str = "33";
@@ -19,6 +21,8 @@ const EVENTS: u32 = 1000;
 const POWER: Duration = Duration::from_mins(10);
 /// Deleting a VM with its disks: mtv-api-tests' 600 s.
 const DELETE: Duration = Duration::from_mins(10);
+/// What the engine says where another operation holds a VM or its disks: "Please try again later", "… in a few minutes".
+const LOCKED: &str = "try again";
 /// A snapshot without memory.
 const SNAPSHOT: Duration = Duration::from_mins(10);
 
@@ -36,7 +40,7 @@ async fn status(session: &Session, id: &str, doing: &str) -> ProviderResult<Opti
     Ok(vm.map(|vm| text(&vm, "/status").to_owned()))
 }
 
-/// Calls an action of a VM. What it refuses because the VM is in that state already is decided by the look that follows.
+/// Calls an action of a VM; the engine's words if it refuses because of the state that the VM is in.
 async fn act(session: &Session, id: &str, action: &str, doing: &str) -> ProviderResult<Option<String>> {
     let path = format!("/vms/{id}/{action}");
     let reply = session.call(&format!("POST vms/ID/{action}"), Method::POST, &path, Some(&json!({})), Safety::Repeatable).await?;
@@ -50,47 +54,37 @@ async fn act(session: &Session, id: &str, action: &str, doing: &str) -> Provider
 /// Brings a VM to a power state. A running guest is asked to shut down and not cut off: the engine writes event 33 for the
 /// latter, which is what a check after the migration looks for.
 pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
-    let (action, word, state) = match wanted {
-        Power::On => ("start", "on", "up"),
-        Power::Off => ("shutdown", "off", "down"),
+    let (action, word, from, to) = match wanted {
+        Power::On => ("start", "on", "down", "up"),
+        Power::Off => ("shutdown", "off", "up", "down"),
         Power::Other => return Err(ProviderError::Unsupported("a VM can be powered on or off only".into())),
     };
     let doing = format!("power {word} {id}");
-    let mut refused = None;
-    let mut asked = false;
+    switch(session, id, action, (from, to), &doing).await.map(drop)
+}
+
+/// Calls an action and waits until the VM has the state that it leads to. A refusal may be about a moment, an operation that ends
+/// just now, so it is asked for again a few times as long as the VM stays where it was; what is refused for good is told.
+async fn switch(session: &Session, id: &str, action: &str, (from, to): (&str, &str), doing: &str) -> ProviderResult<()> {
     let mut wait = Wait::new(format!("to {doing}"), POWER);
+    let mut tries = session.rest().policy().start();
+    // Whether the engine has taken the action.
+    let mut taken = false;
     loop {
-        let now = match status(session, id, &doing).await? {
-            Some(now) if now == state => return Ok(()),
-            Some(now) => now,
+        match status(session, id, doing).await?.as_deref() {
             None => return Err(ProviderError::NotFound(format!("{doing}: the VM does not exist (any more)"))),
-        };
-        // While disks are locked the engine refuses, and forgets that it was asked.
-        if !asked || (refused.is_some() && now != "image_locked") {
-            refused = act(session, id, action, &doing).await?;
-            asked = true;
-        }
-        if let Err(error) = wait.pause(&now).await {
-            return Err(with_reason(error, refused));
-        }
-    }
-}
-
-/// Adds what the engine said when it refused the action that was then awaited in vain.
-fn with_reason(error: ProviderError, refused: Option<String>) -> ProviderError {
-    match (error, refused) {
-        (ProviderError::Deadline(text), Some(why)) => ProviderError::Operation(format!("{text}; the engine had answered: {why}")),
-        (error, _) => error,
-    }
-}
-
-async fn wait_for(session: &Session, id: &str, state: &str, doing: &str, patience: Duration) -> ProviderResult<()> {
-    let mut wait = Wait::new(format!("to {doing}"), patience);
-    loop {
-        match status(session, id, doing).await? {
-            Some(now) if now == state => return Ok(()),
-            Some(now) => wait.pause(&now).await?,
-            None => return Err(ProviderError::NotFound(format!("{doing}: the VM does not exist (any more)"))),
+            Some(now) if now == to => return Ok(()),
+            Some(now) if !taken && (now == from || action == "stop") => {
+                tries.begin();
+                let Some(why) = act(session, id, action, doing).await? else {
+                    taken = true;
+                    continue;
+                };
+                if !tries.again(None).await {
+                    return Err(ProviderError::Operation(format!("failed to {doing}: the engine answered: {why}")));
+                }
+            }
+            Some(now) => wait.pause(now).await?,
         }
     }
 }
@@ -126,8 +120,11 @@ pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> 
 pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult<()> {
     let doing = format!("snapshot {id} as `{name}`");
     let body = json!({"description": name, "persist_memorystate": false});
-    let made = session.post("POST vms/ID/snapshots", &format!("/vms/{id}/snapshots"), &body, &doing).await?;
-    let path = format!("/vms/{id}/snapshots/{}", text(&made, "/id"));
+    let all = format!("/vms/{id}/snapshots");
+    // Its description is the run's own, so that it tells whether a request without an answer has made it.
+    let look = || taken(session, &all, name, &doing).boxed();
+    let made = session.make("POST vms/ID/snapshots", &all, &body, &doing, &look).await?;
+    let path = format!("{all}/{made}");
     let mut wait = Wait::new(format!("to {doing}"), SNAPSHOT);
     loop {
         let found = session.get_if_there("GET vms/ID/snapshots/ID", &path, &doing).await?;
@@ -137,6 +134,24 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
             None => return Err(ProviderError::Operation(format!("failed to {doing}: the engine removed it"))),
         }
     }
+}
+
+/// The snapshot of a VM with this description.
+async fn taken(session: &Session, path: &str, name: &str, doing: &str) -> ProviderResult<Option<String>> {
+    let all = session.get("GET vms/ID/snapshots", path, doing).await?;
+    Ok(members(&all, "snapshot").iter().find(|s| text(s, "/description") == name).map(|s| text(s, "/id").to_owned()))
+}
+
+/// Removes a clone by its name and mark.
+pub async fn remove(session: &Session, leaving: Leaving<'_>) -> ProviderResult<bool> {
+    let mut removed = false;
+    for vm in lookup::by_names(session, &[leaving.name.to_owned()]).await? {
+        if leaving.is_it(&vm.id, vm.run.as_deref())? {
+            delete(session, &vm.id).await?;
+            removed = true;
+        }
+    }
+    Ok(removed)
 }
 
 /// Stops and deletes a VM with its disks. What is gone already is success, at every step.
@@ -153,19 +168,24 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     match state.as_deref() {
         None => return Ok(()),
         Some("down") => {}
-        Some(_) => {
-            let refused = act(session, id, "stop", &doing).await?;
-            match wait_for(session, id, "down", &doing, POWER).await {
-                Err(ProviderError::NotFound(_)) => return Ok(()),
-                other => other.map_err(|error| with_reason(error, refused))?,
-            }
-        }
-    }
-    let reply = session.call("DELETE vms/ID", Method::DELETE, &format!("/vms/{id}"), None, Safety::Repeatable).await?;
-    if !reply.status.is_success() && reply.status != StatusCode::NOT_FOUND {
-        return Err(session.refused(&reply, &doing));
+        Some(now) => match switch(session, id, "stop", (now, "down"), &doing).await {
+            Err(ProviderError::NotFound(_)) => return Ok(()),
+            other => other?,
+        },
     }
     let mut wait = Wait::new(format!("to {doing}"), DELETE);
+    loop {
+        let reply = session.call("DELETE vms/ID", Method::DELETE, &format!("/vms/{id}"), None, Safety::Repeatable).await?;
+        match reply.status {
+            status if status.is_success() => break,
+            StatusCode::NOT_FOUND => return Ok(()),
+            // A snapshot that is being made locks the disks of a VM that is down.
+            StatusCode::CONFLICT if fault(&reply.body).is_some_and(|why| why.contains(LOCKED)) => {
+                wait.pause(&fault(&reply.body).unwrap_or_default()).await?;
+            }
+            _ => return Err(session.refused(&reply, &doing)),
+        }
+    }
     while let Some(state) = status(session, id, &doing).await? {
         wait.pause(&state).await?;
     }

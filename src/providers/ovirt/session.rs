@@ -1,16 +1,17 @@
 //! One session with an engine: a token of its SSO, renewed when it has expired.
 
+use futures::FutureExt as _;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
-use super::wire::fault;
+use super::wire::{fault, text};
 use crate::{
     config::profile::Profile,
     providers::{
         ProviderError, ProviderResult,
         http::Safety,
-        rest::{Body, Call, Reply, Rest},
+        rest::{Body, Call, Look, Making, Reads, Reply, Rest, Sent},
     },
     secrets::Secret,
 };
@@ -63,18 +64,38 @@ impl Session {
         }
     }
 
-    /// Sends something; a status that is no success is an error.
-    pub async fn post(&self, name: &str, path: &str, body: &Value, doing: &str) -> ProviderResult<Value> {
-        let reply = self.call(name, Method::POST, path, Some(body), Safety::Once).await?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+    /// Makes something of which there must not be two. `look` tells whether a request whose answer was lost has made it. Returns
+    /// its id.
+    pub async fn make<'a>(
+        &'a self,
+        name: &'a str,
+        path: &'a str,
+        body: &'a Value,
+        doing: &'a str,
+        look: Look<'_, 'a>,
+    ) -> ProviderResult<String> {
+        let send = || self.sent(name, Method::POST, path, Some(body), Safety::Once).boxed();
+        let read = |reply: &Reply| match text(&reply.body, "/id") {
+            id if reply.status.is_success() && !id.is_empty() => Ok(id.to_owned()),
+            _ => Err(self.refused(reply, doing)),
+        };
+        Making { policy: self.rest.policy(), send: &send, look, read: &read, looks: 1 }.once().await
     }
 
     /// One request with a token; an expired one is renewed once.
     pub async fn call(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Reply> {
+        match self.sent(name, method, path, body, safety).await? {
+            Sent::Answered(reply) => Ok(reply),
+            Sent::Unclear(error) => Err(error),
+        }
+    }
+
+    async fn sent(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Sent> {
         let used = self.token.read().await.clone();
-        let reply = self.once(name, method.clone(), path, body, safety, &used).await?;
-        if reply.status != StatusCode::UNAUTHORIZED {
-            return Ok(reply);
+        let sent = self.once(name, method.clone(), path, body, safety, &used).await?;
+        match sent {
+            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
+            other => return Ok(other),
         }
         // Refused before anything was done, so even what may not be repeated can be sent again.
         let fresh = self.renew(&used).await?;
@@ -89,13 +110,13 @@ impl Session {
         body: Option<&Value>,
         safety: Safety,
         token: &Secret,
-    ) -> ProviderResult<Reply> {
+    ) -> ProviderResult<Sent> {
         let base = self.rest.url.as_str().trim_end_matches('/');
         let url =
             Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::Operation(format!("`{path}` is no path: {error}")))?;
         let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
         let body = body.map_or(Body::None, Body::Json);
-        self.rest.send(&Call { name, method, url, headers, body, safety }).await
+        self.rest.tried(&Call { name, method, url, headers, body, safety, reads: Reads::Json }).await
     }
 
     async fn renew(&self, old: &Secret) -> ProviderResult<Secret> {
@@ -118,16 +139,23 @@ impl Session {
         }
         let mut url = sso(&self.rest.url, "services/pki-resource")?;
         url.set_query(Some("resource=ca-certificate&format=X509-PEM-CA"));
-        let call =
-            Call { name: "GET pki-resource", method: Method::GET, url, headers: Vec::new(), body: Body::None, safety: Safety::Repeatable };
+        let call = Call {
+            name: "GET pki-resource",
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            body: Body::None,
+            safety: Safety::Repeatable,
+            reads: Reads::Text,
+        };
         let reply = self.rest.send(&call).await?;
         Ok(Some(reply.text()).filter(|text| text.contains("BEGIN CERTIFICATE")))
     }
 
     /// A refusal in the tool's words.
     pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let why = fault(&reply.body).unwrap_or_else(|| format!("HTTP {}", reply.status));
-        let text = format!("failed to {doing}: {} answered: {why}", self.rest.address());
+        let why = fault(&reply.body).map(|why| format!(": {why}")).unwrap_or_default();
+        let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
         match reply.status {
             StatusCode::NOT_FOUND => ProviderError::NotFound(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -149,6 +177,7 @@ impl Session {
             headers: Vec::new(),
             body: Body::Form(&fields),
             safety: Safety::Once,
+            reads: Reads::Text,
         };
         let _ = self.rest.send(&call).await;
     }
@@ -178,6 +207,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
         headers: Vec::new(),
         body: Body::Form(&fields),
         safety: Safety::Repeatable,
+        reads: Reads::Json,
     };
     let reply = rest.send(&call).await?;
     if let Some(token) = reply.body["access_token"].as_str() {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
 use crate::{
     config::{copyoffload::CopyOffload, profile::GuestLogin},
     guest::{Output, Ssh, SshError},
+    kill_points,
     providers::{ProviderError, ProviderResult},
 };
 
@@ -25,17 +27,18 @@ const PORT: u16 = 22;
 pub async fn authorize(offload: &CopyOffload, key: &str, datastore: &str) -> ProviderResult<bool> {
     let line = line(key, datastore)?;
     let ssh = log_in(offload).await?;
-    let changed = rewrite(&ssh, offload, |text| with_line(text, key, &line), |text| text.contains(key)).await;
+    let added = add(&ssh, offload, key, &line).await;
     ssh.close().await;
-    changed
+    added
 }
 
 /// Keeps a key out. One that is not in is success.
 pub async fn revoke(offload: &CopyOffload, key: &str) -> ProviderResult<()> {
+    let blob = blob(key)?;
     let ssh = log_in(offload).await?;
-    let changed = rewrite(&ssh, offload, |text| without_key(text, key), |text| !text.contains(key)).await;
+    let removed = remove(&ssh, offload, blob).await;
     ssh.close().await;
-    changed.map(drop)
+    removed
 }
 
 /// Address of the SSH server, for people and for connections.
@@ -58,7 +61,10 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
         let stream = TcpStream::connect(&address).await.map_err(|e| SshError::Connection(e.to_string()))?;
         Ssh::connect_to(stream, &login, esxi.ssh_host_key.as_deref()).await
     };
-    match tokio::time::timeout(PATIENCE, attempt).await {
+    kill_points::pass("login to the ESXi host");
+    let ended = tokio::time::timeout(PATIENCE, attempt).await;
+    kill_points::pass("logged in to the ESXi host");
+    match ended {
         Ok(Ok(ssh)) => Ok(ssh),
         Ok(Err(SshError::Refused(why))) => Err(ProviderError::Login(format!(
             "{doing}: {why}; hint: check `esxi_user`, `esxi_password` and `esxi_ssh_host_key` of the profile's copyoffload section"
@@ -86,47 +92,61 @@ fn line(key: &str, datastore: &str) -> ProviderResult<String> {
     Ok(format!("command=\"{command}\",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {key}"))
 }
 
-/// The file with a line more; none if the key is in it.
-fn with_line(text: &str, key: &str, line: &str) -> Option<String> {
-    if text.contains(key) {
-        return None;
+/// The part of a key that no other key has. It is all that is looked for in the file, and stands in a command.
+fn blob(key: &str) -> ProviderResult<&str> {
+    let blob = key.split_whitespace().nth(1).unwrap_or_default();
+    let base64 = |c: char| c.is_ascii_alphanumeric() || ['+', '/', '='].contains(&c);
+    if blob.is_empty() || !blob.chars().all(base64) {
+        return Err(ProviderError::Unsupported("MTV's SSH key is no public key in one line of OpenSSH's form".to_owned()));
     }
-    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    Some(format!("{text}{end}{line}\n"))
+    Ok(blob)
 }
 
-/// The file without the lines of a key; none if it has none.
-fn without_key(text: &str, key: &str) -> Option<String> {
-    text.contains(key).then(|| text.split_inclusive('\n').filter(|line| !line.contains(key)).collect())
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Reads the file, writes it anew if it has to change, and sees that the change is there: others may write it as well. The
-/// new file takes the place of the old one at once, so that nobody is locked out in between.
-async fn rewrite(
-    ssh: &Ssh,
-    offload: &CopyOffload,
-    change: impl Fn(&str) -> Option<String>,
-    holds: impl Fn(&str) -> bool,
-) -> ProviderResult<bool> {
-    let doing = format!("change {FILE} of the ESXi host {}", address(offload));
-    let mut changed = false;
-    for _ in 0..ROUNDS {
+/// Appends the line. The host writes it in one piece at the end of its file, so that neither what others write at the same time
+/// nor a connection that breaks in the middle can cost a line; and sees that it is there: others may put a whole file in place.
+async fn add(ssh: &Ssh, offload: &CopyOffload, key: &str, line: &str) -> ProviderResult<bool> {
+    let (blob, doing) = (blob(key)?, changing(offload));
+    let mut added = false;
+    for _ in 0..=ROUNDS {
         let text = read(ssh, &doing).await?;
-        let Some(new) = change(&text) else { return Ok(changed) };
-        let partial = format!("{FILE}.mtv-test-{}", std::process::id());
-        let command = format!("umask 077 && mkdir -p {FOLDER} && cat > {partial} && chmod 600 {partial} && mv {partial} {FILE}");
-        let output = bounded(ssh.feed(&command, new.as_bytes()), &doing).await?;
-        if output.status != Some(0) {
-            // Nothing is left of a file that could not take its place.
-            let _ = bounded(ssh.run(&format!("rm -f {partial}")), &doing).await;
-            return Err(failed(&doing, &output));
+        if text.contains(blob) {
+            return Ok(added);
         }
-        changed = true;
-        if holds(&read(ssh, &doing).await?) {
-            return Ok(changed);
-        }
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\\n" };
+        let command = format!("umask 077 && mkdir -p {FOLDER} && printf '{end}%s\\n' {} >> {FILE}", quoted(line));
+        done(bounded(ssh.run(&command), &doing).await?, &doing)?;
+        added = true;
     }
-    Err(ProviderError::Operation(format!("{doing}: somebody else changed it at the same time, {ROUNDS} times")))
+    Err(somebody_else(&doing))
+}
+
+/// Takes the key's lines out, on the host itself: the new file takes the place of the old one at once, so that nobody is locked
+/// out in between, and is not the tool's to lose on its way.
+async fn remove(ssh: &Ssh, offload: &CopyOffload, blob: &str) -> ProviderResult<()> {
+    let doing = changing(offload);
+    // By the key, so that a process that died in between leaves nothing that another one could not find, and nobody else's is meant.
+    let partial = format!("{FILE}.mtv-test-{}", Sha256::digest(blob).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>());
+    for _ in 0..=ROUNDS {
+        if !read(ssh, &doing).await?.contains(blob) {
+            return done(bounded(ssh.run(&format!("rm -f {partial}")), &doing).await?, &doing);
+        }
+        let command = format!("umask 077 && sed '\\|{blob}|d' {FILE} > {partial} && chmod 600 {partial} && mv {partial} {FILE}");
+        done(bounded(ssh.run(&command), &doing).await?, &doing)?;
+    }
+    Err(somebody_else(&doing))
+}
+
+fn changing(offload: &CopyOffload) -> String {
+    format!("change {FILE} of the ESXi host {}", address(offload))
+}
+
+fn somebody_else(doing: &str) -> ProviderError {
+    ProviderError::Operation(format!("{doing}: somebody else changed it at the same time, {ROUNDS} times"))
 }
 
 /// The file's text; empty if it does not exist.
@@ -140,11 +160,18 @@ async fn read(ssh: &Ssh, doing: &str) -> ProviderResult<String> {
 }
 
 async fn bounded(work: impl Future<Output = Result<Output, SshError>>, doing: &str) -> ProviderResult<Output> {
-    match tokio::time::timeout(PATIENCE, work).await {
+    kill_points::pass("command on the ESXi host");
+    let ended = tokio::time::timeout(PATIENCE, work).await;
+    kill_points::pass("answer of the ESXi host");
+    match ended {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(error)) => Err(ProviderError::Unreachable(format!("{doing}: {error}"))),
         Err(_) => Err(ProviderError::Deadline(format!("{doing}: no end within {} s", PATIENCE.as_secs()))),
     }
+}
+
+fn done(output: Output, doing: &str) -> ProviderResult<()> {
+    if output.status == Some(0) { Ok(()) } else { Err(failed(doing, &output)) }
 }
 
 fn failed(doing: &str, output: &Output) -> ProviderError {
@@ -160,18 +187,25 @@ mod tests {
     const KEY: &str = "ssh-rsa AAAAB3 mtv";
 
     #[test]
-    fn a_line_comes_and_goes_and_nothing_else_changes() {
+    fn a_line_holds_one_command_and_the_key() {
         let line = line(KEY, "ds 1").unwrap();
         assert!(line.ends_with(&format!(",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {KEY}")));
         assert!(line.contains("exec python '/vmfs/volumes/ds 1/secure-vmkfstools-wrapper.py'"), "{line}");
-        for text in ["", "ssh-ed25519 other\n"] {
-            let with = with_line(text, KEY, &line).unwrap();
-            assert_eq!(with, format!("{text}{line}\n"));
-            assert_eq!(with_line(&with, KEY, &line), None);
-            assert_eq!(without_key(&with, KEY).as_deref(), Some(text));
+    }
+
+    #[test]
+    fn only_a_public_key_stands_in_a_command() {
+        assert_eq!(blob(KEY).unwrap(), "AAAAB3");
+        for key in ["", "ssh-rsa", "ssh-rsa a|b", "ssh-rsa $(reboot)", "ssh-rsa AAA' x"] {
+            assert!(blob(key).is_err(), "{key}");
         }
-        assert_eq!(with_line("open", KEY, "x").unwrap(), "open\nx\n");
-        assert_eq!(without_key("other\n", KEY), None);
+    }
+
+    #[test]
+    fn a_quoted_line_is_one_word_of_a_shell() {
+        let line = line(KEY, "ds 1").unwrap();
+        let output = std::process::Command::new("sh").args(["-c", &format!("printf '%s\\n' {}", quoted(&line))]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{line}\n"));
     }
 
     #[test]

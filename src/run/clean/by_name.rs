@@ -16,10 +16,12 @@ use mtv_api::kinds::{self, Kind};
 
 use super::{connect, connect_source, disconnect, found::clone_entry, load_profile, supervised, told};
 use crate::{
-    cli::{CleanRequest, CliError, CliResult},
+    cli::{CleanRequest, CliError, CliResult, say},
     cluster::Cluster,
+    config::profile::ProviderKind,
     engine::{Failure, Leftover, StepCx},
     journal::{Entry, Header, Journal, Read, Record},
+    providers::SourceProvider,
     run::{Done, Sources, Teardown, names::RUN_LABEL},
 };
 
@@ -44,14 +46,14 @@ struct List<'a> {
 /// Shows what would be deleted.
 pub fn dry_run(path: &Path, found: &Read) -> CliResult {
     let list = List { records: &found.records, sessions: sessions(&found.records), written: None, by_name: false, mtv_namespace: "" };
-    println!("{} is a list of mtv-api-tests: it holds names only", path.display());
+    say(&format!("{} is a list of mtv-api-tests: it holds names only", path.display()));
     let (proved, rest): (Vec<Record>, Vec<Record>) = found.records.iter().cloned().partition(|record| list.names_session(&record.entry));
     if !proved.is_empty() {
-        println!("by the id of its session ({}), if it is there and older than the list:", list.told_sessions());
+        say(&format!("by the id of its session ({}), if it is there and older than the list:", list.told_sessions()));
         told::order("nothing", &proved)?;
     }
     if !rest.is_empty() {
-        println!("only with --by-name, because nothing but the name says whose it is:");
+        say("only with --by-name, because nothing but the name says whose it is:");
         told::order("nothing", &rest)?;
     }
     Ok(crate::exit::PASSED)
@@ -69,7 +71,7 @@ pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: b
     };
     let cluster = connect(request).await?;
     let mut sources = Sources::new();
-    if found.records.iter().any(|record| matches!(record.entry, Entry::Clone { .. }))
+    if found.records.iter().any(|record| matches!(record.entry, Entry::Clone { .. } | Entry::VolumeSnapshot { .. }))
         && let Some(name) = &request.settings.settings.source_provider
     {
         let profile = load_profile(request, None, name).map_err(CliError::usage)?;
@@ -166,13 +168,9 @@ impl List<'_> {
                 })
             }
             Entry::Clone { provider, name, .. } => {
-                let Some((profile, source)) = sources.iter().next() else {
-                    return Ok(Look::Doubtful(format!("name the profile of its source ({provider}) with --provider")));
-                };
-                let source = match source {
-                    Ok(source) if source.kind() == *provider => source,
-                    Ok(_) => return Ok(Look::Doubtful(format!("profile `{profile}` is of another kind than {provider}"))),
-                    Err(reason) => return Ok(Look::Doubtful(reason.clone())),
+                let (profile, source) = match source_of(sources, *provider) {
+                    Ok(found) => found,
+                    Err(reason) => return Ok(Look::Doubtful(reason)),
                 };
                 let found = source.find(std::slice::from_ref(name)).await.map_err(crate::run::provider_failure)?;
                 Ok(match found.into_iter().next() {
@@ -184,7 +182,22 @@ impl List<'_> {
                     Some(_) => Look::Doubtful(self.unproved()),
                 })
             }
-            Entry::VolumeSnapshot { .. } => Ok(Look::Doubtful("this release cannot delete volume snapshots of a source".to_owned())),
+            Entry::VolumeSnapshot { provider, name, .. } => {
+                let (profile, source) = match source_of(sources, *provider) {
+                    Ok(found) => found,
+                    Err(reason) => return Ok(Look::Doubtful(reason)),
+                };
+                let id = record.reference.clone().unwrap_or_default();
+                Ok(match source.volume_snapshot(&id).await.map_err(crate::run::provider_failure)? {
+                    None => Look::Absent,
+                    Some(other) if other != *name => Look::Doubtful(format!("the volume snapshot of this id is called `{other}`")),
+                    Some(_) if self.by_name || self.names_session(&record.entry) => {
+                        let entry = Entry::VolumeSnapshot { profile: profile.to_owned(), provider: *provider, name: name.clone() };
+                        Look::Ours(entry, id)
+                    }
+                    Some(_) => Look::Doubtful(self.unproved()),
+                })
+            }
             Entry::Patch { .. } | Entry::AuthorizedKey { .. } => Ok(Look::Absent),
         }
     }
@@ -222,6 +235,16 @@ impl List<'_> {
     }
 }
 
+/// The source that the user names, if it is of the kind that an entry is of; else why not.
+fn source_of(sources: &Sources, provider: ProviderKind) -> Result<(&str, &dyn SourceProvider), String> {
+    match sources.iter().next() {
+        None => Err(format!("name the profile of its source ({provider}) with --provider")),
+        Some((profile, Ok(source))) if source.kind() == provider => Ok((profile, source.as_ref())),
+        Some((profile, Ok(_))) => Err(format!("profile `{profile}` is of another kind than {provider}")),
+        Some((_, Err(reason))) => Err(reason.clone()),
+    }
+}
+
 /// Ids of sessions: those that names of listed namespaces, or namespaces of listed objects, begin with.
 fn sessions(records: &[Record]) -> BTreeSet<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
@@ -244,10 +267,11 @@ fn session_of(name: &str) -> Option<&str> {
     (whole && name[SESSION..].chars().next().is_none_or(|c| c == '-')).then_some(session)
 }
 
-/// Names are cut from the front when they are too long, so the id may stand anywhere, between dashes.
+/// Names are cut from the front when they are too long, so the id may stand anywhere, between dashes, and behind a space in the
+/// names that Nova gives: `snapshot for auto-ab12-rhel8-snapshot`.
 fn holds_session(name: &str, session: &str) -> bool {
     name.match_indices(session).any(|(at, _)| {
-        let free = |c: Option<char>| c.is_none_or(|c| c == '-');
+        let free = |c: Option<char>| c.is_none_or(|c| c == '-' || c == ' ');
         free(name[..at].chars().next_back()) && free(name[at + session.len()..].chars().next())
     })
 }

@@ -7,14 +7,19 @@ mod told;
 
 pub(super) use told::Lines;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::{Done, Sources, Teardown, execute::runtime, names::RUN_LABEL, protect, session::connect_cluster};
 use crate::{
-    cli::{CleanRequest, CleanTarget, CliError, CliResult},
+    cli::{CleanRequest, CleanTarget, CliError, CliResult, say, tell},
     cluster::Cluster,
     config::{profile::Profile, profile_file::ProfileFile, settings_load::Origin},
     engine::{Deadline, Emitter, Failure, StepCx, signals},
@@ -44,7 +49,7 @@ pub fn clean(request: CleanRequest) -> CliResult {
             }
             told::damage(&found);
             if found.is_unwritten() {
-                println!("{} holds no record: the run was stopped before it made anything", path.display());
+                say(&format!("{} holds no record: the run was stopped before it made anything", path.display()));
                 return Ok(exit::PASSED);
             }
             if request.dry_run {
@@ -56,24 +61,35 @@ pub fn clean(request: CleanRequest) -> CliResult {
 }
 
 async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
-    let (journal, _) = Journal::resume(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let (journal, found) = Journal::resume(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
     let header = journal.header().ok_or_else(|| {
         CliError::usage(format!("{} does not say which run it is of, so nothing in it can be proved to be ours", path.display()))
             .hint(format!("objects of runs carry the label {RUN_LABEL}; `mtv-test clean --orphans` finds those of runs that are over"))
     })?;
     if header.ephemeral {
-        println!("the run used the built-in lab, which ended with it: nothing is left to delete");
+        say("the run used the built-in lab, which ended with it: nothing is left to delete");
         return Ok(exit::PASSED);
     }
-    if journal.snapshot().iter().all(|r| r.state == State::Gone) {
-        println!("nothing is left of run {}", header.run);
+    // A record that was lost may be of a clone: then every source of the run is searched for its mark.
+    let damaged = !found.damage.is_empty();
+    if !damaged && journal.snapshot().iter().all(|r| r.state == State::Gone) {
+        say(&format!("nothing is left of run {}", header.run));
         return Ok(exit::PASSED);
     }
     let cluster = connect(request).await?;
     let result = supervised(request, &header.run, async |cx| {
-        check_cluster(&cluster, &header).await?;
-        let sources = connect_sources(request, &cluster, &header, &journal.snapshot()).await;
+        let reached = check_cluster(&cluster, &header).await;
+        if let Err(Unusable::Another(failure)) = reached {
+            return Err(failure);
+        }
+        let sources = connect_sources(request, &cluster, &header, &journal.snapshot(), damaged).await;
         let teardown = Teardown::new(&cluster, &journal, &header.run, sources, request.settings.settings.object_timeout);
+        if let Err(Unusable::Silent(failure)) = reached {
+            // A cluster may be gone for good; what is on its sources need not stay for that.
+            let done = teardown.on_sources(cx).await?;
+            disconnect(&teardown.sources).await;
+            return Err(without_cluster(failure, &done));
+        }
         let mut done = teardown.everything(cx).await?;
         let rest = unlisted(&cluster, &header, &teardown.sources, &done, cx).await;
         if let Some(rest) = rest {
@@ -100,10 +116,13 @@ async fn unlisted(cluster: &Cluster, header: &Header, sources: &Sources, done: &
             tracing::debug!(%why, "the cluster could not be searched for the run's label");
         }
         for (profile, source) in sources {
-            let Ok(source) = source else { continue };
-            match source.of_run(&header.run).await {
-                Ok(vms) => entries.extend(vms.into_iter().map(|vm| (found::clone_entry(profile, source.kind(), vm.name), vm.id))),
-                Err(why) => tracing::debug!(%why, profile, "the source could not be searched for the run's mark"),
+            let searched = match source {
+                Ok(source) => source.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(|why| why.to_string()),
+                Err(why) => Err(why.clone()),
+            };
+            match searched {
+                Ok((kind, vms)) => entries.extend(vms.into_iter().map(|vm| (found::clone_entry(profile, kind, vm.name), vm.id))),
+                Err(why) => cx.warn(format!("source `{profile}` could not be searched for what carries the run's mark: {why}")),
             }
         }
         entries
@@ -151,7 +170,7 @@ async fn connect(request: &CleanRequest) -> Result<Cluster, CliError> {
     let cluster = connect_cluster(&request.connect).await.map_err(environment)?;
     // A clean-up only takes away what runs made: it is not stopped, but it is told.
     if let Err(Failure::Failed(trouble) | Failure::Errored(trouble)) = protect::check(&cluster, &request.settings.settings.protect).await {
-        anstream::eprintln!("warning: {}; only what runs made there is deleted", mask(&trouble.summary));
+        tell(&format!("warning: {}; only what runs made there is deleted", mask(&trouble.summary)));
     }
     Ok(cluster)
 }
@@ -162,12 +181,20 @@ async fn disconnect(sources: &Sources) {
     }
 }
 
-/// Refuses another cluster than the run's: names may exist there too.
-async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Failure> {
-    let system = cluster.get(&mtv_api::kinds::NAMESPACE, None, "kube-system").await?;
+/// Why nothing can be done on a cluster.
+enum Unusable {
+    /// It is not the run's: names may exist there too.
+    Another(Failure),
+    /// It does not answer, or not this login.
+    Silent(Failure),
+}
+
+/// Refuses another cluster than the run's.
+async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Unusable> {
+    let system = cluster.get(&mtv_api::kinds::NAMESPACE, None, "kube-system").await.map_err(|error| Unusable::Silent(error.into()))?;
     let id = system.and_then(|n| n.metadata.uid).unwrap_or_default();
     match &header.cluster {
-        Some(of_run) if of_run.id != id => Err(Failure::Errored(
+        Some(of_run) if of_run.id != id => Err(Unusable::Another(Failure::Errored(
             Trouble::new(format!(
                 "the journal is of cluster {} (id {}), but {} is another one (id {id}); nothing was deleted",
                 of_run.server,
@@ -175,24 +202,37 @@ async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Failure
                 cluster.server()
             ))
             .hint("choose the right one with --kubeconfig and --context"),
-        )),
+        ))),
         _ => Ok(()),
     }
 }
 
-/// Connects to every source that still has something of the run. One that cannot be reached leaves its clones, with the reason.
-async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Header, records: &[Record]) -> Sources {
+/// What keeps a clean-up from the cluster, with what was done beside it.
+fn without_cluster(failure: Failure, done: &Done) -> Failure {
+    let (Failure::Failed(mut trouble) | Failure::Errored(mut trouble)) = failure else { return failure };
+    for left in &done.left {
+        trouble.details.push(format!("{} is left: {}", left.object, left.reason));
+    }
+    let sources = if done.left.is_empty() { "nothing is left on the sources; " } else { "" };
+    Failure::Errored(trouble.hint(format!("{sources}the same command takes the rest when the cluster can be used again")))
+}
+
+/// Connects to every source that still has something of the run, or to all that it had. One that cannot be reached leaves its
+/// clones, with the reason.
+async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Header, records: &[Record], all: bool) -> Sources {
+    let left = records.iter().filter(|record| record.state != State::Gone).filter_map(|record| match &record.entry {
+        Entry::Clone { profile, .. } | Entry::VolumeSnapshot { profile, .. } | Entry::AuthorizedKey { profile, .. } => Some(profile),
+        Entry::Object { .. } | Entry::Patch { .. } => None,
+    });
+    let of_run = header.profiles.iter().filter(|_| all).map(|profile| &profile.name);
+    let names: BTreeSet<&String> = left.chain(of_run).collect();
     let mut sources: Sources = BTreeMap::new();
-    for record in records.iter().filter(|r| r.state != State::Gone) {
-        if let Entry::Clone { profile, .. } | Entry::AuthorizedKey { profile, .. } = &record.entry
-            && !sources.contains_key(profile)
-        {
-            let source = match load_profile(request, header.providers_file.as_deref(), profile) {
-                Ok(profile) => connect_source(&profile, cluster).await,
-                Err(reason) => Err(reason),
-            };
-            sources.insert(profile.clone(), source);
-        }
+    for name in names {
+        let source = match load_profile(request, header.providers_file.as_deref(), name) {
+            Ok(profile) => connect_source(&profile, cluster).await,
+            Err(reason) => Err(reason),
+        };
+        sources.insert(name.clone(), source);
     }
     sources
 }

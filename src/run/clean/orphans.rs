@@ -11,12 +11,13 @@ use super::{
     load_profile, supervised, told,
 };
 use crate::{
-    cli::{CleanRequest, CliError, CliResult},
+    cli::{CleanRequest, CliError, CliResult, say, tell},
     cluster::Cluster,
-    engine::{Failure, StepCx, human},
+    engine::{Failure, Leftover, StepCx, human},
     exit,
     journal::{self, Header, Holder, Journal},
     run::{Done, Sources, Teardown, names::RUN_LABEL},
+    secrets::mask,
 };
 
 /// So many runs are cleaned up at the same time.
@@ -34,14 +35,19 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     let mut sources = Sources::new();
     if let Some(name) = &request.settings.settings.source_provider {
         let profile = load_profile(request, None, name).map_err(CliError::usage)?;
-        let source = connect_source(&profile, &cluster).await.map_err(CliError::environment)?;
-        sources.insert(name.clone(), Ok(source));
+        sources.insert(name.clone(), connect_source(&profile, &cluster).await);
     }
+    // A source that cannot be searched keeps its clones; the cluster is cleaned all the same.
+    let mut unsearched = Vec::new();
     let look = async {
         let mut found = found::on_cluster(&cluster, None).await;
         for (profile, source) in &sources {
-            if let Ok(source) = source {
-                found.add_source(source.as_ref(), profile).await.map_err(|e| CliError::environment(e.to_string()))?;
+            let searched = match source {
+                Ok(source) => found.add_source(source.as_ref(), profile).await.map_err(|error| error.to_string()),
+                Err(reason) => Err(reason.clone()),
+            };
+            if let Err(reason) = searched {
+                unsearched.push(Leftover { object: format!("clones on the source `{profile}`, if there are any"), reason });
             }
         }
         Ok(found)
@@ -52,30 +58,33 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
         .map_err(|_| CliError::environment(format!("{} could not be searched within {}", cluster.server(), human(limit))))?;
     let found = found?;
     for why in &found.blind {
-        anstream::eprintln!("warning: {why}; objects of this kind are not looked for");
+        tell(&format!("warning: {why}; objects of this kind are not looked for"));
     }
     if found.blind.len() > 1 && found.runs.is_empty() {
         return Err(CliError::environment(format!("{} cannot be searched", cluster.server()))
             .hint("is the login allowed to list objects in all namespaces?"));
     }
     if sources.is_empty() {
-        anstream::eprintln!("no source was looked at for clones: name one with --provider PROFILE");
+        tell("no source was looked at for clones: name one with --provider PROFILE");
     }
     let orphans = dead(request, found, older_than);
     if request.dry_run {
+        for Leftover { object, reason } in &unsearched {
+            tell(&format!("warning: {object}: {}", mask(reason)));
+        }
         for orphan in &orphans {
-            println!("run {}, {}:", orphan.run, describe(&orphan.left));
+            say(&format!("run {}, {}:", orphan.run, describe(&orphan.left)));
             told::order("nothing", &journal(orphan).snapshot())?;
         }
         return Ok(exit::PASSED);
     }
-    if orphans.is_empty() {
-        println!("nothing is left of runs that are over");
+    if orphans.is_empty() && unsearched.is_empty() {
+        say("nothing is left of runs that are over");
         return Ok(exit::PASSED);
     }
     let object_limit = request.settings.settings.object_timeout;
     let result = supervised(request, "orphans", async |cx| {
-        let mut all = Done::default();
+        let mut all = Done { left: unsearched.clone(), ..Done::default() };
         let work: Vec<_> = orphans.iter().map(|orphan| clean_one(&cluster, orphan, &sources, object_limit, cx)).collect();
         let results: Vec<_> = futures::stream::iter(work).buffer_unordered(SIDE_BY_SIDE).collect().await;
         for result in results {
@@ -94,7 +103,7 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
 }
 
 async fn clean_one(cluster: &Cluster, orphan: &Orphan, sources: &Sources, limit: Duration, cx: &StepCx) -> Result<Done, Failure> {
-    println!("run {}: {}", orphan.run, describe(&orphan.left));
+    say(&format!("run {}: {}", orphan.run, describe(&orphan.left)));
     let journal = journal(orphan);
     Teardown::new(cluster, &journal, &orphan.run, sources.clone(), limit).everything(cx).await
 }
@@ -108,9 +117,9 @@ fn dead(request: &CleanRequest, found: Found, older_than: Duration) -> Vec<Orpha
         // Clocks of cluster and source may be ahead of ours: then it is young.
         let age = left.newest.map(|newest| Duration::try_from(now.duration_since(newest)).unwrap_or_default());
         if let Some(holder) = alive.iter().find(|holder| holder.run == run) {
-            println!("run {run}: {} kept, it still goes on ({holder})", describe(&left));
+            say(&format!("run {run}: {} kept, it still goes on ({holder})", describe(&left)));
         } else if age.is_none_or(|age| age < older_than) {
-            println!("run {run}: {} kept, younger than {}", describe(&left), human(older_than));
+            say(&format!("run {run}: {} kept, younger than {}", describe(&left), human(older_than)));
         } else {
             orphans.push(Orphan { run, left });
         }

@@ -4,13 +4,14 @@ use std::io::Write as _;
 
 use super::environment;
 use crate::{
-    cli::{CliError, CliResult},
+    cli::{CliError, CliResult, say, tell},
     engine::Failure,
     events::{Event, What},
     exit,
     journal::{Read, Record, order},
     report::Sink,
     run::Done,
+    secrets::mask,
 };
 
 /// Shows what would be deleted, in order.
@@ -38,7 +39,7 @@ pub fn order(nothing: &str, records: &[Record]) -> CliResult {
 /// Warns of damage, with its place.
 pub fn damage(found: &Read) {
     for damage in &found.damage {
-        anstream::eprintln!("warning: {damage}");
+        tell(&format!("warning: {damage}"));
     }
 }
 
@@ -46,19 +47,19 @@ pub fn damage(found: &Read) {
 pub fn ending(whose: &str, result: Result<Done, Failure>) -> CliResult {
     match result {
         Ok(done) if done.left.is_empty() => {
-            println!("nothing is left of {whose}");
+            say(&format!("nothing is left of {whose}"));
             Ok(exit::PASSED)
         }
         Ok(done) => {
-            println!("{} of {whose} could not be removed:", done.left.len());
+            say(&format!("{} of {whose} could not be removed:", done.left.len()));
             for left in done.left {
-                println!("  {}: {}", left.object, left.reason);
+                say(&format!("  {}: {}", left.object, mask(&left.reason)));
             }
-            println!("the same command tries again");
+            say("the same command tries again");
             Ok(exit::LEFT_BEHIND)
         }
         Err(Failure::Interrupted) => {
-            println!("interrupted; the same command goes on");
+            say("interrupted; the same command goes on");
             Ok(exit::INTERRUPTED)
         }
         Err(failure) => Err(environment(failure)),
@@ -78,9 +79,9 @@ impl Sink for Lines {
 
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         match &event.what {
-            What::Deleted { object } => println!("deleted {object}"),
-            What::Warning { message } => anstream::eprintln!("warning: {message}"),
-            What::StepProgress { doing, .. } if self.verbose > 0 => anstream::eprintln!("{doing}"),
+            What::Deleted { object } => say(&format!("deleted {object}")),
+            What::Warning { message } => tell(&format!("warning: {message}")),
+            What::StepProgress { doing, .. } if self.verbose > 0 => tell(doing),
             _ => {}
         }
         Ok(())

@@ -11,8 +11,11 @@
 //! Times are a quarter of the real ones on both sides: the policy's minute of patience is 15 s, a stall of 30 s is 7.5 s, and one
 //! byte a second is four. A further server joins with one line in [`rows`].
 
+mod beside;
 mod inventory;
 mod kubernetes;
+mod openshift;
+mod rest;
 mod vsphere;
 
 use std::time::Duration;
@@ -108,6 +111,12 @@ async fn rows() -> Vec<Row> {
     let mut rows = kubernetes::rows().await;
     rows.extend(inventory::rows().await);
     rows.extend(vsphere::rows());
+    rows.extend(rest::rows());
+    rows.extend(openshift::rows().await);
+    rows.extend(beside::rows().await);
+    // `MTV_TEST_ROWS=OAuth` tries only the rows with this in their name.
+    let wanted = std::env::var("MTV_TEST_ROWS").unwrap_or_default();
+    rows.retain(|row| row.name.contains(&wanted));
     rows
 }
 
@@ -131,7 +140,10 @@ async fn each_cell_has_its_verdict() {
             let mut wrong = Vec::new();
             // What a broken watch missed is found by the list or by the watch that follows it.
             let by_list = name == "Kubernetes watch" && (seen.verdict(), expected) == ('P', 'R');
-            if seen.verdict() != expected && !by_list {
+            // An image's id in its 52 bytes comes within the patience of 60 s, or just not.
+            let image = ["OpenStack clone, image", "OpenStack snapshot"].contains(&name) && FAULTS[column] == "one byte a second";
+            let in_time = image && (seen.verdict(), expected) == ('P', 'L');
+            if seen.verdict() != expected && !by_list && !in_time {
                 wrong.push(format!("{} instead of {expected} ({} sent, {:?})", seen.verdict(), seen.sends, seen.result));
             }
             if let Some(made) = seen.made
@@ -152,5 +164,5 @@ async fn each_cell_has_its_verdict() {
     let (tried, wrong) = (wrong.len(), wrong.into_iter().flatten().collect::<Vec<_>>());
     println!("retry table: {tried} cells, {} with another verdict than documented", wrong.len());
     assert!(wrong.is_empty(), "{} of {tried} cells:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(tried >= 100);
+    assert!(tried >= 100 || std::env::var_os("MTV_TEST_ROWS").is_some(), "only {tried} cells");
 }

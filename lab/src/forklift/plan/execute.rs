@@ -147,7 +147,10 @@ impl Work<'_> {
 
     /// Migrations of this plan that did not end, oldest first.
     async fn pending(&self) -> anyhow::Result<Vec<Value>> {
-        let mut list = self.context.cluster.list(&MIGRATION, "", "").await?;
+        let mut list = Vec::new();
+        for key in self.context.watched.migrations_of(&Key::of(&self.object)) {
+            list.extend(self.context.cluster.get(&MIGRATION, &key.namespace, &key.name).await?);
+        }
         let history = self.status.migration.as_ref().map(|m| m.history.as_slice()).unwrap_or_default();
         list.retain(|migration| {
             let mine = migration.text("/spec/plan/name") == self.name() && migration.text("/spec/plan/namespace") == self.namespace();

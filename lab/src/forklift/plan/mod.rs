@@ -20,6 +20,7 @@ use super::{
     Context, SLOW,
     cluster::{Key, Look},
     conditions::{Staged, condition},
+    migrate::Fatal,
     provider,
     reference::Reference,
     settings::Settings,
@@ -136,9 +137,10 @@ impl Work<'_> {
         source.context("the source's inventory is not read yet")
     }
 
-    /// A VM in the source's inventory.
+    /// A VM in the source's inventory. One that is gone does not come back: in the middle of a migration that ends it.
     pub async fn machine(&self, id: &str) -> anyhow::Result<Machine> {
-        self.connected()?.machine(id).await?.with_context(|| format!("vm {id} is not in the source's inventory"))
+        let found = self.connected()?.machine(id).await?;
+        found.ok_or_else(|| Fatal(format!("vm {id} is not in the source's inventory")).into())
     }
 
     /// The VM of the plan with this id, which the inventory may have had to find by its name.
@@ -174,7 +176,8 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     if (archived && object.holds("Archived")) || (object.holds("Succeeded") && !archived) {
         return Ok(None);
     }
-    let postponed = postpone(context).await?;
+    // Whether something that plans refer to waits for its own controller.
+    let postponed = context.watched.any_unreconciled(&[&PROVIDER, &NETWORK_MAP, &HOST, &HOOK]);
     let status: Option<PlanStatus> = serde_json::from_value(object["status"].clone()).context("the plan's status cannot be read")?;
     let status = status.unwrap_or_default();
     let written = status.conditions.clone();
@@ -211,16 +214,6 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     }
     context.publish(&PLAN, "plan", &work.object, &written, &work.staged, status).await?;
     Ok(again.or(postponed.then_some(SLOW)))
-}
-
-/// Whether something that plans refer to waits for its own controller.
-async fn postpone(context: &Context) -> kube::Result<bool> {
-    for kind in [&PROVIDER, &NETWORK_MAP, &HOST, &HOOK] {
-        if context.cluster.list(kind, "", "").await?.iter().any(|object| !object.reconciled()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Removes what a deleted Plan left and no VM uses.

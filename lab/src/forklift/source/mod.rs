@@ -31,7 +31,7 @@ pub use self::{
     machine::{Disk, Machine, Nic},
 };
 use super::{cluster::Cluster, plan::Work, reference::Reference};
-use crate::world::World;
+use crate::{inventory::News, world::World};
 
 /// All kinds whose Providers can be connected. A new source is one folder beside this file and one line here.
 pub const KINDS: &[&dyn Kind] = &[&vsphere::Vsphere, &openshift::Openshift, &openstack::Openstack, &ovirt::Ovirt, &ova::Ova];
@@ -108,8 +108,8 @@ pub trait Kind: Send + Sync {
     fn missing(&self, login: &Login) -> Vec<String>;
     /// Connects and logs in. Returns the SHA-1 of the server's certificate, empty for kinds whose Providers do not tell it.
     fn test<'a>(&'a self, site: &'a Site, login: &'a Login) -> BoxFuture<'a, Result<String, Refused>>;
-    /// Begins to read what the source holds. `changed` gets the Provider's UID whenever that changes.
-    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source>;
+    /// Begins to read what the source holds. `changed` is told whenever that changes.
+    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<News>) -> Arc<dyn Source>;
     /// Makes what the controller makes beside a Provider, once its Secret is whole.
     fn beside<'a>(&'a self, _site: &'a Site, _provider: &'a Value) -> BoxFuture<'a, anyhow::Result<()>> {
         ready(Ok(())).boxed()

@@ -11,7 +11,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, inventory::News};
 
 /// How often: the refresh interval of the real inventory.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -32,11 +32,11 @@ impl<M> Drop for Reader<M> {
 }
 
 impl<M: Default + PartialEq + Send + Sync + 'static> Reader<M> {
-    /// Begins to read. `changed` gets the Provider's UID whenever something differs.
+    /// Begins to read. `changed` is told whenever something differs.
     pub fn start(
         provider: String,
         clock: Clock,
-        changed: broadcast::Sender<String>,
+        changed: broadcast::Sender<News>,
         read: impl Fn() -> BoxFuture<'static, anyhow::Result<M>> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let reader = Arc::new(Self { model: RwLock::default(), parity: watch::channel(false).0, task: Mutex::default() });
@@ -57,7 +57,7 @@ impl<M: Default + PartialEq + Send + Sync + 'static> Reader<M> {
         reader
     }
 
-    fn take(&self, fresh: M, provider: &str, changed: &broadcast::Sender<String>) {
+    fn take(&self, fresh: M, provider: &str, changed: &broadcast::Sender<News>) {
         let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
         let differs = *model != fresh;
         *model = fresh;
@@ -65,7 +65,7 @@ impl<M: Default + PartialEq + Send + Sync + 'static> Reader<M> {
         self.parity.send_replace(true);
         if differs {
             // Nobody may be listening.
-            let _ = changed.send(provider.to_owned());
+            let _ = changed.send(News { provider: provider.to_owned(), vms: None });
         }
     }
 

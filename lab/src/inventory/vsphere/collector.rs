@@ -11,7 +11,10 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{KINDS, Model, own_id};
-use crate::forklift::vcenter::{Access, MoRef, Result, Vcenter, property_spec};
+use crate::{
+    forklift::vcenter::{Access, MoRef, Result, Vcenter, property_spec},
+    inventory::News,
+};
 
 /// How long the server may hold an answer back when nothing changes; the session's requests end after a minute.
 const HOLD: u32 = 20;
@@ -34,8 +37,8 @@ impl Drop for Collector {
 }
 
 impl Collector {
-    /// Starts to collect. `changed` gets the provider's UID whenever something in the vCenter changed.
-    pub fn start(provider: String, access: Access, changed: broadcast::Sender<String>) -> Arc<Self> {
+    /// Starts to collect. `changed` is told whenever something in the vCenter changed.
+    pub fn start(provider: String, access: Access, changed: broadcast::Sender<News>) -> Arc<Self> {
         let collector = Arc::new(Self {
             model: Arc::default(),
             parity: watch::Sender::new(false),
@@ -80,7 +83,7 @@ async fn follow(
     access: &Access,
     model: &RwLock<Model>,
     parity: &watch::Sender<bool>,
-    changed: &broadcast::Sender<String>,
+    changed: &broadcast::Sender<News>,
 ) -> Result<()> {
     let vcenter = Vcenter::connect(access).await?;
     let collector = vcenter.manager("propertyCollector", "PropertyCollector");
@@ -100,37 +103,47 @@ async fn follow(
             .with(Node::new("options").field("maxWaitSeconds", hold));
         let answer = vcenter.call(request).await?;
         let update = answer.child("returnval");
-        let mut any = match update {
+        let mut taken = match update {
             Some(update) => {
                 update.get("version").unwrap_or_default().clone_into(&mut version);
                 take_in(&vcenter, update, model, first_round.as_mut()).await?
             }
-            None => false,
+            None => Taken::default(),
         };
         if update.and_then(|u| u.get("truncated")) != Some("true") {
             if let Some(seen) = first_round.take() {
                 let mut model = model.write().unwrap_or_else(PoisonError::into_inner);
                 let known = model.objects.len();
                 model.objects.retain(|_, object| seen.contains(&object.properties.object.id));
-                any |= known != model.objects.len();
+                taken.others |= known != model.objects.len();
             }
             parity.send_replace(true);
         }
-        if any {
+        if taken.others || !taken.vms.is_empty() {
+            let vms = (!taken.others).then(|| std::mem::take(&mut taken.vms));
             // Nobody may be listening.
-            let _ = changed.send(provider.to_owned());
+            let _ = changed.send(News { provider: provider.to_owned(), vms });
         }
     }
 }
 
-/// Reads again what an update names; true if something differs from what was known.
-async fn take_in(vcenter: &Vcenter, update: &Node, model: &RwLock<Model>, mut seen: Option<&mut BTreeSet<String>>) -> Result<bool> {
+/// What differs from what was known.
+#[derive(Default)]
+struct Taken {
+    /// Ids of VMs.
+    vms: Vec<String>,
+    /// Whether something else does.
+    others: bool,
+}
+
+/// Reads again what an update names.
+async fn take_in(vcenter: &Vcenter, update: &Node, model: &RwLock<Model>, mut seen: Option<&mut BTreeSet<String>>) -> Result<Taken> {
     let mut touched: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut any = false;
+    let mut taken = Taken::default();
     for object in update.children_named("filterSet").flat_map(|set| set.children_named("objectSet")) {
         let Some(reference) = object.child("obj").map(MoRef::read) else { continue };
         if object.get("kind") == Some("leave") {
-            any |= model.write().unwrap_or_else(PoisonError::into_inner).remove(&own_id(&reference));
+            taken.others |= model.write().unwrap_or_else(PoisonError::into_inner).remove(&own_id(&reference));
             continue;
         }
         if let Some(seen) = seen.as_mut() {
@@ -143,10 +156,13 @@ async fn take_in(vcenter: &Vcenter, update: &Node, model: &RwLock<Model>, mut se
         let found = vcenter.properties(&kind, &ids, paths).await?;
         let mut model = model.write().unwrap_or_else(PoisonError::into_inner);
         for properties in found {
-            any |= model.put(properties);
+            let id = properties.object.id.clone();
+            if model.put(properties) {
+                if kind == "VirtualMachine" { taken.vms.push(id) } else { taken.others = true }
+            }
         }
     }
-    Ok(any)
+    Ok(taken)
 }
 
 async fn container_view(vcenter: &Vcenter) -> Result<MoRef> {

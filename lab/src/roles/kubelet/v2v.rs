@@ -140,11 +140,13 @@ fn converted(world: &World, disks: &[Disk], env: &BTreeMap<String, String>, in_p
     let told = env.get("V2V_staticIPs").map_or("", String::as_str);
     world.disks.set_addresses(&boot.target, static_addresses(told));
     world.disks.set_gateways(&boot.target, static_gateways(told));
-    // Adapters whose addresses are kept keep their names: rules for them are written into the guest. Others are found anew.
-    let kept = static_addresses(told);
+    // Adapters whose addresses are kept keep their names where rules for them can be written into the guest, which is Linux.
+    // Others are found anew.
+    let system = world.guest(&boot.target);
+    let kept = if system.as_ref().is_some_and(|system| system.family == "windows") { BTreeMap::new() } else { static_addresses(told) };
     let names = world.disks.names(&boot.target).into_iter().filter(|(mac, _)| kept.contains_key(&mac.to_lowercase()));
     world.disks.set_names(&boot.target, names.collect());
-    world.guest(&boot.target)
+    system
 }
 
 /// `mac:ip:ADDRESS,GATEWAY,PREFIX,DNS…`, several separated by `_`: addresses with prefix length by MAC address.

@@ -26,6 +26,7 @@ use crate::{
         plan::Work,
         reference::Reference,
     },
+    inventory::News,
     inventory::openshift as inventory,
 };
 
@@ -67,7 +68,7 @@ impl Kind for Openshift {
         .boxed()
     }
 
-    fn open(&self, site: &Site, provider: &str, login: Login, _changed: broadcast::Sender<String>) -> Arc<dyn Source> {
+    fn open(&self, site: &Site, provider: &str, login: Login, _changed: broadcast::Sender<News>) -> Arc<dyn Source> {
         let cluster = if login.url.is_empty() { Some(site.cluster.clone()) } else { remote(&login).ok().map(Cluster::new) };
         tracing::debug!(provider, url = login.url, "an OpenShift provider is read from its cluster");
         Arc::new(Connected { login, cluster: cluster.unwrap_or_else(|| site.cluster.clone()) })

@@ -13,6 +13,7 @@ use crate::{
         cluster::Look,
         source::{Login, reader::Reader},
     },
+    inventory::News,
 };
 
 /// Collections of the service, with service, path and member in the API.
@@ -34,7 +35,7 @@ const COLLECTIONS: &[(&str, &str, &str, &str)] = &[
 pub type Model = BTreeMap<&'static str, BTreeMap<String, Value>>;
 
 /// Reads a cloud again and again.
-pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<String>) -> Arc<Reader<Model>> {
+pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<News>) -> Arc<Reader<Model>> {
     let session = Arc::new(tokio::sync::Mutex::new(None::<Cloud>));
     Reader::start(provider, clock, changed, move || {
         let (login, session) = (login.clone(), Arc::clone(&session));

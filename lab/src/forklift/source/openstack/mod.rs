@@ -22,7 +22,10 @@ use super::{
     populated::{self, Populator},
     reader::Reader,
 };
-use crate::forklift::{cluster::Look, plan::Work, reference::Reference};
+use crate::{
+    forklift::{cluster::Look, plan::Work, reference::Reference},
+    inventory::News,
+};
 
 /// What a map calls the storage of servers that boot from an image.
 const GLANCE: &str = "glance";
@@ -48,7 +51,7 @@ impl Kind for Openstack {
         async move { Cloud::connect(login).await.map(|_| String::new()) }.boxed()
     }
 
-    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source> {
+    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<News>) -> Arc<dyn Source> {
         let reader = inventory::follow(provider.to_owned(), login.clone(), site.world.clock, changed);
         Arc::new(Connected { login, reader })
     }

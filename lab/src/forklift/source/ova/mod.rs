@@ -18,6 +18,7 @@ use super::{
 use crate::{
     datacenter::VmModel,
     forklift::{cluster::Look, reference::Reference},
+    inventory::News,
     ova,
     world::World,
 };
@@ -48,7 +49,7 @@ impl Kind for Ova {
         ready(found).boxed()
     }
 
-    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source> {
+    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<News>) -> Arc<dyn Source> {
         // The files do not change while the lab runs: there is nothing to follow.
         drop(changed);
         Arc::new(Connected { login, provider: provider.to_owned(), world: site.world.clone() })

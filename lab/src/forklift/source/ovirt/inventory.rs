@@ -13,6 +13,7 @@ use crate::{
         cluster::Look,
         source::{Login, reader::Reader},
     },
+    inventory::News,
 };
 
 /// Collections of the service, with where they are in the API, how members are called there, and what is fetched along.
@@ -32,7 +33,7 @@ const COLLECTIONS: &[(&str, &str, &str)] = &[
 pub type Model = BTreeMap<&'static str, BTreeMap<String, Value>>;
 
 /// Reads an engine again and again, with a login that is renewed when a reading failed.
-pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<String>) -> Arc<Reader<Model>> {
+pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::Sender<News>) -> Arc<Reader<Model>> {
     let session = Arc::new(tokio::sync::Mutex::new(None::<Engine>));
     Reader::start(provider, clock, changed, move || {
         let (login, session) = (login.clone(), Arc::clone(&session));

@@ -24,7 +24,10 @@ use super::{
     populated::{self, Populator},
     reader::Reader,
 };
-use crate::forklift::{cluster::Look, reference::Reference};
+use crate::{
+    forklift::{cluster::Look, reference::Reference},
+    inventory::News,
+};
 
 /// The kind.
 pub struct Ovirt;
@@ -51,7 +54,7 @@ impl Kind for Ovirt {
         .boxed()
     }
 
-    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source> {
+    fn open(&self, site: &Site, provider: &str, login: Login, changed: broadcast::Sender<News>) -> Arc<dyn Source> {
         let collector = inventory::follow(provider.to_owned(), login.clone(), site.world.clock, changed);
         Arc::new(Connected { login, collector })
     }

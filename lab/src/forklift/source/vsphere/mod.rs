@@ -22,6 +22,7 @@ use crate::{
         reference::Reference,
         vcenter::{Access, Error, Vcenter},
     },
+    inventory::News,
     inventory::vsphere::{
         Collector,
         model::{self, Model},
@@ -77,7 +78,7 @@ impl Kind for Vsphere {
         .boxed()
     }
 
-    fn open(&self, _site: &Site, provider: &str, login: Login, changed: broadcast::Sender<String>) -> Arc<dyn Source> {
+    fn open(&self, _site: &Site, provider: &str, login: Login, changed: broadcast::Sender<News>) -> Arc<dyn Source> {
         let collector = Collector::start(provider.to_owned(), access(&login), changed);
         Arc::new(Connected { login, collector })
     }

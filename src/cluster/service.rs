@@ -1,0 +1,87 @@
+//! Services behind a Route of the cluster that answer JSON: the inventory, monitoring. One way to read them, with its retries.
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use kube::{Client, client::Body};
+use serde::de::{Error as _, IgnoredAny};
+
+use super::{Cluster, describe, fate};
+use crate::retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after};
+
+/// Why one try gave no answer that can be used.
+enum Lost {
+    Broken(kube::Error),
+    Busy(StatusCode, Fate),
+}
+
+impl Lost {
+    fn fate(&self) -> Fate {
+        match self {
+            Self::Broken(error) => fate(error),
+            Self::Busy(_, fate) => *fate,
+        }
+    }
+}
+
+/// A service, as seen with the login to the cluster.
+#[derive(Clone)]
+pub struct Service {
+    client: Client,
+    policy: Policy,
+    /// For people: `the inventory`.
+    name: &'static str,
+}
+
+impl Cluster {
+    /// The service behind a Route. `name` is what errors call it.
+    pub async fn service(&self, namespace: &str, route: &str, name: &'static str) -> anyhow::Result<Service> {
+        Ok(Service { client: self.behind_route(namespace, route).await?, policy: self.policy(), name })
+    }
+}
+
+impl Service {
+    /// Reads a path: status and body. A body of 200 is JSON.
+    ///
+    /// # Errors
+    /// No answer, or none but that the service is busy; with how often it was asked.
+    pub async fn read(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        match self.policy.run(Safety::Repeatable, Lost::fate, |patience| self.ask(path, patience)).await {
+            Ok(answer) => Ok(answer),
+            Err(GaveUp { error: Lost::Broken(error), story }) => Err(describe(&error, story, "read", &format!("{path} of {}", self.name))),
+            Err(GaveUp { error: Lost::Busy(status, _), story }) => {
+                Err(anyhow::anyhow!("{} answered {status}{story}", self.name)).with_context(|| self.failed(path))
+            }
+        }
+    }
+
+    /// What an error about a path begins with.
+    pub fn failed(&self, path: &str) -> String {
+        format!("failed to read {path} of {}", self.name)
+    }
+
+    async fn ask(&self, path: &str, patience: std::time::Duration) -> Result<(StatusCode, Bytes), Lost> {
+        let request = Request::get(path).body(Body::empty()).map_err(|error| Lost::Broken(kube::Error::HttpError(error)))?;
+        let whole = async {
+            let response = self.client.send(request).await?;
+            let (head, body) = response.into_parts();
+            Ok((head, body.collect().await?.to_bytes()))
+        };
+        let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
+        let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(Lost::Broken)?;
+        let pause = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        match head.status {
+            // These services have no errors of a moment but those of their own reads.
+            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause))),
+            // An answer that was cut without a word, or that a proxy changed.
+            StatusCode::OK if serde_json::from_slice::<IgnoredAny>(&body).is_err() => {
+                Err(Lost::Broken(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
+            }
+            status => match Fate::of_status(status.as_u16(), pause) {
+                Some(fate) => Err(Lost::Busy(status, fate)),
+                None => Ok((status, body)),
+            },
+        }
+    }
+}
