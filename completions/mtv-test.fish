@@ -135,6 +135,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_s
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l roles -d 'Simulators to run, or, with a minus before each name, to leave out [default: all]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l datacenter -d 'Data centre to simulate, as TOML [default: the built-in one]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l time-scale -d 'How much faster than reality time runs' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l audit-log -d 'File for a log of all requests to the simulated Kubernetes API, in the form of kube-apiserver\'s audit log; values of Secrets are left out [default: no log]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -109,12 +109,20 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+/// How errors of this machine's own system calls end; what is known of clusters and sources is not about them.
+const HERE: &str = "(os error ";
+
+/// Advice on a full disk of this machine.
+const FULL: &str = "the disk below the results folder is full: make room there, or choose another place with --results-dir";
+
 /// Advice on these lines, each once.
 fn on<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<&'static str> {
-    let lines: Vec<String> = lines.into_iter().map(str::to_lowercase).collect();
+    let (here, lines): (Vec<String>, Vec<String>) =
+        lines.into_iter().map(str::to_lowercase).partition(|line| line.contains(HERE) && !line.contains(POPULATOR));
     let holds = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
     let fits = |known: &&Known| lines.iter().any(|line| holds(line, known.words) && (known.with.is_empty() || holds(line, known.with)));
-    KNOWN.iter().filter(fits).map(|known| known.advice).collect()
+    let full = here.iter().any(|line| holds(line, &["no space left", "quota exceeded"])).then_some(FULL);
+    KNOWN.iter().filter(fits).map(|known| known.advice).chain(full).collect()
 }
 
 /// Adds advice to what went wrong.
@@ -181,6 +189,7 @@ mod tests {
         for known in KNOWN {
             assert!(seen.contains(&known.advice), "no line of this test is for: {}", known.advice);
         }
+        assert_eq!(on(["failed to write the journal", "No space left on device (os error 28)"]), [FULL]);
         for line in [
             "a: power state - power: expected on, actual off (Stopped)",
             "timed out after 10s waiting for Secret ns/x to hold MTV's SSH key",

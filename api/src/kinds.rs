@@ -71,6 +71,8 @@ kinds! {
     CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings" false;
     /// StorageClass.
     STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
+    /// How much room a storage class has somewhere.
+    CSI_STORAGE_CAPACITY = "storage.k8s.io" "v1" "CSIStorageCapacity" "csistoragecapacities" true;
     /// CustomResourceDefinition.
     CRD = "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" false;
     /// Forklift Provider.

@@ -25,7 +25,7 @@ use crate::{
     forklift,
     inventory::{self, Inventories},
     jira,
-    kubernetes::{self, ApiServer, User},
+    kubernetes::{self, ApiServer, Audit, User},
     monitoring::Querier,
     roles::{self, Context, Role, Roles, openshift::Addresses},
     tls::{Authority, Identity},
@@ -62,12 +62,14 @@ pub struct Options {
     pub roles: Roles,
     /// The API server, if the role `kubernetes` does not run.
     pub cluster: Option<Cluster>,
+    /// Where requests to the lab's own API server are written down.
+    pub audit: Audit,
 }
 
 impl Options {
     /// All roles on free ports, with the default time scale.
     pub fn new(datacenter: DataCenter) -> Self {
-        Self { datacenter, port: None, time_scale: TIME_SCALE, roles: Roles::default(), cluster: None }
+        Self { datacenter, port: None, time_scale: TIME_SCALE, roles: Roles::default(), cluster: None, audit: Audit::default() }
     }
 }
 
@@ -120,7 +122,7 @@ impl Lab {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         // Whoever embeds the lab may have chosen one already.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let Options { datacenter, port, time_scale, roles, cluster } = options;
+        let Options { datacenter, port, time_scale, roles, cluster, audit } = options;
         anyhow::ensure!(
             !roles.has(Role::Inventory) || roles.has(Role::Forklift),
             "the role `inventory` serves what the role `forklift` has read from the sources: leave out both"
@@ -132,7 +134,7 @@ impl Lab {
         let admin_token = files::token()?;
         world.faults.set_token(&admin_token);
         let (client, api, kubeconfig) = if roles.has(Role::Kubernetes) {
-            serve_api(&world, &authority, port, &admin_token, faults::Server::Kubernetes, &cancel).await?
+            serve_api(&world, &authority, port, &admin_token, faults::Server::Kubernetes, audit, &cancel).await?
         } else {
             let cluster = cluster.context("without the role `kubernetes` the lab needs an API server to work on")?;
             if roles.has(Role::Openshift) || roles.has(Role::Kubelet) {
@@ -313,6 +315,7 @@ async fn serve_api(
     port: Option<u16>,
     token: &str,
     server: faults::Server,
+    audit: Audit,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(Client, String, String)> {
     let listener = listen(port, "the Kubernetes API").await?;
@@ -324,8 +327,14 @@ async fn serve_api(
         User { name: CONTROLLERS.to_owned(), token: files::token()?, groups: masters, password: None },
     ];
     let faults = world.faults.clone();
-    let options =
-        kubernetes::Options { address: Some(url.clone()), faults, server, logs: Arc::clone(&world.logs), ..kubernetes::Options::default() };
+    let options = kubernetes::Options {
+        address: Some(url.clone()),
+        faults,
+        server,
+        logs: Arc::clone(&world.logs),
+        audit,
+        ..kubernetes::Options::default()
+    };
     let server = ApiServer::new(users, options);
     let client = server.client(CONTROLLERS);
     let tls = authority.server(&[])?;

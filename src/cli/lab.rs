@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
 use mtv_lab::{
     datacenter::{DEFAULT, DataCenter},
+    kubernetes::Audit,
     lab::{Cluster, Lab, Options, TIME_SCALE},
     roles::{Role, Roles},
 };
@@ -75,6 +76,10 @@ pub struct ServeArgs {
     /// How much faster than reality time runs
     #[arg(long, value_name = "FACTOR", default_value_t = TIME_SCALE, value_parser = parse_scale)]
     time_scale: f64,
+    /// File for a log of all requests to the simulated Kubernetes API, in the form of kube-apiserver's audit log; values of
+    /// Secrets are left out [default: no log]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "apiserver")]
+    audit_log: Option<PathBuf>,
 }
 
 fn roles_help() -> String {
@@ -123,6 +128,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut options = Options::new(datacenter(args.datacenter.as_deref())?);
     options.port = args.port;
     options.time_scale = args.time_scale;
+    if let Some(path) = &args.audit_log {
+        options.audit = Audit::to_file(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    }
     if let Some(kubeconfig) = &args.apiserver {
         options.roles = Roles::beside_control_plane();
         options.cluster = Some(Cluster::of_kubeconfig(kubeconfig).await.map_err(|e| CliError::usage(format!("{e:#}")))?);

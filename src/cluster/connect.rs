@@ -92,6 +92,8 @@ async fn by_password(login: &PasswordLogin, insecure: bool) -> anyhow::Result<Co
     let url = login.host.parse().with_context(|| format!("`{}` is no URL of an API server", login.host))?;
     let mut config = Config::new(url);
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // kube's own would send a code that holds for one try a second time.
+    config.default_retry = false;
     config.accept_invalid_certs = insecure;
     let mut bundles = Vec::new();
     if let Some(file) = &login.ca_file {

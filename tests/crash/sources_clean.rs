@@ -40,7 +40,8 @@ fn run(lab: &Lab, provider: &str, results: &Path) -> Command {
     command
 }
 
-/// A run that is killed when it has passed the n-th point of a name: in the middle of a clone, for one. Its folder and its id.
+/// A run that is killed when it has passed the n-th point of a name and got an answer: in the middle of a clone, for one. Its folder
+/// and its id.
 fn killed_at(lab: &Lab, provider: &str, point: &str, nth: usize) -> (PathBuf, String) {
     let results = lab.path(&format!("killed-{provider}"));
     let log = lab.path(&format!("killed-{provider}.points"));
@@ -49,7 +50,9 @@ fn killed_at(lab: &Lab, provider: &str, point: &str, nth: usize) -> (PathBuf, St
     let started = Instant::now();
     let passed = || {
         let log = fs::read_to_string(&log).unwrap_or_default();
-        log.lines().filter(|line| line.split_once(' ').is_some_and(|(_, name)| name == point)).count() >= nth
+        let mut names = log.lines().filter_map(|line| Some(line.split_once(' ')?.1));
+        // With an answer behind it: what was asked for has been begun.
+        names.by_ref().filter(|name| *name == point).nth(nth - 1).is_some() && names.any(|name| name.starts_with("answer of "))
     };
     while !passed() {
         assert!(started.elapsed() < PATIENCE && run.try_wait().unwrap().is_none(), "{provider}: the run never came to {point}");

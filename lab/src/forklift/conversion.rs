@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mtv_api::{
     condition::Condition,
-    kinds::{CONVERSION, POD},
+    kinds::{CONVERSION, POD, SECRET},
 };
 use serde_json::{Value, json};
 
@@ -34,13 +34,14 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     status["phase"] = json!("Running");
     status["observedGeneration"] = json!(conversion.number("/metadata/generation"));
     let pod = ensure_pod(context, &conversion).await?;
-    status["pod"] = json!({ "namespace": pod.text("/metadata/namespace"), "name": pod.text("/metadata/name") });
-    let again = if conversion.text("/spec/type") == "DeepInspection" {
-        let snapshot = conversion.text("/spec/settings/SNAPSHOT_MOREF");
-        status["snapshot"] = json!({ "moref": snapshot });
-        inspect(&pod, &mut status).await
+    if let Some(pod) = &pod {
+        status["pod"] = json!({ "namespace": pod.text("/metadata/namespace"), "name": pod.text("/metadata/name") });
+    }
+    let again = if let Some(pod) = &pod {
+        follow(&conversion, pod, &mut status).await
     } else {
-        convert(&pod, &mut status)
+        status["phase"] = json!("Failed");
+        None
     };
     let told = match (status.text("/phase"), status.text("/stage")) {
         ("Succeeded", _) => condition("Ready", "Required", "", "The conversion succeeded."),
@@ -69,18 +70,32 @@ fn said(stage: &str) -> &'static str {
     }
 }
 
-/// The pod of a Conversion, created unless it is there.
-async fn ensure_pod(context: &Context, conversion: &Value) -> anyhow::Result<Value> {
+/// Goes on by what the pod does.
+async fn follow(conversion: &Value, pod: &Value, status: &mut Value) -> Option<Duration> {
+    if conversion.text("/spec/type") != "DeepInspection" {
+        return convert(pod, status);
+    }
+    let snapshot = conversion.text("/spec/settings/SNAPSHOT_MOREF");
+    status["snapshot"] = json!({ "moref": snapshot });
+    inspect(pod, status).await
+}
+
+/// The pod of a Conversion, created unless it is there; nothing if what it needs is gone.
+async fn ensure_pod(context: &Context, conversion: &Value) -> anyhow::Result<Option<Value>> {
     let namespace = conversion.text("/spec/targetNamespace");
     let selector = format!("conversion={}", conversion.text("/metadata/name"));
     if let Some(pod) = context.cluster.list(&POD, namespace, &selector).await?.into_iter().next() {
-        return Ok(pod);
+        return Ok(Some(pod));
+    }
+    let secret = (conversion.text("/spec/connection/secret/namespace"), conversion.text("/spec/connection/secret/name"));
+    if !secret.1.is_empty() && context.cluster.get(&SECRET, secret.0, secret.1).await?.is_none() {
+        return Ok(None);
     }
     let pod = match conversion.text("/spec/type") {
         "DeepInspection" => pod::inspection(conversion, &context.options.inspection_image),
         _ => pod::virt_v2v(conversion),
     };
-    Ok(context.cluster.create(&POD, namespace, pod).await?)
+    Ok(Some(context.cluster.create(&POD, namespace, pod).await?))
 }
 
 /// Stages of virt-v2v. The look after the pod's end tells how it ended.

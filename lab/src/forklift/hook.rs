@@ -10,6 +10,7 @@ use super::{
     Context,
     cluster::{Key, Look},
     conditions::{Staged, condition},
+    names,
 };
 
 /// Looks at a Hook.
@@ -30,22 +31,53 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
 
 fn validate(hook: &Value, staged: &mut Staged, now: &str) {
     let (image, playbook) = (hook.text("/spec/image"), hook.text("/spec/playbook"));
-    if hook.pointer("/spec/aap").is_some() {
-        if !image.is_empty() || !playbook.is_empty() {
-            staged.set(condition("InvalidHookExecute", "Critical", "NotValid", "`aap` excludes `image` and `playbook`."), now);
+    let not_set = |kind: &str, text: &str| condition(kind, "Critical", "NotSet", text);
+    if let Some(platform) = hook.pointer("/spec/aap").filter(|platform| !platform.is_null()) {
+        if !image.trim().is_empty() || !playbook.trim().is_empty() {
+            staged.set(not_set("InvalidHookExecute", "`aap` excludes `image` and `playbook`."), now);
+        } else if platform.number("/jobTemplateId") <= 0 {
+            staged.set(not_set("InvalidHookExecute", "A hook of an automation platform needs a `jobTemplateId`."), now);
+        } else if !runs_on_platform(hook) {
+            staged.set(not_set("InvalidHookExecute", "A hook of an automation platform needs its `url` and a `tokenSecret`."), now);
         }
         return;
     }
-    if image.is_empty() {
-        staged.set(condition("InvalidHookExecute", "Critical", "NotSet", "A hook that runs here needs an `image`."), now);
+    if !runs_here(hook) {
+        staged.set(not_set("InvalidHookExecute", "A hook that runs here needs an `image`."), now);
         return;
     }
-    if image.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        staged.set(condition("InvalidImage", "Critical", "NotValid", "`image` is no image reference."), now);
+    if !names::is_image(image) {
+        staged.set(not_set("InvalidImage", "`image` is no image reference."), now);
     }
     if STANDARD.decode(playbook).is_err() {
         staged.set(condition("InvalidPlaybook", "Critical", "DataError", "`playbook` is no base64."), now);
     }
+}
+
+/// Whether a hook says what its pod runs.
+fn runs_here(hook: &Value) -> bool {
+    !hook.text("/spec/image").trim().is_empty()
+}
+
+/// Whether a hook says where its automation platform is.
+fn runs_on_platform(hook: &Value) -> bool {
+    !hook.text("/spec/aap/url").is_empty() && !hook.text("/spec/aap/tokenSecret/name").is_empty()
+}
+
+/// Whether a hook names a job of an automation platform.
+pub fn is_on_platform(hook: &Value) -> bool {
+    hook.pointer("/spec/aap").is_some_and(|platform| !platform.is_null())
+}
+
+/// Whether a hook can be carried out at all.
+pub fn is_executable(hook: &Value) -> bool {
+    if is_on_platform(hook) {
+        return hook.text("/spec/image").trim().is_empty()
+            && hook.text("/spec/playbook").trim().is_empty()
+            && hook.number("/spec/aap/jobTemplateId") > 0
+            && runs_on_platform(hook);
+    }
+    runs_here(hook)
 }
 
 #[cfg(test)]
@@ -60,6 +92,10 @@ mod tests {
             (json!({ "image": "quay.io/x/y", "playbook": "***" }), vec!["InvalidPlaybook"]),
             (json!({ "image": "", "playbook": "" }), vec!["InvalidHookExecute"]),
             (json!({ "image": "a b" }), vec!["InvalidImage"]),
+            (json!({ "image": "a", "aap": { "jobTemplateId": 1 } }), vec!["InvalidHookExecute"]),
+            (json!({ "aap": { "jobTemplateId": 0 } }), vec!["InvalidHookExecute"]),
+            (json!({ "aap": { "jobTemplateId": 1 } }), vec!["InvalidHookExecute"]),
+            (json!({ "aap": { "jobTemplateId": 1, "url": "https://aap", "tokenSecret": { "name": "t" } } }), vec![]),
         ] {
             let mut staged = Staged::begin(&[]);
             validate(&json!({ "spec": spec }), &mut staged, "now");

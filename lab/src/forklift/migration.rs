@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use mtv_api::{
     condition::Condition,
     forklift::{MigrationStatus, PlanStatus},
-    kinds::{MIGRATION, PLAN},
+    kinds::{MIGRATION, PLAN, PROVIDER},
 };
 use serde_json::{Value, json};
 
 use super::{
     Context,
     cluster::{Key, Look},
-    conditions::{Staged, condition, course},
+    conditions::{Staged, about, condition, course},
+    reference::Reference,
+    source::Collection,
 };
 
 /// Looks at a Migration.
@@ -41,6 +44,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
             staged.set(condition("PlanNotReady", "Critical", "NotFound", "The plan is not Ready."), &now);
         }
         Some(plan) => {
+            canceled(context, &migration, plan, &mut staged, &now).await?;
             let plan: PlanStatus = serde_json::from_value(plan["status"].clone()).unwrap_or_default();
             reflect(&plan, migration.uid(), &mut status, &mut staged, &now);
         }
@@ -53,6 +57,36 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     status.observed_generation = Some(migration.number("/metadata/generation"));
     context.publish(&MIGRATION, "migration", &migration, &written.conditions, &staged, json!(status)).await?;
     Ok(None)
+}
+
+/// Looks at the VMs that are to be canceled.
+async fn canceled(context: &Context, migration: &Value, plan: &Value, staged: &mut Staged, now: &str) -> anyhow::Result<()> {
+    let asked = migration.items("/spec/cancel");
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let (namespace, name) = (plan.text("/spec/provider/source/namespace"), plan.text("/spec/provider/source/name"));
+    let provider = context.cluster.get(&PROVIDER, namespace, name).await?.context("the plan's source provider is not there")?;
+    let source = context.inventories.get(provider.uid()).filter(|source| source.has_parity());
+    let source = source.context("the source's inventory is not read yet")?;
+    let (mut missing, mut several) = (Vec::new(), Vec::new());
+    for entry in asked {
+        let reference = Reference::read(entry);
+        match source.find(Collection::Vms, &reference).await?.len() {
+            0 => missing.push(reference.to_string()),
+            1 => {}
+            _ => several.push(reference.to_string()),
+        }
+    }
+    for (kind, reason, text, items) in [
+        ("VMNotFound", "NotFound", "A VM that is to be canceled is not in the source.", missing),
+        ("VMNotUnique", "Ambiguous", "The source has several VMs of a name that is to be canceled.", several),
+    ] {
+        if !items.is_empty() {
+            staged.set(about(condition(kind, "Warn", reason, text), items), now);
+        }
+    }
+    Ok(())
 }
 
 /// Makes the Plan an owner, so that the Migration goes with it.

@@ -56,7 +56,12 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         _ => None,
     };
     let source = kind.zip(login);
-    if staged.blocked() {
+    // Of a vCenter the certificate is read whatever else is wrong.
+    let nowhere = staged.has("UrlNotValid") && provider.text("/spec/type") == "vsphere" && secret.is_some();
+    if nowhere && !staged.has("SecretNotValid") {
+        staged.set(condition("ConnectionTestFailed", "Critical", "Tested", "The url names no host."), &now);
+        status["phase"] = json!("ConnectionFailed");
+    } else if staged.blocked() {
         status["phase"] = json!("ValidationFailed");
     } else {
         match connect(context, &provider, source.as_ref()).await {
@@ -65,7 +70,6 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
                     status["fingerprint"] = json!(fingerprint);
                 }
                 staged.set(condition("ConnectionTestSucceeded", "Required", "Tested", "The connection test passed."), &now);
-                staged.set(condition("Validated", "Advisory", "Completed", "The provider was validated."), &now);
             }
             Err(refused) => {
                 let name = if refused.login { "ConnectionAuthFailed" } else { "ConnectionTestFailed" };
@@ -75,6 +79,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
         }
     }
     inventory(context, &provider, source, secret.as_ref(), &mut staged, &mut status).await?;
+    if !is_host(&provider) && secret.is_none() {
+        // What follows cannot do without: nothing is written, and the look is repeated.
+        bail!("the provider names no secret")
+    }
     let healthy = staged.has("ConnectionTestSucceeded") && staged.has("InventoryCreated");
     if healthy && !staged.blocked() {
         status["phase"] = json!("Ready");
@@ -146,19 +154,24 @@ async fn inventory(
 ) -> anyhow::Result<()> {
     let Some((kind, login)) = source else { return Ok(()) };
     let site = context.site();
-    kind.beside(&site, provider).await?;
     if staged.blocked() || !staged.has("ConnectionTestSucceeded") {
-        return Ok(());
+        return kind.beside(&site, provider).await;
     }
     let now = context.now();
     let uid = provider.uid();
+    let mut open = false;
     match context.inventories.get(uid).filter(|source| *source.login() == login) {
         // Reading takes real time, however fast the lab's clock runs: in the real one it is over long before the second look.
         Some(source) if source.reads_all_within(LOAD).await => {
             staged.set(condition("InventoryCreated", "Required", "Completed", "The inventory was read."), &now);
         }
         Some(_) => staged.set(condition("LoadInventory", "Advisory", "Started", "The inventory is being read."), &now),
-        None => context.inventories.open(kind, &site, uid, login),
+        None => open = true,
+    }
+    staged.set(condition("Validated", "Advisory", "Completed", "The provider was validated."), &now);
+    kind.beside(&site, provider).await?;
+    if open {
+        context.inventories.open(kind, &site, uid, login);
     }
     if let Some(version) = secret.map(|s| s.text("/metadata/resourceVersion")) {
         status["secretResourceVersion"] = json!(version);

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    declared,
     fields::{self, Difference, Guide, Path, Paths},
     managed::{self, Entry, Writer},
     operation::Operation,
@@ -47,12 +48,21 @@ fn prune(guide: Guide<'_>, merged: &mut Value, last: &Paths, now: &Paths, others
     }
 }
 
+/// The order of a set: what ends at a level comes before what goes deeper there.
+fn members_first(a: &[String], b: &[String]) -> std::cmp::Ordering {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let ends = |path: &[String]| path.len() > same + 1;
+    ends(a).cmp(&ends(b)).then_with(|| a.cmp(b))
+}
+
 fn conflicts(op: &Operation, live: &Value, wanted: &Value, others: &[&Entry]) -> Answer<()> {
     let mut changed = Difference::default();
     fields::compare(Guide::of(&op.resource), Some(live), Some(wanted), &mut Vec::new(), &mut changed);
     let mut found: Vec<(&Entry, &Path)> = Vec::new();
     for entry in others {
-        found.extend(changed.written.iter().filter(|path| entry.paths.contains(*path)).map(|path| (*entry, path)));
+        let mut paths: Vec<&Path> = changed.written.iter().filter(|path| entry.paths.contains(*path)).collect();
+        paths.sort_by(|a, b| members_first(a, b));
+        found.extend(paths.into_iter().map(|path| (*entry, path)));
     }
     if found.is_empty() {
         return Ok(());
@@ -92,14 +102,23 @@ pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
     let (kind, version) = (applied["kind"].as_str().unwrap_or_default(), applied["apiVersion"].as_str().unwrap_or_default());
-    if kind.is_empty() || version.is_empty() {
+    if kind != op.resource.kind || version != op.resource.api_version() {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         return Err(Failure::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
+    if applied["metadata"]["name"].as_str().is_none_or(str::is_empty) && applied["metadata"]["generateName"].is_null() {
+        return Err(Failure::unnamed(&op.target.name));
+    }
     let mut applied = applied.clone();
+    let own_namespace = applied["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
     write::addressed(op, &mut applied)?;
     let mut warnings = Vec::new();
-    write::pruned(op, &mut applied, &mut warnings)?;
+    declared::check(Guide::of(&op.resource), &applied).map_err(|why| {
+        let group_version = if op.resource.group.is_empty() { format!("/{version}") } else { op.resource.api_version() };
+        let name = &op.target.name;
+        let message = format!("failed to create typed patch object ({own_namespace}/{name}; {group_version}, Kind={kind}): {why}");
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    })?;
     let guide = Guide::of(&op.resource);
     let named = |object: &Value| {
         let mut paths = Paths::new();
@@ -111,6 +130,13 @@ pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
         map.shift_remove("status");
     }
     let now = named(&content);
+    if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty())
+        && op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none()
+    {
+        let (group, plural, name) = (&op.resource.group, &op.resource.plural, &op.target.name);
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        return Err(Failure::conflict(group, plural, name, &why));
+    }
     let exists = op.server.store.read(|state| state.get(&op.key(&op.target.name)).is_some());
     if !exists && op.target.subresource.is_empty() {
         write::metadata(&mut applied).shift_remove("resourceVersion");
@@ -120,9 +146,12 @@ pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
     let manager = op.manager();
     let force = op.query.flag("force");
     write::change(op, &Writer::Apply(now.clone()), |live| {
-        let mut live = op.resource.present(live);
-        let entries = managed::entries(&live);
+        let mut live = live.clone();
+        let mut entries = managed::entries(&live);
         write::metadata(&mut live).shift_remove("managedFields");
+        if entries.is_empty() {
+            entries.push(managed::first(op, &live));
+        }
         let own = |entry: &&Entry| entry.operation == "Apply" && entry.manager == manager && entry.subresource == op.target.subresource;
         let last = entries.iter().find(own).map(|entry| entry.paths.clone()).unwrap_or_default();
         let others: Vec<&Entry> = entries.iter().filter(|entry| !own(entry)).collect();
@@ -136,4 +165,31 @@ pub fn apply(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
         wanted["metadata"]["resourceVersion"] = if version.is_null() { json!("") } else { version };
         Ok(wanted)
     })
+}
+
+/// The same for the subresource `scale`, which owns one number.
+pub fn scale(op: &Operation, applied: &Value) -> Answer<Response<Body>> {
+    options(op)?;
+    let Some(paths) = op.resource.scale.as_ref() else { return Err(Failure::no_such_resource()) };
+    let path: Path = paths.wanted.split('/').skip(1).map(|field| format!("f:{field}")).collect();
+    let wanted = applied["spec"]["replicas"].clone();
+    let (manager, force) = (op.manager(), op.query.flag("force"));
+    write::change_object(op, &Writer::Apply(Paths::from([path.clone()])), |live| {
+        let entries = managed::entries(live);
+        let own = |entry: &&Entry| entry.operation == "Apply" && entry.manager == manager && entry.subresource == "scale";
+        let other = entries.iter().find(|entry| !own(entry) && entry.paths.contains(&path));
+        if let Some(other) = other.filter(|_| !force && live.pointer(&paths.wanted) != Some(&wanted)) {
+            let cause =
+                Cause { reason: "FieldManagerConflict", message: format!("conflict with {}", other.shown()), field: fields::shown(&path) };
+            let message = format!("Apply failed with 1 conflict: {}: {}", cause.message, cause.field);
+            return Err(Failure::apply_conflict(message, &[cause]));
+        }
+        let mut next = live.clone();
+        if let Some(number) = next.pointer_mut(&paths.wanted) {
+            *number = wanted.clone();
+        }
+        next["metadata"]["resourceVersion"] = "".into();
+        Ok(next)
+    })?;
+    super::response::object(StatusCode::OK, &super::scale::of_stored(op)?, op.format, &[])
 }

@@ -63,9 +63,18 @@ impl Caller {
         self.groups.iter().any(|group| group == "system:masters")
     }
 
-    /// Showed a token.
-    pub fn is_authenticated(&self) -> bool {
-        self.groups.iter().any(|group| group == "system:authenticated")
+    /// A user of this name and these groups, with those that follow from the name.
+    pub fn named(name: &str, mut groups: Vec<String>) -> Self {
+        if let Some((namespace, _)) = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'))
+            && groups.is_empty()
+        {
+            groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        }
+        let last = if name == "system:anonymous" { "system:unauthenticated" } else { "system:authenticated" };
+        if !groups.iter().any(|group| group == last) {
+            groups.push(last.to_owned());
+        }
+        Self { name: name.to_owned(), groups }
     }
 }
 
@@ -74,6 +83,8 @@ pub struct Users {
     known: Vec<User>,
     /// Tokens given at run time, with the name of their user.
     issued: RwLock<HashMap<String, String>>,
+    /// Tokens of service accounts, with the name of the user that the account is.
+    accounts: RwLock<HashMap<String, String>>,
     /// OAuth logins that have a code and no token yet: code to user, challenge and its method.
     logins: RwLock<HashMap<String, (String, String, String)>>,
 }
@@ -81,7 +92,7 @@ pub struct Users {
 impl Users {
     /// A table with these users.
     pub fn new(users: Vec<User>) -> Self {
-        Self { known: users, issued: RwLock::default(), logins: RwLock::default() }
+        Self { known: users, issued: RwLock::default(), accounts: RwLock::default(), logins: RwLock::default() }
     }
 
     /// The static token of a user.
@@ -91,6 +102,10 @@ impl Users {
 
     /// Whose token it is.
     pub fn by_token(&self, token: &str) -> Option<Caller> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(token) {
+            return Some(Caller::named(account, Vec::new()));
+        }
         let issued = self.issued.read().unwrap_or_else(PoisonError::into_inner);
         let name = issued.get(token);
         let user = self.known.iter().find(|user| name.map_or(user.token == token, |name| user.name == *name))?;
@@ -132,6 +147,11 @@ impl Users {
     pub fn finish(&self, code: &str, verifier: &str) -> Option<String> {
         let (user, challenge, method) = self.logins.write().unwrap_or_else(PoisonError::into_inner).remove(code)?;
         oauth::verified(&challenge, &method, verifier).then_some(user)
+    }
+
+    /// Remembers the token of a service account.
+    pub fn issue_account(&self, token: String, user: String) {
+        self.accounts.write().unwrap_or_else(PoisonError::into_inner).insert(token, user);
     }
 
     /// Remembers a token that was handed out.

@@ -1,4 +1,6 @@
-//! `POST` to a pod's `binding`: a scheduler tells which node the pod goes to.
+//! `POST` to a pod's `binding`, or to `bindings`: a scheduler tells which node the pod goes to.
+
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -7,18 +9,34 @@ use super::{
     operation::Operation,
     response::{self, Body},
     status::{Answer, Failure},
+    store::Key,
     write,
 };
 
 /// Gives the pod its node. A pod that has one keeps it.
 pub fn bind(op: &Operation) -> Answer<Response<Body>> {
     let binding = op.object()?;
-    let name = op.target.name.as_str();
-    let node = binding["target"]["name"].as_str().filter(|node| !node.is_empty());
-    let node = node.ok_or_else(|| Failure::bad_request("target.name: Required value"))?.to_owned();
-    let key = op.key(name);
+    let given = binding["metadata"]["name"].as_str().unwrap_or_default();
+    let name = if op.target.plural == "bindings" { given } else { op.target.name.as_str() };
+    if given != name {
+        return Err(Failure::bad_request("name in URL does not match name in Binding object"));
+    }
+    let target = |field: &str| binding["target"][field].as_str().unwrap_or_default();
+    // The real server lets these mistakes through to the place where nobody knows a code for them.
+    let refuse = |message: String| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message);
+    if !matches!(target("kind"), "" | "Node") {
+        let kind = target("kind");
+        return Err(refuse(format!("target.kind: Unsupported value: {kind:?}: supported values: \"Node\", \"<empty>\"")));
+    }
+    let node = target("name");
+    if node.is_empty() {
+        return Err(refuse("target.name: Required value".to_owned()));
+    }
+    let dry = op.dry_run()?;
+    let not_found = || Failure::not_found("", "pods", name);
+    let key = Key::new(&Arc::from("/pods"), &op.target.namespace, name);
     op.server.store.write(|state| {
-        let old = state.get(&key).ok_or_else(|| op.not_found(name))?;
+        let old = state.get(&key).ok_or_else(not_found)?;
         let conflict = |why: &str| Failure::conflict("", "pods/binding", name, why);
         if binding["metadata"]["uid"].as_str().is_some_and(|uid| old["metadata"]["uid"] != uid) {
             return Err(conflict("Precondition failed: UID in precondition does not match the pod's"));
@@ -39,7 +57,9 @@ pub fn bind(op: &Operation) -> Answer<Response<Body>> {
             }
             None => pod["status"]["conditions"] = json!([condition]),
         }
-        state.put(key.clone(), pod);
+        if !dry {
+            state.put(key.clone(), pod);
+        }
         Ok(())
     })?;
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });

@@ -3,21 +3,15 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api as k8s;
 use mtv_api::kinds;
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
     meta::NameRule,
-    resource::{ALL_VERBS, CREATE_ONLY, NAMESPACE_VERBS, Registry, Resource, RoundTrip},
-    schemas, table,
+    printers,
+    resource::{ALL_VERBS, CREATE_ONLY, NAMESPACE_VERBS, Registry, Resource, Scale},
+    schemas, table, types,
 };
-
-fn round_trip<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, String> {
-    let typed: T = T::deserialize(value).map_err(|error| error.to_string())?;
-    serde_json::to_value(typed).map_err(|error| error.to_string())
-}
 
 /// One built-in resource, as a line of a table.
 struct Line {
@@ -29,89 +23,112 @@ struct Line {
     status: bool,
     generation: bool,
     fields: &'static [&'static str],
-    typed: RoundTrip,
 }
 
 macro_rules! lines {
-    ($($group:literal $kind:literal $plural:literal $short:expr, $namespaced:literal $status:literal $generation:literal $fields:expr, $type:ty;)*) => {
+    ($($group:literal $kind:literal $plural:literal $short:expr, $namespaced:literal $status:literal $generation:literal $fields:expr;)*) => {
         vec![$(Line { group: $group, kind: $kind, plural: $plural, short: &$short, namespaced: $namespaced, status: $status,
-            generation: $generation, fields: &$fields, typed: round_trip::<$type> }),*]
+            generation: $generation, fields: &$fields }),*]
     };
 }
 
 fn lines() -> Vec<Line> {
-    use k8s_openapi::{
-        apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-        kube_aggregator::pkg::apis::apiregistration::v1::APIService,
-    };
-    // group, kind, plural, short names, namespaced, status, generation, selectable fields, type
+    // group, kind, plural, short names, namespaced, status, generation, selectable fields
     lines! {
-        "" "Namespace" "namespaces" ["ns"], false true false ["status.phase"], k8s::core::v1::Namespace;
-        "" "Node" "nodes" ["no"], false true false ["spec.unschedulable"], k8s::core::v1::Node;
-        "" "Secret" "secrets" [], true false false ["type"], k8s::core::v1::Secret;
-        "" "ConfigMap" "configmaps" ["cm"], true false false [], k8s::core::v1::ConfigMap;
+        "" "Namespace" "namespaces" ["ns"], false true false ["status.phase"];
+        "" "Node" "nodes" ["no"], false true false ["spec.unschedulable"];
+        "" "Secret" "secrets" [], true false false ["type"];
+        "" "ConfigMap" "configmaps" ["cm"], true false false [];
         "" "Pod" "pods" ["po"], true true true ["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-            "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"], k8s::core::v1::Pod;
-        "" "Service" "services" ["svc"], true true false ["spec.clusterIP", "spec.type"], k8s::core::v1::Service;
-        "" "Endpoints" "endpoints" ["ep"], true false false [], k8s::core::v1::Endpoints;
-        "" "ServiceAccount" "serviceaccounts" ["sa"], true false false [], k8s::core::v1::ServiceAccount;
+            "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"];
+        "" "Service" "services" ["svc"], true true false ["spec.clusterIP", "spec.type"];
+        "" "Endpoints" "endpoints" ["ep"], true false false [];
+        "" "ServiceAccount" "serviceaccounts" ["sa"], true false false [];
         "" "Event" "events" ["ev"], true false false ["involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"],
-            k8s::core::v1::Event;
-        "" "PersistentVolumeClaim" "persistentvolumeclaims" ["pvc"], true true false [], k8s::core::v1::PersistentVolumeClaim;
-        "" "PersistentVolume" "persistentvolumes" ["pv"], false true false [], k8s::core::v1::PersistentVolume;
-        "" "LimitRange" "limitranges" ["limits"], true false false [], k8s::core::v1::LimitRange;
-        "" "ResourceQuota" "resourcequotas" ["quota"], true true false [], k8s::core::v1::ResourceQuota;
-        "apps" "Deployment" "deployments" ["deploy"], true true true [], k8s::apps::v1::Deployment;
-        "apps" "ReplicaSet" "replicasets" ["rs"], true true true ["status.replicas"], k8s::apps::v1::ReplicaSet;
-        "apps" "StatefulSet" "statefulsets" ["sts"], true true true [], k8s::apps::v1::StatefulSet;
-        "apps" "DaemonSet" "daemonsets" ["ds"], true true true [], k8s::apps::v1::DaemonSet;
-        "apps" "ControllerRevision" "controllerrevisions" [], true false false [], k8s::apps::v1::ControllerRevision;
-        "batch" "Job" "jobs" [], true true true ["status.successful"], k8s::batch::v1::Job;
-        "batch" "CronJob" "cronjobs" ["cj"], true true true [], k8s::batch::v1::CronJob;
-        "storage.k8s.io" "StorageClass" "storageclasses" ["sc"], false false false [], k8s::storage::v1::StorageClass;
-        "storage.k8s.io" "CSIDriver" "csidrivers" [], false false false [], k8s::storage::v1::CSIDriver;
-        "storage.k8s.io" "VolumeAttachment" "volumeattachments" [], false true false [], k8s::storage::v1::VolumeAttachment;
-        "rbac.authorization.k8s.io" "Role" "roles" [], true false false [], k8s::rbac::v1::Role;
-        "rbac.authorization.k8s.io" "RoleBinding" "rolebindings" [], true false false [], k8s::rbac::v1::RoleBinding;
-        "rbac.authorization.k8s.io" "ClusterRole" "clusterroles" [], false false false [], k8s::rbac::v1::ClusterRole;
-        "rbac.authorization.k8s.io" "ClusterRoleBinding" "clusterrolebindings" [], false false false [], k8s::rbac::v1::ClusterRoleBinding;
-        "networking.k8s.io" "NetworkPolicy" "networkpolicies" ["netpol"], true false true [], k8s::networking::v1::NetworkPolicy;
-        "policy" "PodDisruptionBudget" "poddisruptionbudgets" ["pdb"], true true true [], k8s::policy::v1::PodDisruptionBudget;
-        "coordination.k8s.io" "Lease" "leases" [], true false false [], k8s::coordination::v1::Lease;
-        "events.k8s.io" "Event" "events" ["ev"], true false false [], k8s::events::v1::Event;
-        "apiextensions.k8s.io" "CustomResourceDefinition" "customresourcedefinitions" ["crd", "crds"], false true true [], CustomResourceDefinition;
-        "apiregistration.k8s.io" "APIService" "apiservices" [], false true false [], APIService;
-        "authentication.k8s.io" "TokenReview" "tokenreviews" [], false false false [], k8s::authentication::v1::TokenReview;
-        "authentication.k8s.io" "SelfSubjectReview" "selfsubjectreviews" [], false false false [], k8s::authentication::v1::SelfSubjectReview;
-        "authorization.k8s.io" "SubjectAccessReview" "subjectaccessreviews" [], false false false [], k8s::authorization::v1::SubjectAccessReview;
-        "authorization.k8s.io" "SelfSubjectAccessReview" "selfsubjectaccessreviews" [], false false false [], k8s::authorization::v1::SelfSubjectAccessReview;
-        "authorization.k8s.io" "SelfSubjectRulesReview" "selfsubjectrulesreviews" [], false false false [], k8s::authorization::v1::SelfSubjectRulesReview;
-        "authorization.k8s.io" "LocalSubjectAccessReview" "localsubjectaccessreviews" [], true false false [], k8s::authorization::v1::LocalSubjectAccessReview;
+            "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"];
+        "" "PersistentVolumeClaim" "persistentvolumeclaims" ["pvc"], true true false [];
+        "" "PersistentVolume" "persistentvolumes" ["pv"], false true false [];
+        "" "Binding" "bindings" [], true false false [];
+        "" "PodTemplate" "podtemplates" [], true false true [];
+        "" "ReplicationController" "replicationcontrollers" ["rc"], true true true ["status.replicas"];
+        "" "LimitRange" "limitranges" ["limits"], true false false [];
+        "" "ResourceQuota" "resourcequotas" ["quota"], true true false [];
+        "apps" "Deployment" "deployments" ["deploy"], true true true [];
+        "apps" "ReplicaSet" "replicasets" ["rs"], true true true [];
+        "apps" "StatefulSet" "statefulsets" ["sts"], true true true [];
+        "apps" "DaemonSet" "daemonsets" ["ds"], true true true [];
+        "apps" "ControllerRevision" "controllerrevisions" [], true false false [];
+        "batch" "Job" "jobs" [], true true true ["status.successful"];
+        "batch" "CronJob" "cronjobs" ["cj"], true true true [];
+        "autoscaling" "HorizontalPodAutoscaler" "horizontalpodautoscalers" ["hpa"], true true false [];
+        "discovery.k8s.io" "EndpointSlice" "endpointslices" [], true false true [];
+        "scheduling.k8s.io" "PriorityClass" "priorityclasses" ["pc"], false false false [];
+        "storage.k8s.io" "CSINode" "csinodes" [], false false false [];
+        "storage.k8s.io" "CSIStorageCapacity" "csistoragecapacities" [], true false false [];
+        "storage.k8s.io" "VolumeAttributesClass" "volumeattributesclasses" ["vac"], false false false [];
+        "storage.k8s.io" "StorageClass" "storageclasses" ["sc"], false false false [];
+        "storage.k8s.io" "CSIDriver" "csidrivers" [], false false false [];
+        "storage.k8s.io" "VolumeAttachment" "volumeattachments" [], false true false [];
+        "rbac.authorization.k8s.io" "Role" "roles" [], true false false [];
+        "rbac.authorization.k8s.io" "RoleBinding" "rolebindings" [], true false false [];
+        "rbac.authorization.k8s.io" "ClusterRole" "clusterroles" [], false false false [];
+        "rbac.authorization.k8s.io" "ClusterRoleBinding" "clusterrolebindings" [], false false false [];
+        "networking.k8s.io" "Ingress" "ingresses" ["ing"], true true true [];
+        "networking.k8s.io" "IngressClass" "ingressclasses" [], false false true [];
+        "networking.k8s.io" "NetworkPolicy" "networkpolicies" ["netpol"], true false true [];
+        "policy" "PodDisruptionBudget" "poddisruptionbudgets" ["pdb"], true true true [];
+        "coordination.k8s.io" "Lease" "leases" [], true false false [];
+        "events.k8s.io" "Event" "events" ["ev"], true false false ["regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+            "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath", "reason", "reportingController", "type"];
+        "apiextensions.k8s.io" "CustomResourceDefinition" "customresourcedefinitions" ["crd", "crds"], false true true [];
+        "apiregistration.k8s.io" "APIService" "apiservices" [], false true false [];
+        "authentication.k8s.io" "TokenReview" "tokenreviews" [], false false false [];
+        "authentication.k8s.io" "SelfSubjectReview" "selfsubjectreviews" [], false false false [];
+        "authorization.k8s.io" "SubjectAccessReview" "subjectaccessreviews" [], false false false [];
+        "authorization.k8s.io" "SelfSubjectAccessReview" "selfsubjectaccessreviews" [], false false false [];
+        "authorization.k8s.io" "SelfSubjectRulesReview" "selfsubjectrulesreviews" [], false false false [];
+        "authorization.k8s.io" "LocalSubjectAccessReview" "localsubjectaccessreviews" [], true false false [];
     }
 }
 
 fn name_rule(group: &str, plural: &str) -> NameRule {
     match (group, plural) {
-        ("", "namespaces") => NameRule::Label,
-        ("", "services") => NameRule::Rfc1035,
+        ("", "namespaces" | "services") => NameRule::Label,
         ("rbac.authorization.k8s.io", _) => NameRule::PathSegment,
         _ => NameRule::Subdomain,
     }
 }
 
 impl Line {
+    fn scale(&self) -> Option<Scale> {
+        let path = |path: &str| path.to_owned();
+        matches!(self.plural, "deployments" | "replicasets" | "statefulsets" | "replicationcontrollers").then(|| Scale {
+            wanted: path("/spec/replicas"),
+            running: path("/status/replicas"),
+            selector: path("/spec/selector"),
+        })
+    }
+
     fn resource(&self) -> Resource {
-        let review = self.group == "authentication.k8s.io" || self.group == "authorization.k8s.io";
+        let review = self.group == "authentication.k8s.io" || self.group == "authorization.k8s.io" || self.plural == "bindings";
         let all = matches!(
             self.plural,
-            "pods" | "services" | "deployments" | "replicasets" | "statefulsets" | "daemonsets" | "jobs" | "cronjobs"
+            "pods"
+                | "services"
+                | "deployments"
+                | "replicasets"
+                | "statefulsets"
+                | "daemonsets"
+                | "jobs"
+                | "cronjobs"
+                | "replicationcontrollers"
+                | "horizontalpodautoscalers"
         );
         // Events of both groups are the same objects.
         let storage_group = if self.plural == "events" { "" } else { self.group };
         Resource {
             group: self.group.to_owned(),
-            version: "v1".to_owned(),
+            version: if self.group == "autoscaling" { "v2" } else { "v1" }.to_owned(),
             kind: self.kind.to_owned(),
             list_kind: format!("{}List", self.kind),
             plural: self.plural.to_owned(),
@@ -134,8 +151,10 @@ impl Line {
             },
             storage: Arc::from(format!("{storage_group}/{}", self.plural)),
             schema: None,
-            typed: Some(self.typed),
-            columns: table::built_in(self.group, self.kind),
+            message: types::of_kind(self.group, self.kind),
+            scale: self.scale(),
+            deprecated: None,
+            columns: printers::built_in(self.group, self.kind),
             fields: self.fields.iter().map(|&f| f.to_owned()).collect(),
         }
     }
@@ -165,7 +184,9 @@ fn custom(kind: &kinds::Kind) -> Resource {
         verbs: ALL_VERBS,
         storage: Arc::from(format!("{}/{}", kind.group, kind.plural)),
         schema: Some(Arc::new(shape.schema)),
-        typed: None,
+        message: None,
+        scale: None,
+        deprecated: None,
         columns: shape.columns,
         fields: Vec::new(),
     }

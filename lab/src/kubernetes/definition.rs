@@ -8,7 +8,7 @@ use super::{
     aggregate,
     meta::NameRule,
     operation::Operation,
-    resource::{ALL_VERBS, Registry, Resource},
+    resource::{ALL_VERBS, Registry, Resource, Scale},
     schema::Schema,
     table::Column,
     write::now,
@@ -85,12 +85,31 @@ fn resources(definition: &Value) -> Vec<Resource> {
                 verbs: ALL_VERBS,
                 storage: Arc::from(format!("{group}/{plural}")),
                 schema: Some(Arc::new(Schema::parse(&version["schema"]["openAPIV3Schema"]))),
-                typed: None,
+                message: None,
+                scale: scale(&version["subresources"]["scale"]),
+                deprecated: deprecated(&group, version, names),
                 columns,
                 fields: fields.map(|field| text(&field["jsonPath"]).trim_start_matches('.').to_owned()).collect(),
             }
         })
         .collect()
+}
+
+/// Where the kind's numbers stand, if it can be scaled.
+fn scale(declared: &Value) -> Option<Scale> {
+    let pointer = |path: &Value| text(path).replace('.', "/");
+    declared.is_object().then(|| Scale {
+        wanted: pointer(&declared["specReplicasPath"]),
+        running: pointer(&declared["statusReplicasPath"]),
+        selector: pointer(&declared["labelSelectorPath"]),
+    })
+}
+
+/// What a client of a version that will go is told.
+fn deprecated(group: &str, version: &Value, names: &Value) -> Option<String> {
+    let said = || version["deprecationWarning"].as_str().map(str::to_owned);
+    let own = || format!("{group}/{} {} is deprecated", text(&version["name"]), text(&names["kind"]));
+    (version["deprecated"] == true).then(|| said().unwrap_or_else(own))
 }
 
 fn registry(op: &Operation, change: impl FnOnce(&mut Registry)) {

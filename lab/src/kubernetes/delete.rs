@@ -12,6 +12,7 @@ use super::{
     response::{self, Body},
     status::{Answer, Cause, Failure},
     store::{Key, State},
+    typed, types,
     write::{metadata, now, released},
 };
 
@@ -31,72 +32,117 @@ const ANSWERED_WITH_OBJECT: &[&str] = &[
 /// Jobs alone leave their dependents behind by default, a heritage of their first version.
 const JOBS_WARNING: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
-/// What a DELETE says in its body and its query.
+/// What a DELETE says in its body, or in its query if it has none.
 #[derive(Default)]
 struct Options {
     grace: Option<i64>,
     uid: Option<String>,
     version: Option<String>,
     propagation: Option<String>,
+    /// The older way to say Orphan or not.
+    orphan: Option<bool>,
     dry: bool,
     warnings: Vec<String>,
 }
 
 impl Options {
     fn parse(op: &Operation) -> Answer<Self> {
-        let mut body = json!({});
-        if !op.body.is_empty() {
-            let media = op.media();
-            if media == operation::PROTOBUF {
-                body = super::protobuf::decode(op.body)
-                    .map_err(|error| Failure::bad_request(format!("the body could not be decoded: {error}")))?;
-            } else if !matches!(media, "application/json" | "application/yaml") {
-                return Err(Failure::unsupported_media_type(&[
-                    "application/json",
-                    "application/yaml",
-                    "application/vnd.kubernetes.protobuf",
-                ]));
-            }
-            if media != operation::PROTOBUF {
-                body = operation::parse(op.body, media == "application/yaml")
-                    .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
-            }
-        }
-        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let query = |key: &str| Some(op.query.get(key).to_owned()).filter(|text| !text.is_empty());
-        let grace: Option<i64> = body["gracePeriodSeconds"].as_i64().or_else(|| op.query.get("gracePeriodSeconds").parse().ok());
-        // A negative time counts as one second.
-        let grace = grace.map(|seconds| if seconds < 0 { 1 } else { seconds });
-        let options = Self {
-            grace,
-            uid: text(&body["preconditions"]["uid"]),
-            version: text(&body["preconditions"]["resourceVersion"]),
-            propagation: text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy")),
-            dry: op.dry_run()? || body["dryRun"].as_array().is_some_and(|asked| asked.iter().any(|value| value == "All")),
-            warnings: Vec::new(),
-        };
-        let mut options = options;
-        if op.resource.group == "batch"
-            && op.resource.plural == "jobs"
-            && options.propagation.is_none()
-            && !body["orphanDependents"].is_boolean()
-        {
+        let mut options = if op.body.is_empty() { Self::of_query(op)? } else { Self::of_body(&Self::body(op)?)? };
+        if op.resource.group == "batch" && op.resource.plural == "jobs" && options.propagation.is_none() && options.orphan.is_none() {
             options.propagation = Some("Orphan".to_owned());
             options.warnings.push(JOBS_WARNING.to_owned());
         }
         let mut causes = Vec::new();
         if let Some(policy) = &options.propagation {
+            if options.orphan.is_some() {
+                let detail = "orphanDependents and deletionPropagation cannot be both set";
+                causes.push(Cause::invalid("propagationPolicy", &policy.as_str().into(), detail));
+            }
             if !matches!(policy.as_str(), "Orphan" | "Background" | "Foreground") {
                 let supported = ["Foreground", "Background", "Orphan", "nil"].map(str::to_owned);
                 causes.push(Cause::not_supported("propagationPolicy", &policy.as_str().into(), &supported));
             }
-            if body["orphanDependents"].is_boolean() {
-                let detail = "orphanDependents and deletionPropagation cannot be both set";
-                causes.push(Cause::invalid("propagationPolicy", &policy.as_str().into(), detail));
-            }
         }
-        if causes.is_empty() { Ok(options) } else { Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &causes)) }
+        if causes.is_empty() { Ok(options) } else { Err(Failure::invalid("meta.k8s.io", KIND, "", &causes)) }
     }
+
+    fn body(op: &Operation) -> Answer<Value> {
+        let media = op.media();
+        if media == operation::PROTOBUF {
+            return super::protobuf::decode(op.body)
+                .map_err(|error| Failure::bad_request(format!("the body could not be decoded: {error}")));
+        }
+        if !matches!(media, "application/json" | "application/yaml") {
+            return Err(Failure::unsupported_media_type(&["application/json", "application/yaml", operation::PROTOBUF]));
+        }
+        let mut body = if media == "application/yaml" {
+            let value = operation::parse(op.body, true).map_err(Failure::bad_request)?;
+            if value.is_object() { value } else { json!({}) }
+        } else {
+            operation::recognized(op.body).map_err(Failure::bad_request)?
+        };
+        let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+        let (kind, version) = (text("kind"), text("apiVersion"));
+        if !matches!(kind.as_str(), "" | KIND) {
+            let message = format!("no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\"");
+            return Err(Failure::bad_request(message));
+        }
+        if let Some(message) = types::message("meta.DeleteOptions") {
+            typed::read(message, &mut body, &mut Vec::new()).map_err(Failure::bad_request)?;
+        }
+        Ok(body)
+    }
+
+    fn of_body(body: &Value) -> Answer<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let dry: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        Ok(Self {
+            grace: seconds(body["gracePeriodSeconds"].as_i64()),
+            uid: text(&body["preconditions"]["uid"]),
+            version: text(&body["preconditions"]["resourceVersion"]),
+            propagation: text(&body["propagationPolicy"]),
+            orphan: body["orphanDependents"].as_bool(),
+            dry: operation::dry(&dry, KIND)?,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn of_query(op: &Operation) -> Answer<Self> {
+        let text = |key: &str| op.query.has(key).then(|| op.query.get(key).to_owned());
+        let grace = match text("gracePeriodSeconds") {
+            None => None,
+            Some(text) => {
+                Some(text.parse().map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?)
+            }
+        };
+        Ok(Self {
+            grace: seconds(grace),
+            uid: text("uid"),
+            version: text("resourceVersion"),
+            propagation: text("propagationPolicy"),
+            orphan: op.query.has("orphanDependents").then(|| op.query.flag("orphanDependents")),
+            dry: op.dry_run()?,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// What becomes of the objects that belong to the deleted one, if the client says.
+    fn policy(&self) -> Option<&str> {
+        match (&self.propagation, self.orphan) {
+            (Some(policy), _) => Some(policy),
+            (None, Some(true)) => Some("Orphan"),
+            (None, Some(false)) => Some("Background"),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Name of the options in refusals.
+const KIND: &str = "DeleteOptions";
+
+/// A negative time counts as one second.
+fn seconds(given: Option<i64>) -> Option<i64> {
+    given.map(|seconds| if seconds < 0 { 1 } else { seconds })
 }
 
 /// What became of a deletion.
@@ -117,6 +163,10 @@ fn precondition(op: &Operation, object: &Value, options: &Options) -> Answer<()>
         if let Some(wanted) = wanted
             && wanted != actual
         {
+            if op.resource.is_core("namespaces") {
+                let why = format!("Precondition failed: {shown} in precondition: {wanted}, {shown} in object meta: {actual}");
+                return Err(Failure::conflict(group, &op.resource.plural, name, &why));
+            }
             let why = format!(
                 "the {shown} in the precondition ({wanted}) does not match the {shown} in record ({actual}). The object might have been {what}"
             );
@@ -160,7 +210,7 @@ fn delete_one(op: &Operation, state: &mut State, key: &Key, old: &Value, options
     precondition(op, old, options)?;
     let mut object = old.clone();
     let again = !old["metadata"]["deletionTimestamp"].is_null();
-    propagate(&mut object, options.propagation.as_deref());
+    propagate(&mut object, options.policy());
     let grace = grace(op, old, options);
     let had = old["metadata"]["deletionGracePeriodSeconds"].as_i64();
     // A second deletion can only shorten the time.
@@ -237,44 +287,56 @@ pub fn delete(op: &Operation) -> Answer<Response<Body>> {
 /// `DELETE` of a collection.
 pub fn delete_collection(op: &Operation) -> Answer<Response<Body>> {
     let options = Options::parse(op)?;
-    let selector = read::selector(op)?;
-    let (objects, revision) = op.server.store.write(|state| {
-        let mut deleted = Vec::new();
-        for (key, old) in state.list(&op.resource.storage, &op.target.namespace) {
-            if selector.matches(&old) {
-                let outcome = delete_one(op, state, &key, &old, &options)?;
-                let (Outcome::Gone(_) | Outcome::Held(_)) = outcome;
-                deleted.push(old);
+    let listed = read::listed(op)?;
+    let gone = op.server.store.write(|state| {
+        let mut gone = Vec::new();
+        for (key, _) in &listed.items {
+            // What went since it was listed is gone.
+            let Some(old) = state.get(key) else { continue };
+            if let Outcome::Gone(object) = delete_one(op, state, key, &old, &options)? {
+                gone.push(object);
             }
         }
-        Ok::<_, Failure>((deleted, state.revision()))
+        Ok::<_, Failure>(gone)
     })?;
-    for object in &objects {
-        if op.server.store.read(|state| state.get(&op.key(object["metadata"]["name"].as_str().unwrap_or_default()))).is_none() {
-            definition::removed(op, object);
-        }
+    for object in gone.iter().filter(|_| !options.dry) {
+        definition::removed(op, object);
     }
-    let mut items: Vec<Value> = objects.iter().map(|object| op.resource.present(object)).collect();
-    let mut metadata = json!({ "resourceVersion": revision.to_string() });
-    if op.resource.custom {
-        metadata["continue"] = "".into();
-    } else {
-        for item in items.iter_mut().filter_map(Value::as_object_mut) {
-            item.shift_remove("kind");
-            item.shift_remove("apiVersion");
-        }
-    }
-    let list = json!({ "kind": op.resource.list_kind, "apiVersion": op.resource.api_version(), "metadata": metadata, "items": items });
-    response::object(StatusCode::OK, &list, op.format, &[])
+    read::answer_list(op, listed, &options.warnings)
 }
 
-/// `POST …/pods/NAME/eviction`: a deletion by another name.
+/// `POST …/pods/NAME/eviction`: a deletion that asks first.
 pub fn evict(op: &Operation) -> Answer<Response<Body>> {
-    let _ = op.object()?;
-    let key = op.key(&op.target.name);
+    let mut eviction = op.object()?;
+    let name = &op.target.name;
+    if eviction["metadata"]["name"] != name.as_str() {
+        return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
+    }
+    if let Some(message) = types::message("policy.Eviction") {
+        let refuse = |why: String| Failure::bad_request(format!("Eviction in version \"v1\" cannot be handled as a Eviction: {why}"));
+        typed::read(message, &mut eviction, &mut Vec::new()).map_err(refuse)?;
+    }
+    let mut options = Options::of_body(&eviction["deleteOptions"])?;
+    options.dry |= op.dry_run()?;
+    let key = op.key(name);
     op.server.store.write(|state| {
-        let old = state.get(&key).ok_or_else(|| op.not_found(&op.target.name))?;
-        delete_one(op, state, &key, &old, &Options::default())
+        let old = state.get(&key).ok_or_else(|| op.not_found(name))?;
+        if options.dry {
+            return Ok(());
+        }
+        let mut pod = Value::clone(&old);
+        let condition = json!({ "type": "DisruptionTarget", "status": "True", "lastProbeTime": null, "lastTransitionTime": now(),
+            "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting" });
+        let status = &mut pod["status"]["conditions"];
+        match status.as_array_mut() {
+            Some(list) => {
+                list.retain(|known| known["type"] != "DisruptionTarget");
+                list.push(condition);
+            }
+            None => *status = json!([condition]),
+        }
+        let pod = state.put(key.clone(), pod);
+        delete_one(op, state, &key, &pod, &options).map(|_| ())
     })?;
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     response::object(StatusCode::CREATED, &status, op.format, &[])

@@ -11,6 +11,7 @@ use super::{
     resource::{Registry, Resource, version_priority},
     response::{self, Body},
     status::{Answer, Failure},
+    subresource::{self, Subresource},
 };
 
 /// `/version`.
@@ -53,22 +54,6 @@ fn group_json(group: &str, versions: &[String]) -> Value {
     json!({ "name": group, "versions": versions.iter().map(version).collect::<Vec<_>>(), "preferredVersion": versions.first().map(version) })
 }
 
-/// The subresources of a resource, each with its kind, group version and verbs.
-fn subresources(resource: &Resource) -> Vec<(&'static str, &'static str, &'static str, &'static [&'static str])> {
-    let mut found = Vec::new();
-    if resource.is_core("namespaces") {
-        found.push(("finalize", "", "", &["update"][..]));
-    }
-    if resource.is_core("pods") {
-        found.push(("binding", "Binding", "", &["create"][..]));
-        found.push(("eviction", "Eviction", "policy/v1", &["create"][..]));
-    }
-    if resource.status {
-        found.push(("status", "", "", &["get", "patch", "update"][..]));
-    }
-    found
-}
-
 /// Verbs in the order in which the real server lists them.
 fn verbs(resource: &Resource) -> Vec<&'static str> {
     let mut verbs = resource.verbs.to_vec();
@@ -105,10 +90,10 @@ fn listed(resource: &Resource) -> Vec<Value> {
         entry["storageVersionHash"] = storage_version_hash(resource).into();
     }
     let mut entries = vec![entry];
-    for (name, kind, group_version, verbs) in subresources(resource) {
+    for Subresource { name, kind, group_version, verbs } in subresource::of(resource) {
         let mut entry = json!({ "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
             "kind": if kind.is_empty() { resource.kind.as_str() } else { kind }, "verbs": verbs });
-        if let Some((group, version)) = group_version.split_once('/') {
+        if let Some((group, version)) = group_version {
             entry["group"] = group.into();
             entry["version"] = version.into();
         }
@@ -129,10 +114,10 @@ fn aggregated(resource: &Resource) -> Value {
     if !resource.categories.is_empty() {
         entry["categories"] = resource.categories.clone().into();
     }
-    let parts: Vec<Value> = subresources(resource)
+    let parts: Vec<Value> = subresource::of(resource)
         .into_iter()
-        .map(|(name, other, group_version, verbs)| {
-            let (group, version) = group_version.split_once('/').unwrap_or((own_group, own_version));
+        .map(|Subresource { name, kind: other, group_version, verbs }| {
+            let (group, version) = group_version.unwrap_or((own_group, own_version));
             let shown = if other.is_empty() { &resource.kind } else { other };
             json!({ "subresource": name, "responseKind": kind(group, version, shown), "verbs": verbs })
         })

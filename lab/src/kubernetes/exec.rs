@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     Inner, aggregate,
     auth::Caller,
+    operation::Operation,
     request::{Query, Target},
     response::Body,
     status::{Answer, Failure},
@@ -35,9 +36,10 @@ pub async fn exec(
     let container = container(&pod, query.get("container"))?;
     let node = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty());
     let node = node.ok_or_else(|| Failure::bad_request(format!("pod {name} does not have a host assigned")))?;
-    let port = get("/nodes", "", node).and_then(|node| node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64());
-    let port = port.and_then(|port| u16::try_from(port).ok());
-    let port = port.ok_or_else(|| Failure::internal(format!("error dialing backend: node {node} names no kubelet")))?;
+    let node = get("/nodes", "", node).ok_or_else(|| Failure::not_found("", "pods", node))?;
+    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let port =
+        port.ok_or_else(|| Failure::internal(format!("error dialing backend: node {} names no kubelet", node["metadata"]["name"])))?;
     // The kubelet has names of its own for the streams.
     let mut asked: Vec<(&str, &str)> = query.all("command").map(|word| ("command", word)).collect();
     for (ours, theirs) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
@@ -53,6 +55,20 @@ pub async fn exec(
     parts.uri = path.parse::<Uri>().map_err(|error| Failure::internal(error.to_string()))?;
     let kubelet = aggregate::Backend::kubelet(port).map_err(Failure::internal)?;
     aggregate::proxy(&kubelet, &parts, Bytes::new(), upgrade, caller).await
+}
+
+/// The refusal of a stream that the lab's kubelets do not serve: the one that would come first, or that they do not.
+pub fn unreachable(op: &Operation) -> Failure {
+    let get = |resource: &str, namespace: &str, name: &str| {
+        op.server.store.read(|state| state.get(&Key::new(&Arc::from(resource), namespace, name)))
+    };
+    let name = op.target.name.as_str();
+    let Some(pod) = get("/pods", &op.target.namespace, name) else { return op.not_found(name) };
+    match pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
+        None => Failure::bad_request(format!("pod {name} does not have a host assigned")),
+        Some(node) if get("/nodes", "", node).is_none() => Failure::not_found("", "pods", node),
+        Some(_) => Failure::internal(format!("error dialing backend: the kubelet does not serve {}", op.target.subresource)),
+    }
 }
 
 /// The container that is meant.

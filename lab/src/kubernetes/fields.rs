@@ -10,30 +10,13 @@ use serde_json::{Map, Value, json};
 use super::{
     resource::Resource,
     schema::{ListType, Schema},
-    strategic,
+    types::{self, Field, ListKind, Message, Shape},
 };
 
 /// A path.
 pub type Path = Vec<String>;
 /// A set of fields.
 pub type Paths = BTreeSet<Path>;
-
-/// Objects of built-in kinds that are replaced as a whole.
-const ATOMIC: &[&str] = &[
-    "selector",
-    "nodeSelector",
-    "labelSelector",
-    "namespaceSelector",
-    "involvedObject",
-    "related",
-    "roleRef",
-    "dataSource",
-    "configMapKeyRef",
-    "secretKeyRef",
-    "fieldRef",
-    "resourceFieldRef",
-    "targetRef",
-];
 
 /// How the parts of a value are owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +25,8 @@ pub enum Merge {
     Whole,
     /// Field by field.
     Fields,
-    /// Element by element, by these keys.
-    Keyed(Vec<String>),
+    /// Element by element, by these keys, each with what it is if an element lacks it.
+    Keyed(Vec<(String, Option<Value>)>),
     /// Member by member.
     Set,
 }
@@ -51,104 +34,130 @@ pub enum Merge {
 /// What is known about the structure at one place of an object.
 #[derive(Clone, Copy)]
 pub struct Guide<'a> {
-    kind: &'a str,
-    field: &'a str,
-    parent: &'a str,
-    top: bool,
-    /// An element of a list.
-    item: bool,
     structure: Structure<'a>,
+    /// Owned as a whole, whatever it holds.
+    whole: bool,
 }
 
 /// Where the structure of a part is written.
 #[derive(Clone, Copy)]
-enum Structure<'a> {
-    /// In the table of built-in kinds, which metadata of custom resources follows as well.
-    Table,
-    /// In this schema.
+pub enum Structure<'a> {
+    /// A struct of a built-in kind.
+    Message(&'static Message),
+    /// A list, a map or a scalar of one.
+    Field(&'static Field),
+    /// A scalar in a list or map.
+    Scalar(&'static Field),
+    /// A custom resource; metadata are those of all objects.
+    Custom(&'a Schema),
+    /// A part of one.
     Schema(&'a Schema),
     /// Nowhere: a part that a custom resource keeps unread.
     Unknown,
 }
 
-impl<'a> Structure<'a> {
-    fn part(self, find: impl FnOnce(&'a Schema) -> Option<&'a Schema>) -> Self {
-        match self {
-            Self::Schema(schema) => find(schema).map_or(Self::Unknown, Self::Schema),
-            other => other,
-        }
+/// What a key of a list counts as when an element lacks it.
+fn absent(item: &Message, key: &str) -> Option<Value> {
+    let field = item.field(key)?;
+    match (field.default, field.kind) {
+        (Some(text), _) => Some(text.into()),
+        (None, _) if field.omit_empty || field.pointer => None,
+        (None, "string") => Some("".into()),
+        (None, _) => Some(0.into()),
     }
 }
 
 impl<'a> Guide<'a> {
     /// The guide of a whole object.
     pub fn of(resource: &'a Resource) -> Self {
-        let structure = match (resource.custom, resource.schema.as_deref()) {
-            (false, _) => Structure::Table,
-            (true, Some(schema)) => Structure::Schema(schema),
-            (true, None) => Structure::Unknown,
+        let structure = match (resource.message, resource.schema.as_deref()) {
+            (Some(message), _) => Structure::Message(message),
+            (None, Some(schema)) => Structure::Custom(schema),
+            (None, None) => Structure::Unknown,
         };
-        Self { kind: &resource.kind, field: "", parent: "", top: true, item: false, structure }
+        Self { structure, whole: false }
     }
 
-    fn child(self, key: &'a str) -> Self {
-        let structure = if self.top && key == "metadata" { Structure::Table } else { self.structure.part(|schema| schema.field(key)) };
-        Self { kind: self.kind, field: key, parent: self.field, top: false, item: false, structure }
+    /// The guide of a struct of the table.
+    pub fn of_message(message: &'static Message) -> Self {
+        Self { structure: Structure::Message(message), whole: false }
     }
 
-    fn item(self) -> Self {
-        Self { top: false, item: true, structure: self.structure.part(|schema| schema.items.as_deref()), ..self }
+    /// Where it is written.
+    pub fn structure(self) -> Structure<'a> {
+        self.structure
     }
 
-    fn merge(self, value: &Value) -> Merge {
+    fn of_field(field: &'static Field) -> Self {
+        match (field.shape, field.message()) {
+            (Shape::One, Some(message)) => Self { structure: Structure::Message(message), whole: field.atomic || message.atomic },
+            _ => Self { structure: Structure::Field(field), whole: field.atomic },
+        }
+    }
+
+    fn of_schema(schema: Option<&'a Schema>) -> Self {
+        Self { structure: schema.map_or(Structure::Unknown, Structure::Schema), whole: schema.is_some_and(|schema| schema.atomic) }
+    }
+
+    /// The guide of a field.
+    pub fn child(self, key: &str) -> Self {
+        match self.structure {
+            Structure::Message(message) => message.field(key).map_or(Self { structure: Structure::Unknown, whole: false }, Self::of_field),
+            Structure::Custom(_) if key == "metadata" => {
+                types::metadata().map_or(Self { structure: Structure::Unknown, whole: false }, Self::of_message)
+            }
+            Structure::Custom(schema) | Structure::Schema(schema) => Self::of_schema(schema.field(key)),
+            Structure::Field(_) => self.item(),
+            Structure::Scalar(_) | Structure::Unknown => Self { structure: Structure::Unknown, whole: false },
+        }
+    }
+
+    /// The guide of what stands in a list or map.
+    pub fn item(self) -> Self {
+        match self.structure {
+            Structure::Field(field) => match field.message() {
+                Some(message) => Self { structure: Structure::Message(message), whole: message.atomic },
+                None => Self { structure: Structure::Scalar(field), whole: false },
+            },
+            Structure::Custom(schema) | Structure::Schema(schema) => Self::of_schema(schema.items.as_deref()),
+            Structure::Message(_) | Structure::Scalar(_) | Structure::Unknown => Self { structure: Structure::Unknown, whole: false },
+        }
+    }
+
+    /// How a value here is owned.
+    pub fn merge(self, value: &Value) -> Merge {
         match (value, self.structure) {
-            (Value::Object(_), Structure::Schema(schema)) if schema.atomic => Merge::Whole,
-            (Value::Object(_), Structure::Table) if ATOMIC.contains(&self.field) => Merge::Whole,
-            (Value::Object(_), Structure::Table) if self.field == "ownerReferences" => Merge::Whole,
+            _ if self.whole => Merge::Whole,
+            // What Go keeps unread.
+            (_, Structure::Field(field)) if field.shape == Shape::One => Merge::Whole,
+            (_, Structure::Scalar(_)) => Merge::Whole,
             (Value::Object(_), _) => Merge::Fields,
-            (Value::Array(_), Structure::Schema(schema)) => match &schema.list {
-                ListType::Map(keys) => Merge::Keyed(keys.clone()),
+            (Value::Array(_), Structure::Custom(schema) | Structure::Schema(schema)) => match &schema.list {
+                ListType::Map(keys) => {
+                    let default = |key: &String| schema.items.as_ref()?.properties.get(key)?.default.clone();
+                    Merge::Keyed(keys.iter().map(|key| (key.clone(), default(key))).collect())
+                }
                 ListType::Set => Merge::Set,
                 ListType::Atomic => Merge::Whole,
             },
-            (Value::Array(_), Structure::Table) if strategic::is_set(self.field, self.parent) => Merge::Set,
-            (Value::Array(items), Structure::Table) => match strategic::merge_key(self.field, self.parent, self.kind) {
-                Some(key) if items.iter().all(Value::is_object) => {
-                    let second = match self.field {
-                        "ports" => Some("protocol"),
-                        "topologySpreadConstraints" => Some("whenUnsatisfiable"),
-                        _ => None,
-                    };
-                    Merge::Keyed(std::iter::once(key).chain(second).map(str::to_owned).collect())
+            (Value::Array(_), Structure::Field(field)) => match (&field.list, field.message()) {
+                (ListKind::Keyed(keys), Some(item)) => {
+                    Merge::Keyed(keys.iter().map(|key| ((*key).to_owned(), absent(item, key))).collect())
                 }
+                (ListKind::Set, _) => Merge::Set,
                 _ => Merge::Whole,
             },
             _ => Merge::Whole,
         }
     }
-
-    /// Go structs that are always there, even in an empty object: they are never added.
-    fn always_there(self) -> bool {
-        self.top
-            || (matches!(self.structure, Structure::Table)
-                && !self.item
-                && (matches!(self.field, "metadata" | "spec" | "status" | "template" | "strategy" | "containers")
-                    || (self.field == "resources" && self.kind == "PersistentVolumeClaim")))
-    }
 }
 
-fn element(item: &Value, keys: &[String]) -> String {
-    let mut sorted: Vec<&String> = keys.iter().collect();
-    sorted.sort();
-    let key: Map<String, Value> = sorted
-        .into_iter()
-        .filter_map(|key| match item.get(key) {
-            Some(value) => Some((key.clone(), value.clone())),
-            // The one key that has a default.
-            None if key == "protocol" => Some((key.clone(), "TCP".into())),
-            None => None,
-        })
-        .collect();
+/// An element of a keyed list in its wire form.
+pub fn element(item: &Value, keys: &[(String, Option<Value>)]) -> String {
+    let mut sorted: Vec<_> = keys.iter().collect();
+    sorted.sort_by_key(|(key, _)| key);
+    let key: Map<String, Value> =
+        sorted.into_iter().filter_map(|(key, absent)| Some((key.clone(), item.get(key).or(absent.as_ref())?.clone()))).collect();
     format!("k:{}", Value::Object(key))
 }
 
@@ -162,7 +171,7 @@ fn parts<'a>(value: &'a Value, merge: &Merge) -> Vec<(String, &'a Value)> {
     }
 }
 
-fn guide_of<'a>(guide: Guide<'a>, element: &'a str) -> Guide<'a> {
+fn guide_of<'a>(guide: Guide<'a>, element: &str) -> Guide<'a> {
     element.strip_prefix("f:").map_or_else(|| guide.item(), |key| guide.child(key))
 }
 
@@ -181,7 +190,7 @@ pub fn named(guide: Guide<'_>, value: &Value, path: &mut Path, into: &mut Paths)
         if member {
             into.insert(path.clone());
         }
-        if !element.starts_with("v:") {
+        if !element.starts_with("v:") && !(member && next.merge(part) == Merge::Whole) {
             named(next, part, path, into);
         }
         path.pop();
@@ -199,10 +208,11 @@ pub struct Difference {
 
 /// Compares two states.
 pub fn compare(guide: Guide<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Path, into: &mut Difference) {
-    let Some(shown) = new.or(old) else { return };
+    let present = |value: &&Value| !value.is_null();
+    let Some(shown) = new.filter(present).or(old.filter(present)).or(new).or(old) else { return };
     let merge = guide.merge(shown);
-    let other = new.and(old).map(|old| guide.merge(old));
-    if merge == Merge::Whole || other.is_some_and(|other| other != merge) {
+    let differs = |value: Option<&Value>| value.filter(present).is_some_and(|value| guide.merge(value) != merge);
+    if merge == Merge::Whole || differs(old) || differs(new) {
         match (old, new) {
             (_, None) => {
                 into.removed.insert(path.clone());
@@ -216,7 +226,7 @@ pub fn compare(guide: Guide<'_>, old: Option<&Value>, new: Option<&Value>, path:
     }
     let (before, after) = (old.map(|old| parts(old, &merge)).unwrap_or_default(), new.map(|new| parts(new, &merge)).unwrap_or_default());
     match (old, new) {
-        (None, Some(_)) if !guide.always_there() || after.is_empty() => {
+        (None, Some(_)) => {
             into.written.insert(path.clone());
         }
         (Some(_), None) => {
@@ -250,24 +260,79 @@ pub fn merged(guide: Guide<'_>, live: &mut Value, applied: &Value) {
         *live = applied.clone();
         return;
     }
-    if live.is_null() {
-        *live = if applied.is_object() { json!({}) } else { json!([]) };
-    }
-    for (element, part) in parts(applied, &merge) {
-        let next = guide_of(guide, &element);
-        match (&merge, &mut *live) {
-            (Merge::Fields, Value::Object(map)) => {
-                let key = element.trim_start_matches("f:").to_owned();
-                merged(next, map.entry(key).or_insert(Value::Null), part);
+    match (&merge, &mut *live) {
+        (Merge::Fields, Value::Null) => {
+            *live = json!({});
+            merged(guide, live, applied);
+        }
+        (Merge::Fields, Value::Object(map)) => {
+            for (key, part) in applied.as_object().into_iter().flatten() {
+                merged(guide.child(key), map.entry(key).or_insert(Value::Null), part);
             }
-            (Merge::Keyed(keys), Value::Array(items)) => match items.iter_mut().find(|item| self::element(item, keys) == element) {
-                Some(item) => merged(next, item, part),
-                None => items.push(part.clone()),
-            },
-            (Merge::Set, Value::Array(items)) if !items.contains(part) => items.push(part.clone()),
-            _ => {}
+        }
+        (_, live) => {
+            let old = live.as_array().cloned().unwrap_or_default();
+            *live = merged_lists(guide, &merge, &old, applied.as_array().map_or(&[][..], Vec::as_slice)).into();
         }
     }
+}
+
+/// Merges two lists: elements of both stand in the order of the applied one, and those of the live one alone stay where they are
+/// between them.
+fn merged_lists(guide: Guide<'_>, merge: &Merge, live: &[Value], applied: &[Value]) -> Vec<Value> {
+    let name = |item: &Value| match merge {
+        Merge::Keyed(keys) => element(item, keys),
+        _ => item.to_string(),
+    };
+    let (left, right): (Vec<String>, Vec<String>) = (live.iter().map(name).collect(), applied.iter().map(name).collect());
+    let mut shared = right.iter().filter(|name| left.contains(name));
+    let mut next = shared.next();
+    let mut done: BTreeSet<&String> = BTreeSet::new();
+    let join = |name: &String, item: &Value| -> Value {
+        let mut out = left.iter().position(|other| other == name).map_or(Value::Null, |index| live[index].clone());
+        if matches!(merge, Merge::Keyed(_)) {
+            merged(guide.item(), &mut out, item);
+        } else {
+            out = item.clone();
+        }
+        out
+    };
+    let mut out = Vec::new();
+    let (mut l, mut r) = (0, 0);
+    while l < left.len() || r < right.len() {
+        if l < left.len() && r < right.len() {
+            if left[l] == right[r] {
+                out.push(join(&right[r], &applied[r]));
+                done.insert(&right[r]);
+                (l, r) = (l + 1, r + 1);
+                next = shared.next();
+                continue;
+            }
+            if right.contains(&left[l]) && next.is_some_and(|next| *next != left[l]) {
+                // Shared, but not the one whose turn it is.
+                l += 1;
+                continue;
+            }
+        }
+        if l < left.len() {
+            if !right.contains(&left[l]) {
+                out.push(live[l].clone());
+                l += 1;
+                continue;
+            } else if done.contains(&left[l]) {
+                l += 1;
+            }
+        }
+        if r < right.len() {
+            out.push(join(&right[r], &applied[r]));
+            done.insert(&right[r]);
+            if next.is_some_and(|next| *next == right[r]) {
+                next = shared.next();
+            }
+            r += 1;
+        }
+    }
+    out
 }
 
 /// Removes what stands at a path; a parent that becomes empty goes unless `kept` says otherwise.
@@ -372,11 +437,13 @@ mod tests {
 
     use super::*;
 
-    const POD: Guide<'static> = Guide { kind: "Pod", field: "", parent: "", top: true, item: false, structure: Structure::Table };
+    fn pod() -> Guide<'static> {
+        Guide::of_message(types::of_kind("", "Pod").unwrap())
+    }
 
     fn set(value: &Value) -> Paths {
         let mut paths = Paths::new();
-        named(POD, value, &mut Vec::new(), &mut paths);
+        named(pod(), value, &mut Vec::new(), &mut paths);
         paths
     }
 
@@ -418,16 +485,16 @@ mod tests {
         #[test]
         fn merging_twice_changes_nothing(live in object(), applied in object()) {
             let mut once = live;
-            merged(POD, &mut once, &applied);
+            merged(pod(), &mut once, &applied);
             let mut twice = once.clone();
-            merged(POD, &mut twice, &applied);
+            merged(pod(), &mut twice, &applied);
             prop_assert_eq!(twice, once);
         }
 
         #[test]
         fn what_was_merged_is_there(live in object(), applied in object()) {
             let mut state = live;
-            merged(POD, &mut state, &applied);
+            merged(pod(), &mut state, &applied);
             let (have, want) = (set(&state), set(&applied));
             // An empty list or map that was applied may hold the live one's members.
             prop_assert!(want.iter().all(|path| have.iter().any(|have| have.starts_with(path))));
@@ -436,7 +503,7 @@ mod tests {
         #[test]
         fn equal_states_do_not_differ(object in object()) {
             let mut difference = Difference::default();
-            compare(POD, Some(&object), Some(&object), &mut Vec::new(), &mut difference);
+            compare(pod(), Some(&object), Some(&object), &mut Vec::new(), &mut difference);
             prop_assert_eq!(difference, Difference::default());
         }
     }

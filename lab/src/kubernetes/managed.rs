@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::{
     fields::{self, Difference, Guide, Paths},
     operation::Operation,
+    resource::Resource,
+    typed,
+    types::Message,
     write::{metadata, now},
 };
 
@@ -91,7 +94,7 @@ impl Entry {
             let _ = write!(shown, " with subresource {:?}", self.subresource);
         }
         if self.operation == "Update" {
-            let _ = write!(shown, " using {} at {}", self.api_version, self.time);
+            let _ = write!(shown, " using {}", self.api_version);
         }
         shown
     }
@@ -114,6 +117,21 @@ fn difference(op: &Operation, old: &Value, new: &Value) -> Difference {
     fields::compare(Guide::of(&op.resource), Some(old), Some(new), &mut Vec::new(), &mut difference);
     difference.written = owned(difference.written);
     difference
+}
+
+/// Whoever owned an object before it was applied for the first time.
+pub fn first(op: &Operation, object: &Value) -> Entry {
+    let mut difference = Difference::default();
+    let empty = op.resource.message.map_or_else(|| json!({ "metadata": {} }), typed::empty);
+    fields::compare(Guide::of(&op.resource), Some(&empty), Some(object), &mut Vec::new(), &mut difference);
+    Entry {
+        manager: "before-first-apply".to_owned(),
+        operation: "Update".to_owned(),
+        api_version: op.resource.api_version(),
+        subresource: String::new(),
+        time: now(),
+        paths: owned(difference.written),
+    }
 }
 
 fn store(object: &mut Value, mut entries: Vec<Entry>) {
@@ -144,6 +162,7 @@ fn record(op: &Operation, entries: &mut Vec<Entry>, changed: &Difference, writer
         });
         entries.len() - 1
     });
+    let scale = subresource == "scale";
     let entry = &mut entries[index];
     let before = entry.paths.clone();
     match writer {
@@ -156,7 +175,8 @@ fn record(op: &Operation, entries: &mut Vec<Entry>, changed: &Difference, writer
     // Who applies what stands there already owns it from no time on.
     let silent = *writer != Writer::Update && *changed == Difference::default();
     if !silent && (entry.paths != before || !changed.written.is_empty() || entry.time.is_empty()) {
-        entry.time = now();
+        // Entries of a scale lose their time on the way through its own kind.
+        entry.time = if scale { String::new() } else { now() };
         entry.api_version = op.resource.api_version();
     }
 }
@@ -172,26 +192,75 @@ pub fn created(op: &Operation, object: &mut Value, writer: &Writer) {
         map.shift_remove("status");
     }
     super::rules::without_additions(&op.resource, &mut sent);
-    let empty = json!({ "metadata": {} });
+    let empty = op.resource.message.map_or_else(|| json!({ "metadata": {} }), typed::empty);
     let difference = difference(op, &empty, &sent);
     let mut entries = Vec::new();
     record(op, &mut entries, &difference, writer);
     store(object, entries);
 }
 
+/// The same for an answer of another kind than the resource's.
+pub fn created_as(op: &Operation, message: Option<&'static Message>, api_version: &str, object: &mut Value, writer: &Writer) {
+    let Some(message) = message else { return };
+    let mut difference = Difference::default();
+    fields::compare(Guide::of_message(message), Some(&typed::empty(message)), Some(object), &mut Vec::new(), &mut difference);
+    difference.written = owned(difference.written);
+    let mut entries = Vec::new();
+    record(op, &mut entries, &difference, writer);
+    for entry in &mut entries {
+        api_version.clone_into(&mut entry.api_version);
+    }
+    store(object, entries);
+}
+
+/// The writer of what is there from the first second: the server itself.
+pub fn seeded(resource: &Resource, object: &mut Value) {
+    let Some(message) = resource.message else { return };
+    let mut sent = object.clone();
+    super::rules::without_additions(resource, &mut sent);
+    if let Some(map) = sent.as_object_mut() {
+        map.shift_remove("status");
+    }
+    let mut difference = Difference::default();
+    fields::compare(Guide::of(resource), Some(&typed::empty(message)), Some(&sent), &mut Vec::new(), &mut difference);
+    let entry = Entry {
+        manager: "kube-apiserver".to_owned(),
+        operation: "Update".to_owned(),
+        api_version: resource.api_version(),
+        subresource: String::new(),
+        time: now(),
+        paths: owned(difference.written),
+    };
+    store(object, vec![entry]);
+}
+
 /// Records the writer of a change. `sent` are the managed fields that the client sent: one empty entry resets them.
 pub fn updated(op: &Operation, old: &Value, new: &mut Value, writer: &Writer, sent: Option<&Value>) {
-    let reset =
-        sent.and_then(Value::as_array).is_some_and(|sent| sent.len() == 1 && sent[0].as_object().is_some_and(serde_json::Map::is_empty));
-    let mut entries = if reset { Vec::new() } else { entries(old) };
+    let sent = sent.and_then(Value::as_array);
+    let reset = sent.is_some_and(|sent| match sent.as_slice() {
+        [] => true,
+        [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
+        _ => false,
+    });
+    // What a client sends is taken, if it can be read; nothing sent means what is there.
+    let given = sent.filter(|sent| !reset && sent.iter().all(|entry| entry["fieldsType"] == "FieldsV1"));
+    let mut entries = match given {
+        _ if reset => Vec::new(),
+        Some(given) => given.iter().map(Entry::parse).collect(),
+        None => entries(old),
+    };
     metadata(new).shift_remove("managedFields");
     let mut before = old.clone();
     metadata(&mut before).shift_remove("managedFields");
     let difference = difference(op, &before, new);
-    if difference == Difference::default() && *writer == Writer::Update {
-        if !reset && let Some(kept) = old["metadata"].get("managedFields") {
-            metadata(new).insert("managedFields".to_owned(), kept.clone());
+    // An object of which nobody knows who owns it is not kept track of, but for the sake of an apply.
+    if entries.is_empty() {
+        if *writer == Writer::Update {
+            return;
         }
+        entries.push(first(op, &before));
+    } else if difference == Difference::default() && *writer == Writer::Update {
+        store(new, entries);
         return;
     }
     record(op, &mut entries, &difference, writer);

@@ -14,7 +14,6 @@ fn pattern(text: &str) -> Regex {
 
 static SUBDOMAIN: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"));
 static DNS_LABEL: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"));
-static DNS_1035: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[a-z]([-a-z0-9]*[a-z0-9])?$"));
 static QUALIFIED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"));
 static LABEL_VALUE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"));
 static CONFIG_KEY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[-._a-zA-Z0-9]+$"));
@@ -31,16 +30,14 @@ const ANNOTATIONS_SIZE: usize = 256 * 1024;
 pub enum NameRule {
     /// RFC 1123 subdomain: most resources.
     Subdomain,
-    /// RFC 1123 label: namespaces.
+    /// RFC 1123 label: namespaces and services.
     Label,
-    /// RFC 1035 label: services.
-    Rfc1035,
     /// Anything that can stand in a path: roles and bindings.
     PathSegment,
 }
 
 fn too_long(limit: usize) -> String {
-    format!("must be no more than {limit} bytes")
+    format!("must be no more than {limit} characters")
 }
 
 fn subdomain(name: &str) -> Vec<String> {
@@ -73,18 +70,6 @@ impl NameRule {
                     problems.push(
                         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an \
                          alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-                            .to_owned(),
-                    );
-                }
-            }
-            Self::Rfc1035 => {
-                if name.len() > LABEL_LENGTH {
-                    problems.push(too_long(LABEL_LENGTH));
-                }
-                if !DNS_1035.is_match(name) {
-                    problems.push(
-                        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end \
-                         with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
                             .to_owned(),
                     );
                 }
@@ -190,8 +175,12 @@ pub fn validate(object: &Value, rule: NameRule) -> Vec<Cause> {
         check("metadata.annotations", key, qualified_name(&key.to_lowercase()));
         size += key.len() + value.as_str().map_or(0, str::len);
     }
+    if let Some(number) = metadata["generation"].as_i64().filter(|number| *number < 0) {
+        causes.push(Cause::invalid("metadata.generation", &number.into(), "must be greater than or equal to 0"));
+    }
     for finalizer in metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        check("metadata.finalizers", finalizer, qualified_name(finalizer));
+        let problems = qualified_name(finalizer);
+        causes.extend(problems.iter().map(|problem| Cause::invalid("metadata.finalizers", &finalizer.into(), problem)));
     }
     if name.is_empty() {
         causes.push(Cause::required("metadata.name", "name or generateName is required"));
@@ -203,19 +192,42 @@ pub fn validate(object: &Value, rule: NameRule) -> Vec<Cause> {
             field: "metadata.annotations".into(),
         });
     }
-    for owner in metadata["ownerReferences"].as_array().into_iter().flatten() {
+    let finalizers = &metadata["finalizers"];
+    let has = |name: &str| finalizers.as_array().is_some_and(|all| all.iter().any(|finalizer| finalizer == name));
+    if has("orphan") && has("foregroundDeletion") {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        causes.push(Cause::invalid("metadata.finalizers", finalizers, detail));
+    }
+    owners(metadata, &mut causes);
+    causes
+}
+
+/// What is wrong with the references to owners.
+fn owners(metadata: &Value, causes: &mut Vec<Cause>) {
+    const FIELD: &str = "metadata.ownerReferences";
+    let all = &metadata["ownerReferences"];
+    let text = |owner: &Value, field: &str| owner[field].as_str().unwrap_or_default().to_owned();
+    let mut controller: Option<String> = None;
+    for owner in all.as_array().into_iter().flatten() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().is_none_or(str::is_empty) {
                 let detail = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
-                causes.push(Cause::invalid(
-                    format!("metadata.ownerReferences.{field}"),
-                    &owner[field].as_str().unwrap_or_default().into(),
-                    detail,
-                ));
+                causes.push(Cause::invalid(format!("{FIELD}.{field}"), &text(owner, field).into(), detail));
             }
         }
+        if (text(owner, "apiVersion").as_str(), text(owner, "kind").as_str()) == ("v1", "Event") {
+            causes.push(Cause::invalid(FIELD, owner, "/v1, Kind=Event is disallowed from being an owner"));
+        }
+        if owner["controller"] == true {
+            let this = format!("{}/{}", text(owner, "kind"), text(owner, "name"));
+            if let Some(first) = controller.as_ref() {
+                let detail =
+                    format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}");
+                causes.push(Cause::invalid(FIELD, all, &detail));
+            }
+            controller.get_or_insert(this);
+        }
     }
-    causes
 }
 
 #[cfg(test)]
@@ -231,7 +243,6 @@ mod tests {
             (NameRule::Subdomain, "-a", false),
             (NameRule::Label, "a.b", false),
             (NameRule::Label, "1a", true),
-            (NameRule::Rfc1035, "1a", false),
             (NameRule::PathSegment, "system:a", true),
             (NameRule::PathSegment, "a/b", false),
         ] {

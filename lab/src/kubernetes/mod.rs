@@ -6,13 +6,18 @@
 mod access;
 mod aggregate;
 mod apply;
+mod audit;
 mod auth;
 mod binding;
 mod builtin;
+mod cel;
 mod count;
+mod declared;
 mod definition;
 mod delete;
 mod discovery;
+mod edit;
+mod event;
 mod exec;
 mod faulty;
 mod fields;
@@ -22,13 +27,17 @@ mod oauth;
 mod openapi;
 mod operation;
 mod patch;
+mod printers;
 mod protobuf;
+mod quantity;
+mod rbac;
 mod read;
 mod request;
 mod resource;
 mod response;
 mod route;
 mod rules;
+mod scale;
 mod schema;
 mod schemas;
 mod selector;
@@ -36,8 +45,13 @@ mod serve;
 mod status;
 mod store;
 mod strategic;
+mod subresource;
+mod syntax;
 mod table;
+mod token;
 mod twice;
+mod typed;
+mod types;
 mod watch;
 mod write;
 
@@ -47,10 +61,12 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
 
+pub use audit::{Audit, CONTENT_TYPE};
 pub use auth::User;
 use auth::Users;
 pub use builtin::definitions;
 use count::Counts;
+pub use quantity::Quantity;
 use resource::Registry;
 use response::Body;
 use store::Store;
@@ -73,6 +89,8 @@ pub struct Options {
     pub server: crate::faults::Server,
     /// Logs of pods.
     pub logs: Arc<crate::world::Logs>,
+    /// Where requests are written down.
+    pub audit: Audit,
 }
 
 impl Default for Options {
@@ -85,6 +103,7 @@ impl Default for Options {
             faults: Faults::default(),
             server: crate::faults::Server::Kubernetes,
             logs: Arc::default(),
+            audit: Audit::default(),
         }
     }
 }
@@ -195,9 +214,16 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: std::fmt::Display,
 {
-    let routed = async {
-        let Asked { parts, body, upgrade } = read_whole(request).await?;
-        route::route(inner, &parts, body, upgrade).await
+    let asked = match read_whole(request).await {
+        Ok(asked) => asked,
+        Err(failure) => return response::failure(&failure),
     };
-    routed.await.unwrap_or_else(|failure: status::Failure| response::failure(&failure))
+    let Asked { parts, body, upgrade } = asked;
+    let entry = inner.options.audit.begin(inner, &parts, &body);
+    let routed = route::route(inner, &parts, body, upgrade).await;
+    let response = routed.unwrap_or_else(|failure| response::failure(&failure));
+    if let Some(entry) = entry {
+        entry.end(response.status());
+    }
+    response
 }

@@ -95,13 +95,14 @@ fn document(registry: &Registry, group: &str, version: &str) -> Value {
 fn described(resource: &Resource, kind: &Value, all: &mut Map<String, Value>) -> Value {
     let mut schema = if let Some(schema) = &resource.schema {
         schema.source.clone()
-    } else {
-        let message = protobuf::message_of(&resource.group, &resource.kind);
+    } else if let Some(message) = resource.message {
         let parts =
-            protobuf::schemas(&message, |name| json!({ "allOf": [{ "$ref": format!("#/components/schemas/{name}") }], "default": {} }));
-        let own = parts.get(&message).cloned();
+            protobuf::schemas(message, |name| json!({ "allOf": [{ "$ref": format!("#/components/schemas/{name}") }], "default": {} }));
+        let own = parts.get(message.name).cloned();
         all.extend(parts);
         own.unwrap_or_else(|| json!({ "x-kubernetes-preserve-unknown-fields": true }))
+    } else {
+        json!({ "x-kubernetes-preserve-unknown-fields": true })
     };
     schema["type"] = "object".into();
     if schema["description"].is_null() {

@@ -2,51 +2,17 @@
 //!
 //! The table beside this file holds names and numbers of fields; an unknown number is skipped, as protobuf wants it.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
+
+use super::types::{self, Field, Message, Shape};
 
 /// What a protobuf body of Kubernetes begins with.
 const MAGIC: &[u8] = b"k8s\0";
 /// Deepest nesting that is read: a JSON schema of the real API has at most a dozen levels.
 const DEPTH: usize = 64;
-
-/// Fields that Go embeds: their content stands in the message around them.
-const EMBEDDED: &[&str] = &["volumeSource", "persistentVolumeSource", "handler", "localObjectReference", "ephemeralContainerCommon"];
-
-#[derive(Clone, Copy)]
-enum Shape {
-    One,
-    List,
-    Map,
-}
-
-struct Field {
-    name: &'static str,
-    shape: Shape,
-    kind: &'static str,
-}
-
-type Message = HashMap<u64, Field>;
-
-static MESSAGES: LazyLock<HashMap<&'static str, Message>> = LazyLock::new(|| {
-    let field = |text: &'static str| -> Option<(u64, Field)> {
-        let mut parts = text.splitn(3, ':');
-        let (number, name, kind) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
-        let (shape, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
-            (Some(kind), _) => (Shape::List, kind),
-            (_, Some(kind)) => (Shape::Map, kind),
-            _ => (Shape::One, kind),
-        };
-        Some((number, Field { name, shape, kind }))
-    };
-    let message = |line: &'static str| {
-        let mut words = line.split(' ');
-        Some((words.next()?, words.filter_map(field).collect()))
-    };
-    include_str!("protobuf.txt").lines().filter(|line| !line.starts_with('#')).filter_map(message).collect()
-});
 
 /// One value on the wire.
 #[derive(Clone, Copy)]
@@ -134,10 +100,6 @@ fn moment(bytes: &[u8], micro: bool) -> Result<Value, String> {
     Ok(moment.strftime(format).to_string().into())
 }
 
-/// Numbers and booleans that are no pointers in Go's types: on the wire they are always there, in JSON only if they are not zero.
-const LEFT_OUT: &[&str] =
-    &["generation", "hostIPC", "hostNetwork", "hostPID", "hostPort", "nodePort", "readOnly", "stdin", "stdinOnce", "tty"];
-
 fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
     if depth > DEPTH {
         return Err("proto: nested too deeply".to_owned());
@@ -159,29 +121,34 @@ fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
                 _ => 0.into(),
             });
         }
-        "meta.FieldsV1" | "runtime.RawExtension" => {
+        "meta.FieldsV1" | "runtime.RawExtension" | "apiextensions.JSON" => {
             return Ok(match scalars(bytes)?.get(&1) {
                 Some(Wire::Bytes(raw)) => serde_json::from_slice(raw).map_err(|error| error.to_string())?,
                 _ => json!({}),
             });
         }
+        "meta.Duration" => {
+            let Some(Wire::Number(nanos)) = scalars(bytes)?.get(&1).copied() else { return Ok("0s".into()) };
+            return Ok(format!("{}s", signed(nanos) / 1_000_000_000).into());
+        }
+        kind if kind.starts_with("apiextensions.JSONSchemaPropsOr") => return schema(kind, bytes, depth),
         _ => {}
     }
-    let fields = MESSAGES.get(kind).ok_or_else(|| format!("no message {kind} is known"))?;
+    let known = types::message(kind).ok_or_else(|| format!("no message {kind} is known"))?;
     let mut object = Map::new();
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.next()? {
-        let Some(field) = fields.get(&number) else { continue };
+        let Some(field) = known.fields.iter().find(|field| field.number == number) else { continue };
         match field.shape {
             Shape::One => {
                 let value = value(field.kind, wire, depth)?;
                 let zero = value == false || value == 0;
-                if value.is_null() || value == "" || (zero && LEFT_OUT.contains(&field.name)) {
+                if value.is_null() || value == "" || (zero && field.omit_empty && !field.pointer) {
                     // Go leaves these out of JSON.
                     continue;
                 }
                 match value {
-                    Value::Object(embedded) if EMBEDDED.contains(&field.name) => object.extend(embedded),
+                    Value::Object(embedded) if field.name.is_empty() => object.extend(embedded),
                     value => {
                         object.insert(field.name.to_owned(), value);
                     }
@@ -200,6 +167,7 @@ fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
                 while let Some((number, wire)) = reader.next()? {
                     match (number, wire) {
                         (1, Wire::Bytes(bytes)) => key = text(bytes)?,
+                        (2, Wire::Bytes(bytes)) if field.nested => content = texts(bytes)?,
                         (2, wire) => content = value(field.kind, wire, depth)?,
                         _ => {}
                     }
@@ -213,10 +181,36 @@ fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
             }
         }
     }
-    if kind.ends_with(".ExtraValue") {
-        return Ok(object.shift_remove("items").unwrap_or_else(|| json!([])));
-    }
     Ok(Value::Object(object))
+}
+
+/// A list of texts that is a message of its own.
+fn texts(bytes: &[u8]) -> Result<Value, String> {
+    let mut reader = Reader(bytes);
+    let mut all = Vec::new();
+    while let Some((number, wire)) = reader.next()? {
+        if let (1, Wire::Bytes(bytes)) = (number, wire) {
+            all.push(Value::from(text(bytes)?));
+        }
+    }
+    Ok(all.into())
+}
+
+/// A part of a JSON schema that is one of two things.
+fn schema(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
+    let props = "apiextensions.JSONSchemaProps";
+    let mut reader = Reader(bytes);
+    let (mut one, mut many) = (Value::Null, Vec::new());
+    while let Some((number, wire)) = reader.next()? {
+        match (kind, number, wire) {
+            ("apiextensions.JSONSchemaPropsOrBool", 1, Wire::Number(flag)) if one.is_null() => one = (flag != 0).into(),
+            ("apiextensions.JSONSchemaPropsOrBool", 2, wire) | (_, 1, wire) => one = value(props, wire, depth)?,
+            ("apiextensions.JSONSchemaPropsOrStringArray", 2, Wire::Bytes(bytes)) => many.push(text(bytes)?.into()),
+            (_, 2, wire) => many.push(value(props, wire, depth)?),
+            _ => {}
+        }
+    }
+    Ok(if one.is_null() { many.into() } else { one })
 }
 
 fn value(kind: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
@@ -230,30 +224,21 @@ fn value(kind: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
     })
 }
 
-/// The message of a built-in kind.
-pub fn message_of(group: &str, kind: &str) -> String {
-    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
-    format!("{package}.{kind}")
-}
-
-/// The schemas of a message and of everything it holds, by message name; nothing for a kind that the table does not
-/// hold. `reference` makes a `$ref` of a message name.
-pub fn schemas(message: &str, reference: impl Fn(&str) -> Value) -> Map<String, Value> {
+/// The schemas of a message and of everything it holds, by message name. `reference` makes a `$ref` of a message name.
+pub fn schemas(message: &'static Message, reference: impl Fn(&str) -> Value) -> Map<String, Value> {
     let mut schemas = Map::new();
-    let mut open: Vec<&str> = MESSAGES.get_key_value(message).map(|(name, _)| *name).into_iter().collect();
-    while let Some(name) = open.pop() {
-        let Some(fields) = MESSAGES.get(name).filter(|_| !schemas.contains_key(name)) else { continue };
+    let mut open = vec![message];
+    while let Some(message) = open.pop() {
+        if schemas.contains_key(message.name) {
+            continue;
+        }
         let mut properties = Map::new();
-        let mut stack: Vec<&Field> = fields.values().collect();
-        while let Some(field) = stack.pop() {
-            if EMBEDDED.contains(&field.name) {
-                stack.extend(MESSAGES.get(field.kind).into_iter().flat_map(Message::values));
-                continue;
-            }
-            let one = scalar_schema(field.kind).unwrap_or_else(|| {
-                open.push(field.kind);
+        for field in message.all() {
+            let one = scalar_schema(field).unwrap_or_else(|| {
+                open.extend(field.message());
                 reference(field.kind)
             });
+            let one = if field.nested { json!({ "type": "array", "items": one }) } else { one };
             let schema = match field.shape {
                 Shape::One => one,
                 Shape::List => json!({ "type": "array", "items": one }),
@@ -262,23 +247,25 @@ pub fn schemas(message: &str, reference: impl Fn(&str) -> Value) -> Map<String, 
             properties.insert(field.name.to_owned(), schema);
         }
         properties.sort_keys();
-        schemas.insert(name.to_owned(), json!({ "type": "object", "properties": properties }));
+        schemas.insert(message.name.to_owned(), json!({ "type": "object", "properties": properties }));
     }
     schemas
 }
 
 /// The schema of what JSON writes as a scalar, or as it likes.
-fn scalar_schema(kind: &str) -> Option<Value> {
-    Some(match kind {
-        "string" | "resource.Quantity" => json!({ "type": "string" }),
+fn scalar_schema(field: &Field) -> Option<Value> {
+    Some(match field.kind {
+        "string" | "resource.Quantity" | "meta.Duration" => json!({ "type": "string" }),
         "bytes" => json!({ "type": "string", "format": "byte" }),
         "meta.Time" | "meta.MicroTime" => json!({ "type": "string", "format": "date-time" }),
         "bool" => json!({ "type": "boolean" }),
-        "int32" | "int64" | "uint32" | "uint64" => json!({ "type": "integer" }),
-        "double" => json!({ "type": "number" }),
-        "intstr.IntOrString" => json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "x-kubernetes-int-or-string": true }),
+        "int32" | "int64" => json!({ "type": "integer", "format": field.kind }),
+        "double" => json!({ "type": "number", "format": "double" }),
+        "intstr.IntOrString" => json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "format": "int-or-string" }),
         "meta.FieldsV1" | "runtime.RawExtension" => json!({ "type": "object" }),
-        kind if kind.ends_with(".ExtraValue") => json!({ "type": "array", "items": { "type": "string" } }),
+        kind if kind.starts_with("apiextensions.JSON") && field.message().is_none() => {
+            json!({ "x-kubernetes-preserve-unknown-fields": true })
+        }
         _ => return None,
     })
 }
@@ -301,7 +288,7 @@ pub fn decode(body: &[u8]) -> Result<Value, String> {
     };
     let (api_version, kind) = (words(1)?, words(2)?);
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    let name = if kind == "DeleteOptions" { "meta.DeleteOptions".to_owned() } else { message_of(group, &kind) };
+    let name = if kind == "DeleteOptions" { "meta.DeleteOptions".to_owned() } else { types::name_of(group, &kind) };
     let mut object = message(&name, part(2), 0)?;
     object["kind"] = kind.into();
     object["apiVersion"] = api_version.into();
@@ -322,16 +309,6 @@ mod tests {
         let mut object = decode(NAMESPACE).unwrap();
         object["metadata"].as_object_mut().unwrap().shift_remove("generation");
         assert_eq!(object, json!({ "metadata": { "name": "bar1" }, "spec": {}, "status": {}, "kind": "Namespace", "apiVersion": "v1" }));
-    }
-
-    #[test]
-    fn every_type_of_the_table_is_known() {
-        for (name, fields) in MESSAGES.iter() {
-            for field in fields.values() {
-                let scalar = ["string", "bool", "int32", "int64", "uint32", "uint64", "bytes", "double"].contains(&field.kind);
-                assert!(scalar || MESSAGES.contains_key(field.kind), "{name}.{}: {}", field.name, field.kind);
-            }
-        }
     }
 
     proptest! {

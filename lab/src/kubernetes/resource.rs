@@ -1,13 +1,28 @@
 //! Which resources the server knows, and what it must know of each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{meta::NameRule, schema::Schema, table::Column};
+use super::{
+    event,
+    meta::NameRule,
+    schema::Schema,
+    table::Column,
+    typed,
+    types::{self, Message},
+};
 
-/// Reads an object as the type of a built-in kind and writes it again: what is missing afterwards, the kind does not know.
-pub type RoundTrip = fn(&Value) -> Result<Value, String>;
+/// Where the subresource `scale` finds its numbers, as JSON pointers.
+#[derive(Debug, Clone)]
+pub struct Scale {
+    /// How many are wanted.
+    pub wanted: String,
+    /// How many there are.
+    pub running: String,
+    /// Which ones: a selector, or the text of one; empty: nobody says.
+    pub selector: String,
+}
 
 /// All verbs of an ordinary resource.
 pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -56,7 +71,11 @@ pub struct Resource {
     /// Structural schema of a custom resource; none: anything goes.
     pub schema: Option<Arc<Schema>>,
     /// Type of a built-in kind.
-    pub typed: Option<RoundTrip>,
+    pub message: Option<&'static Message>,
+    /// What can be scaled.
+    pub scale: Option<Scale>,
+    /// What a client of a version that will go is told.
+    pub deprecated: Option<String>,
     /// Columns of tables after `Name`; empty: the age alone.
     pub columns: Vec<Column>,
     /// Fields that selectors may name, besides name and namespace.
@@ -81,7 +100,7 @@ impl Resource {
 
     /// The message for a field that it may not name.
     pub fn unknown_field(&self, field: &str) -> String {
-        if self.custom || (!self.fields.is_empty() && self.group.is_empty()) {
+        if self.custom || self.group == "events.k8s.io" || (!self.fields.is_empty() && self.group.is_empty()) {
             format!("field label not supported: {field}")
         } else if !self.fields.is_empty() {
             format!("field label {field:?} not supported for {}", self.kind)
@@ -90,11 +109,29 @@ impl Resource {
         }
     }
 
-    /// The object as this version shows it.
-    pub fn present(&self, object: &Value) -> Value {
+    /// The object as this version shows it: mostly as it is stored.
+    pub fn present<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if self.group == "events.k8s.io" {
+            let event = event::from_core(object);
+            return Cow::Owned(match self.message {
+                Some(message) => typed::write(message, &event),
+                None => event,
+            });
+        }
+        let version = self.api_version();
+        if !self.custom || object["apiVersion"] == version {
+            return Cow::Borrowed(object);
+        }
         let mut object = object.clone();
-        if self.custom {
-            object["apiVersion"] = self.api_version().into();
+        object["apiVersion"] = version.into();
+        Cow::Owned(object)
+    }
+
+    /// The object as it is stored, whatever version shows it.
+    pub fn stored(&self, object: Value) -> Value {
+        if self.group == "events.k8s.io" {
+            let event = event::to_core(&object);
+            return types::of_kind("", "Event").map_or_else(|| event.clone(), |message| typed::write(message, &event));
         }
         object
     }

@@ -5,6 +5,7 @@ use futures::{Stream, TryStreamExt as _};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -41,20 +42,26 @@ pub fn json(code: StatusCode, value: &Value) -> Response<Body> {
 }
 
 /// JSON or YAML, as negotiated, with warnings.
-pub fn object(code: StatusCode, value: &Value, format: Format, warnings: &[String]) -> Answer<Response<Body>> {
+pub fn object(code: StatusCode, value: &impl Serialize, format: Format, warnings: &[String]) -> Answer<Response<Body>> {
     let mut response = if format.yaml {
         let text = serde_saphyr::to_string(value).map_err(|error| Failure::internal(error.to_string()))?;
         with(code, "application/yaml", full(text))
     } else {
-        json(code, value)
+        let text = serde_json::to_string(value).map_err(|error| Failure::internal(error.to_string()))?;
+        with(code, "application/json", full(text))
     };
     for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
+        warn(&mut response, warning);
     }
     Ok(response)
+}
+
+/// Adds a warning to an answer.
+pub fn warn(response: &mut Response<Body>, warning: &str) {
+    let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        response.headers_mut().append(header::WARNING, value);
+    }
 }
 
 /// A refusal.

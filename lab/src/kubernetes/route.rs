@@ -16,12 +16,13 @@ use super::{
     request::{Format, Query, Shape, Target},
     resource::Resource,
     response::{self, Body},
+    scale,
     status::{Answer, Failure},
-    watch, write,
+    subresource, token, watch, write,
 };
 
 /// What every answer about Endpoints says since Kubernetes 1.33.
-const ENDPOINTS_WARNING: &str = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 /// Answers a request.
 pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Option<OnUpgrade>) -> Answer<Response<Body>> {
@@ -36,23 +37,23 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
     if let Some(answer) = oauth::route(server, parts, &query, &body) {
         return answer;
     }
-    let caller = server.users.authenticate(&parts.headers)?;
+    let caller = access::impersonated(server, server.users.authenticate(&parts.headers)?, &parts.headers)?;
     if let Some(backend) = handed_over(server, path) {
         let target = Target::parse(path);
         match &target {
             Some(target) => {
                 let verb = target.verb(&parts.method, query.flag("watch"));
                 server.counts.add(&caller.name, verb, &counted(target));
-                access::authorize(&caller, verb, target)?;
+                access::authorize(server, &caller, verb, target)?;
             }
-            None => access::authorize_path(&caller, &parts.method.as_str().to_lowercase(), path)?,
+            None => access::authorize_path(server, &caller, &parts.method.as_str().to_lowercase(), path)?,
         }
         return aggregate::proxy(&backend?, parts, body, upgrade, &caller).await;
     }
     let Some(target) = Target::parse(path) else { return other(server, parts, &caller).await };
     let verb = target.verb(&parts.method, query.flag("watch"));
     server.counts.add(&caller.name, verb, &counted(&target));
-    access::authorize(&caller, verb, &target)?;
+    access::authorize(server, &caller, verb, &target)?;
     let resource = find(server, &target)?;
     if resource.is_core("pods") && target.subresource == "exec" && matches!(parts.method, Method::GET | Method::POST) {
         return exec::exec(server, &target, &query, parts, upgrade, &caller).await;
@@ -83,11 +84,18 @@ pub async fn route(server: &Arc<Inner>, parts: &Parts, body: Bytes, upgrade: Opt
         body: &body,
         format,
         deletes: parts.method == Method::DELETE,
+        watches: parts.method == Method::GET && (old.is_some() || target.name.is_empty() && query.flag("watch")),
     };
-    let mut answer = dispatch(&op, &parts.method)?;
+    let answer = dispatch(&op, &parts.method);
     if op.resource.is_core("endpoints") {
-        answer.headers_mut().append(http::header::WARNING, http::HeaderValue::from_static(ENDPOINTS_WARNING));
+        let mut answer = answer?;
+        response::warn(&mut answer, ENDPOINTS_WARNING);
+        return Ok(answer);
     }
+    // Of a version that will go, refusals warn too.
+    let Some(warning) = &op.resource.deprecated else { return answer };
+    let mut answer = answer.unwrap_or_else(|failure| response::failure(&failure));
+    response::warn(&mut answer, warning);
     Ok(answer)
 }
 
@@ -124,6 +132,7 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
     let named = !target.name.is_empty();
     if resource.verbs == super::resource::CREATE_ONLY {
         return match (method.as_str(), named) {
+            ("POST", false) if resource.is_core("bindings") => binding::bind(op),
             ("POST", false) => access::review(op),
             _ => Err(Failure::method_not_allowed()),
         };
@@ -139,28 +148,48 @@ fn dispatch(op: &Operation, method: &Method) -> Answer<Response<Body>> {
             Failure::no_such_resource()
         });
     }
-    match (method.as_str(), named, target.subresource.as_str()) {
-        ("GET", _, "") if op.query.flag("watch") => watch::watch(op),
-        ("GET", false, "") => read::list(op),
-        ("POST", false, "") => write::create(op),
-        ("DELETE", false, "") if resource.verbs.contains(&"deletecollection") => delete::delete_collection(op),
-        ("GET", true, "") => read::get(op),
-        ("PUT", true, "") => write::update(op),
-        ("PATCH", true, "") => write::patch(op),
-        ("DELETE", true, "") => delete::delete(op),
-        ("GET", true, "status") if resource.status => read::get(op),
-        ("PUT", true, "status") if resource.status => write::update(op),
-        ("PATCH", true, "status") if resource.status => write::patch(op),
-        ("GET", true, "log") if resource.is_core("pods") => read::log(op),
-        ("PUT", true, "finalize") if resource.is_core("namespaces") => write::update(op),
-        ("POST", true, "binding") if resource.is_core("pods") => binding::bind(op),
-        ("POST", true, "eviction") if resource.is_core("pods") => delete::evict(op),
-        (_, true, subresource) if !(subresource.is_empty() || subresource == "status" && resource.status) => {
-            Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() })
-        }
-        ("PUT" | "PATCH", false, _) if resource.custom => Err(Failure::bad_request("name must be provided")),
-        (_, _, _) if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),
+    if named && !target.subresource.is_empty() {
+        return subresource(op, method);
+    }
+    match (method.as_str(), named) {
+        ("GET", _) if op.watches => watch::watch(op),
+        ("GET", false) => read::list(op),
+        ("POST", false) => write::create(op),
+        ("DELETE", false) if resource.verbs.contains(&"deletecollection") => delete::delete_collection(op),
+        ("GET", true) => read::get(op),
+        ("PUT", true) => write::update(op),
+        ("PATCH", true) => write::patch(op),
+        ("DELETE", true) => delete::delete(op),
+        ("PUT" | "PATCH", false) if resource.custom => Err(Failure::bad_request("name must be provided")),
+        _ if resource.custom => Err(Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))),
         _ => Err(Failure::method_not_allowed()),
+    }
+}
+
+fn subresource(op: &Operation, method: &Method) -> Answer<Response<Body>> {
+    let (resource, target) = (&op.resource, op.target);
+    let Some(found) = subresource::find(resource, &target.subresource) else {
+        return Err(if resource.custom { op.not_found(&target.name) } else { Failure::no_such_resource() });
+    };
+    if !found.allows(method) {
+        return Err(if resource.custom {
+            Failure::verb_not_supported(&resource.group, &resource.plural, target.verb(method, false))
+        } else {
+            Failure::method_not_allowed()
+        });
+    }
+    match (found.name, method.as_str()) {
+        ("scale", "GET") => scale::get(op),
+        ("scale", "PUT") => scale::update(op),
+        ("scale", _) => scale::patch(op),
+        ("log", _) => read::log(op),
+        ("binding", _) => binding::bind(op),
+        ("eviction", _) => delete::evict(op),
+        ("token", _) => token::request(op),
+        ("attach" | "portforward", _) => Err(exec::unreachable(op)),
+        (_, "GET") => read::get(op),
+        (_, "PUT") => write::update(op),
+        _ => write::patch(op),
     }
 }
 
@@ -169,12 +198,18 @@ async fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Re
     let path = parts.uri.path().trim_end_matches('/');
     let verb = parts.method.as_str().to_lowercase();
     server.counts.add(&caller.name, &verb, path);
+    if parts.method != Method::GET && (matches!(path, "/version" | "/api") || path.starts_with("/api/") || path.starts_with("/apis/")) {
+        return Err(Failure::method_not_allowed());
+    }
+    let mut health = path.trim_start_matches('/').splitn(2, '/');
+    if matches!(health.next(), Some("healthz" | "livez" | "readyz")) && matches!(health.next(), None | Some("ping" | "log" | "etcd")) {
+        return Ok(response::with(StatusCode::OK, "text/plain; charset=utf-8", response::full("ok")));
+    }
     match path {
-        "/healthz" | "/livez" | "/readyz" => return Ok(response::with(StatusCode::OK, "text/plain; charset=utf-8", response::full("ok"))),
         "/version" => return Ok(response::json(StatusCode::OK, &discovery::version(&server.options.version))),
         _ => {}
     }
-    access::authorize_path(caller, &verb, path)?;
+    access::authorize_path(server, caller, &verb, path)?;
     match path {
         "/debug/mtv-lab/requests" => Ok(response::json(StatusCode::OK, &json!({ "requests": server.counts.report() }))),
         "" | "/api" | "/apis" => discovery::root(server, parts).await,

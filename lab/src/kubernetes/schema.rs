@@ -1,12 +1,13 @@
 //! Structural schemas: what custom resources may hold. Pruning, defaults and validation, with the messages of the real
-//! server. CEL rules (`x-kubernetes-validations`) are not evaluated.
+//! server.
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::status::Cause;
+use super::{cel, read::duration, status::Cause, typed, types};
 
 /// Type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,73 @@ pub enum ListType {
     Map(Vec<String>),
 }
 
+/// A rule of `x-kubernetes-validations`.
+#[derive(Debug, Clone)]
+struct Rule {
+    text: String,
+    message: String,
+    expression: Option<cel::Expression>,
+    message_expression: Option<cel::Expression>,
+    field: String,
+    reason: String,
+    /// The rule compares with what was there before.
+    transition: bool,
+    /// It is asked even if nothing was there before.
+    optional_old: bool,
+}
+
+impl Rule {
+    fn parse(json: &Value) -> Self {
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        let read = |key: &str| cel::parse(&text(key)).ok();
+        let expression = read("rule");
+        Self {
+            transition: expression.as_ref().is_some_and(|expression| cel::names(expression, "oldSelf")),
+            expression,
+            message_expression: json["messageExpression"].as_str().and(read("messageExpression")),
+            text: text("rule").trim().to_owned(),
+            message: text("message").trim().to_owned(),
+            field: text("fieldPath"),
+            reason: text("reason"),
+            optional_old: json["optionalOldSelf"].as_bool().unwrap_or_default(),
+        }
+    }
+
+    /// Asks the rule about a value.
+    fn check(&self, value: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+        if self.transition && old.is_none() && !self.optional_old {
+            return;
+        }
+        let Some(expression) = &self.expression else { return };
+        let before = if self.optional_old { cel::optional(old) } else { old.cloned().unwrap_or_default() };
+        let scope = cel::Scope::of(&[("self", value), ("oldSelf", &before)]);
+        let whole = value.is_object() || value.is_array();
+        let told = if self.message.is_empty() { format!("failed rule: {}", self.text) } else { self.message.clone() };
+        match cel::evaluate(expression, &scope) {
+            Ok(Value::Bool(true)) => {}
+            Ok(_) => {
+                let computed = self.message_expression.as_ref().and_then(|expression| cel::evaluate(expression, &scope).ok());
+                let message = match computed.as_ref().and_then(Value::as_str).map(str::trim) {
+                    Some(text) if !text.is_empty() && !text.contains('\n') => text.to_owned(),
+                    _ => told,
+                };
+                let field = format!("{path}{}", self.field);
+                causes.push(match self.reason.as_str() {
+                    "FieldValueForbidden" => Cause::forbidden(field, &message),
+                    "FieldValueRequired" => Cause::required(field, &message),
+                    "FieldValueDuplicate" => Cause::duplicate(field, value),
+                    _ if whole => Cause { reason: "FieldValueInvalid", message: format!("Invalid value: {message}"), field },
+                    _ => Cause::invalid(field, value, &message),
+                });
+            }
+            Err(why) => {
+                let rule = if self.message.is_empty() { &self.text } else { &self.message };
+                causes.push(Cause::invalid(path, &Type::of(value).into(), &format!("{why} evaluating rule: {rule}")));
+            }
+        }
+    }
+}
+
 /// A schema, or a part of one.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a keyword of OpenAPI or of Kubernetes' extensions to it")]
@@ -117,6 +185,7 @@ pub struct Schema {
     any_of: Vec<Schema>,
     one_of: Vec<Schema>,
     not: Option<Box<Schema>>,
+    rules: Vec<Rule>,
 }
 
 fn schemas(value: &Value) -> Vec<Schema> {
@@ -179,6 +248,7 @@ impl Schema {
             any_of: schemas(&json["anyOf"]),
             one_of: schemas(&json["oneOf"]),
             not: json["not"].is_object().then(|| Box::new(Self::part(&json["not"]))),
+            rules: json["x-kubernetes-validations"].as_array().into_iter().flatten().map(Rule::parse).collect(),
         }
     }
 
@@ -194,6 +264,12 @@ impl Schema {
                 let keys: Vec<String> = map.keys().cloned().collect();
                 for key in keys {
                     if (top || self.embedded) && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                        if let (false, "metadata", Some(message), Some(value)) = (top, key.as_str(), types::metadata(), map.get_mut(&key)) {
+                            let mut odd = Vec::new();
+                            // What is no metadata at all is told by the validation.
+                            let _ = typed::read(message, value, &mut odd);
+                            unknown.extend(odd.iter().map(|field| format!("{}.{field}", join(path, &key))));
+                        }
                         continue;
                     }
                     let path = join(path, &key);
@@ -246,6 +322,101 @@ impl Schema {
         }
     }
 
+    /// Removes nulls that mean nothing: those of fields that are not nullable.
+    pub fn drop_nulls(&self, value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.retain(|key, value| !value.is_null() || self.field(key).is_none_or(|schema| schema.nullable || schema.kind.is_none()));
+                for (key, value) in map.iter_mut() {
+                    if let Some(schema) = self.field(key) {
+                        schema.drop_nulls(value);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(schema) = &self.items {
+                    items.iter_mut().for_each(|item| schema.drop_nulls(item));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a rule stands somewhere in it.
+    pub fn has_rules(&self) -> bool {
+        let parts = self.properties.values().chain(self.additional.as_deref()).chain(self.items.as_deref());
+        !self.rules.is_empty() || parts.into_iter().any(Self::has_rules)
+    }
+
+    /// Asks the rules; `old` is what stood in the place of the value.
+    pub fn check_rules(&self, value: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+        // What is not changed is not held against a change.
+        if value.is_null() || old == Some(value) {
+            return;
+        }
+        for rule in &self.rules {
+            rule.check(value, old, path, causes);
+        }
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    if let Some(schema) = self.field(key) {
+                        schema.check_rules(value, old.and_then(|old| old.get(key)), &join(path, key), causes);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = &self.items else { return };
+                for (index, item) in items.iter().enumerate() {
+                    schema.check_rules(item, self.before(item, old), &format!("{path}[{index}]"), causes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The element of an old list that is the same one as this element.
+    fn before<'a>(&self, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
+        let ListType::Map(keys) = &self.list else { return None };
+        old?.as_array()?.iter().find(|known| keys.iter().all(|key| known.get(key) == item.get(key)))
+    }
+
+    /// What is wrong with a changed value: what was as wrong before is no mistake of the change.
+    pub fn validate_change(&self, value: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+        if old == Some(value) {
+            return;
+        }
+        let mut found = Vec::new();
+        self.validate(value, path, &mut found);
+        let Some(old) = old.filter(|_| !found.is_empty()) else {
+            causes.extend(found);
+            return;
+        };
+        found.retain(|cause| !self.unchanged(value, old, path, &cause.field));
+        causes.extend(found);
+    }
+
+    /// Whether the place of a cause lies in a part that did not change.
+    fn unchanged(&self, value: &Value, old: &Value, path: &str, field: &str) -> bool {
+        match (value, old) {
+            (Value::Object(map), Value::Object(before)) => map.iter().any(|(key, value)| {
+                let (at, Some(old)) = (join(path, key), before.get(key)) else { return false };
+                let Some(schema) = self.field(key) else { return false };
+                if !below(field, &at) {
+                    return false;
+                }
+                value == old || schema.unchanged(value, old, &at, field)
+            }),
+            (Value::Array(items), Value::Array(_)) => items.iter().enumerate().any(|(index, item)| {
+                let (at, Some(old), Some(schema)) = (format!("{path}[{index}]"), self.before(item, Some(old)), &self.items) else {
+                    return false;
+                };
+                below(field, &at) && (item == old || schema.unchanged(item, old, &at, field))
+            }),
+            _ => false,
+        }
+    }
+
     /// What is wrong with a value.
     pub fn validate(&self, value: &Value, path: &str, causes: &mut Vec<Cause>) {
         if value.is_null() && self.nullable {
@@ -268,7 +439,8 @@ impl Schema {
         self.enumerated(value, path, causes);
         match value {
             Value::Object(map) => {
-                for name in &self.required {
+                let own: &[&str] = if self.embedded { &["apiVersion", "kind"] } else { &[] };
+                for name in self.required.iter().map(String::as_str).chain(own.iter().copied()) {
                     if !map.contains_key(name) {
                         causes.push(Cause::required(join(path, name), ""));
                     }
@@ -311,10 +483,22 @@ impl Schema {
             return good;
         }
         let Some(kind) = self.kind else { return true };
+        let sized = kind == Type::Integer && matches!(self.format.as_str(), "int32" | "int64");
+        let unsized_by = || Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: \"\": Checked value must be of type integer with format {} in {path}", self.format),
+            field: "<nil>".to_owned(),
+        };
         if !kind.accepts(value) {
-            let detail = format!("{path} in body must be of type {}: {:?}", kind.name(), Type::of(value));
-            causes.push(Cause::wrong_type(path, &Type::of(value).into(), &detail));
+            let float = sized && value.is_f64();
+            let (wanted, given) = if float { (self.format.as_str(), "float64") } else { (kind.name(), Type::of(value)) };
+            let detail = format!("{path} in body must be of type {wanted}: {given:?}");
+            causes.push(Cause::wrong_type(path, &given.into(), &detail));
+            causes.extend(float.then(unsized_by));
             return false;
+        }
+        if sized && self.format == "int32" && value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) {
+            causes.push(unsized_by());
         }
         true
     }
@@ -403,30 +587,48 @@ impl Schema {
     }
 
     fn combined(&self, value: &Value, path: &str, causes: &mut Vec<Cause>) {
-        let valid = |schema: &Self| {
+        let problems = |schema: &Self| {
             let mut causes = Vec::new();
             schema.validate(value, path, &mut causes);
-            causes.is_empty()
+            causes
         };
-        let mut refuse = |detail: String| causes.push(Cause::invalid(path, value, &format!("{path:?} {detail}")));
+        let valid = |schema: &Self| problems(schema).is_empty();
+        // The library that looks at such parts knows no fields.
+        let refused = |detail: String| Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: \"\": {path:?} {detail}"),
+            field: "<nil>".to_owned(),
+        };
         // An int-or-string carries an anyOf of its own, which says no more than the flag.
-        if !self.any_of.is_empty() && !self.int_or_string && !self.any_of.iter().any(valid) {
-            refuse("must validate at least one schema (anyOf)".to_owned());
+        if !self.any_of.is_empty()
+            && !(self.int_or_string && (value.is_string() || Type::Integer.accepts(value)))
+            && !self.any_of.iter().any(valid)
+        {
+            causes.push(refused("must validate at least one schema (anyOf)".to_owned()));
+            causes.extend(self.any_of.first().map(problems).unwrap_or_default());
         }
         if !self.one_of.is_empty() {
             match self.one_of.iter().filter(|schema| valid(schema)).count() {
                 1 => {}
-                0 => refuse("must validate one and only one schema (oneOf). Found none valid".to_owned()),
-                many => refuse(format!("must validate one and only one schema (oneOf). Found {many} valid alternatives")),
+                0 => {
+                    causes.push(refused("must validate one and only one schema (oneOf). Found none valid".to_owned()));
+                    causes.extend(self.one_of.first().map(problems).unwrap_or_default());
+                }
+                many => causes.push(refused(format!("must validate one and only one schema (oneOf). Found {many} valid alternatives"))),
             }
         }
         if self.not.as_deref().is_some_and(valid) {
-            refuse("must not validate the schema (not)".to_owned());
+            causes.push(refused("must not validate the schema (not)".to_owned()));
         }
         for schema in &self.all_of {
             schema.validate(value, path, causes);
         }
     }
+}
+
+/// Whether a field is a place or lies below it.
+fn below(field: &str, place: &str) -> bool {
+    field.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -440,6 +642,21 @@ fn formatted(format: &str, text: &str) -> bool {
         "date" => text.parse::<jiff::civil::Date>().is_ok(),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
+        "cidr" => text
+            .split_once('/')
+            .is_some_and(|(address, length)| address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()),
+        "email" => {
+            text.split_once('@').is_some_and(|(who, host)| !who.is_empty() && !host.is_empty() && !text.contains(char::is_whitespace))
+        }
+        "byte" => BASE64_STANDARD.decode(text).is_ok(),
+        "uuid" => {
+            let parts: Vec<usize> = text.split('-').map(str::len).collect();
+            let digits = text.chars().all(|letter| letter == '-' || letter.is_ascii_hexdigit());
+            digits && (parts == [8, 4, 4, 4, 12] || parts == [32])
+        }
+        "duration" => duration(text),
+        "hostname" => text.split('.').all(|part| !part.is_empty() && part.chars().all(|letter| letter.is_alphanumeric() || letter == '-')),
+        "uri" => reqwest::Url::parse(text).is_ok(),
         _ => true,
     }
 }

@@ -40,6 +40,16 @@ impl Cause {
         Self { reason: "FieldValueNotSupported", message, field: field.into() }
     }
 
+    /// A value that is there already.
+    pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
+        Self { reason: "FieldValueDuplicate", message: format!("Duplicate value: {}", shown(value)), field: field.into() }
+    }
+
+    /// A name that nothing has.
+    pub fn not_found(field: impl Into<String>, name: &str) -> Self {
+        Self { reason: "FieldValueNotFound", message: format!("Not found: {name:?}"), field: field.into() }
+    }
+
     /// A field that must not be set.
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         Self { reason: "FieldValueForbidden", message: format!("Forbidden: {detail}"), field: field.into() }
@@ -185,6 +195,11 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// 400: an object without a name for a path with one.
+    pub fn unnamed(name: &str) -> Self {
+        Self::bad_request(format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"))
+    }
+
     /// 401.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
@@ -196,9 +211,9 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("{subject} is forbidden: {why}")).detailed(details(name, group, plural))
     }
 
-    /// 403 for a path that is no resource.
-    pub fn path_forbidden(user: &str, path: &str, verb: &str) -> Self {
-        let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
+    /// 403 for a path that is no resource; `more` is what else there is to say.
+    pub fn path_forbidden(user: &str, path: &str, verb: &str, more: &str) -> Self {
+        let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}{more}");
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).detailed(json!({}))
     }
 

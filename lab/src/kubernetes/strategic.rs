@@ -1,66 +1,23 @@
 //! Strategic merge patch, for the built-in kinds.
 //!
-//! Lists merge by a key that the kind's type declares. The table holds the lists of the kinds that the server knows;
-//! every other list is replaced as a whole.
+//! Lists merge by a key that the kind's type declares, or as sets; every other list is replaced as a whole.
 
 use serde_json::{Map, Value};
 
-/// List fields that merge: name of the field, name of the field it stands in (empty: any), merge key.
-const MERGE_KEYS: &[(&str, &str, &str)] = &[
-    ("containers", "", "name"),
-    ("initContainers", "", "name"),
-    ("ephemeralContainers", "", "name"),
-    ("volumes", "", "name"),
-    ("env", "", "name"),
-    ("volumeMounts", "", "mountPath"),
-    ("volumeDevices", "", "devicePath"),
-    ("hostAliases", "", "ip"),
-    ("imagePullSecrets", "", "name"),
-    ("topologySpreadConstraints", "", "topologyKey"),
-    ("resourceClaims", "", "name"),
-    ("conditions", "status", "type"),
-    ("addresses", "status", "type"),
-    ("ownerReferences", "metadata", "uid"),
-    ("secrets", "", "name"),
-    ("podIPs", "status", "ip"),
-    ("hostIPs", "status", "ip"),
-];
+use super::types::{Field, Message, PatchKind, Shape};
 
-/// Lists of scalars that merge as sets.
-const SETS: &[(&str, &str)] = &[("finalizers", "metadata"), ("finalizers", "spec"), ("podCIDRs", "spec")];
+const DIRECTIVE: &str = "$patch";
+const RETAIN: &str = "$retainKeys";
+const DELETE_VALUES: &str = "$deleteFromPrimitiveList/";
+const ORDER: &str = "$setElementOrder/";
 
-/// The key by which a list merges.
-pub fn merge_key(field: &str, parent: &str, kind: &str) -> Option<&'static str> {
-    // Ports of a container merge by containerPort, those of a service by port.
-    if field == "ports" {
-        return Some(if kind == "Service" { "port" } else { "containerPort" });
-    }
-    if field == "taints" || field == "tolerations" {
-        return None;
-    }
-    // Secrets are a list of references in a ServiceAccount only.
-    if field == "secrets" && kind != "ServiceAccount" {
-        return None;
-    }
-    // Conditions of CustomResourceDefinitions and APIServices: only the latter merge.
-    if field == "conditions" && kind == "CustomResourceDefinition" {
-        return None;
-    }
-    MERGE_KEYS.iter().find(|(name, within, _)| *name == field && (within.is_empty() || *within == parent)).map(|(.., key)| *key)
-}
-
-/// Whether a list of scalars merges as a set.
-pub fn is_set(field: &str, parent: &str) -> bool {
-    SETS.iter().any(|(name, within)| *name == field && *within == parent)
-}
-
-/// Merges `patch` into `object`, an object of this built-in kind.
+/// Merges `patch` into `object`, an object of this type.
 ///
 /// # Errors
 /// A directive that does not exist or that lacks its key.
-pub fn merge(object: &mut Value, patch: &Value, kind: &str) -> Result<(), String> {
+pub fn merge(object: &mut Value, patch: &Value, message: &'static Message) -> Result<(), String> {
     match (object, patch) {
-        (Value::Object(object), Value::Object(patch)) => merge_maps(object, patch, "", kind),
+        (Value::Object(object), Value::Object(patch)) => merge_maps(object, patch, Some(message)),
         (object, patch) => {
             *object = patch.clone();
             Ok(())
@@ -68,58 +25,80 @@ pub fn merge(object: &mut Value, patch: &Value, kind: &str) -> Result<(), String
     }
 }
 
-fn merge_maps(object: &mut Map<String, Value>, patch: &Map<String, Value>, parent: &str, kind: &str) -> Result<(), String> {
-    match patch.get("$patch").and_then(Value::as_str) {
-        None | Some("merge") => {}
-        Some("replace") => {
-            object.clear();
-            object.extend(patch.iter().filter(|(key, _)| *key != "$patch").map(|(key, value)| (key.clone(), value.clone())));
-            return Ok(());
-        }
-        Some("delete") => {
-            object.clear();
-            return Ok(());
-        }
-        Some(other) => return Err(format!("Unknown patch type found: {other}")),
+fn unknown_directive(directive: &Value) -> String {
+    format!("invalid value for Patch directive: {}", go(directive))
+}
+
+fn merge_maps(object: &mut Map<String, Value>, patch: &Map<String, Value>, message: Option<&'static Message>) -> Result<(), String> {
+    match patch.get(DIRECTIVE) {
+        None => {}
+        Some(directive) => match directive.as_str() {
+            Some("merge") => {}
+            Some("replace") => {
+                object.clear();
+                object.extend(patch.iter().filter(|(key, _)| *key != DIRECTIVE).map(|(key, value)| (key.clone(), value.clone())));
+                return Ok(());
+            }
+            Some("delete") => {
+                object.clear();
+                return Ok(());
+            }
+            _ => return Err(unknown_directive(directive)),
+        },
     }
-    if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array) {
+    if let Some(kept) = patch.get(RETAIN).and_then(Value::as_array) {
         object.retain(|key, _| kept.iter().any(|name| name == key));
     }
+    let field_of = |key: &str| message.and_then(|message| message.field(key));
     for (key, value) in patch {
-        if let Some(field) = key.strip_prefix("$deleteFromPrimitiveList/") {
+        if let Some(field) = key.strip_prefix(DELETE_VALUES) {
             if let (Some(Value::Array(items)), Value::Array(gone)) = (object.get_mut(field), value) {
                 items.retain(|item| !gone.contains(item));
             }
             continue;
         }
-        // The order of merged lists is not kept: no client of the lab relies on it.
         if key.starts_with('$') {
             continue;
         }
+        let field = field_of(key);
+        // A map has no fields, but what stands in it may have.
+        let inner = field.and_then(|field| field.message().filter(|_| field.shape == Shape::One));
         match (object.get_mut(key), value) {
             (_, Value::Null) => {
                 object.shift_remove(key);
             }
             (Some(Value::Object(old)), Value::Object(new)) => {
-                merge_maps(old, new, key, kind)?;
-                if new.get("$patch").is_some_and(|directive| directive == "delete") {
+                merge_maps(old, new, inner)?;
+                if new.get(DIRECTIVE).is_some_and(|directive| directive == "delete") {
                     object.shift_remove(key);
                 }
             }
-            (Some(Value::Array(old)), Value::Array(new)) => merge_lists(old, new, key, parent, kind)?,
+            (Some(Value::Array(old)), Value::Array(new)) => *old = merged_list(old, new, field)?,
             (_, Value::Array(new)) => {
-                let mut old = Vec::new();
-                merge_lists(&mut old, new, key, parent, kind)?;
-                object.insert(key.clone(), Value::Array(old));
+                let list = merged_list(&[], new, field)?;
+                object.insert(key.clone(), Value::Array(list));
             }
             (_, Value::Object(new)) => {
                 let mut old = Map::new();
-                merge_maps(&mut old, new, key, kind)?;
+                merge_maps(&mut old, new, inner)?;
                 object.insert(key.clone(), Value::Object(old));
             }
             (_, new) => {
                 object.insert(key.clone(), new.clone());
             }
+        }
+    }
+    for (key, order) in patch {
+        if let (Some(name), Value::Array(order)) = (key.strip_prefix(ORDER), order)
+            && let Some(Value::Array(items)) = object.get_mut(name)
+        {
+            let field = field_of(name);
+            if let Some(Value::Array(patched)) = patch.get(name) {
+                in_order(patched, order, field, name)?;
+            }
+            let all = core::mem::take(items);
+            let before = all.clone();
+            *items = ordered(all, order, &before, field);
         }
     }
     Ok(())
@@ -140,40 +119,91 @@ fn go(value: &Value) -> String {
     }
 }
 
-fn merge_lists(old: &mut Vec<Value>, new: &[Value], field: &str, parent: &str, kind: &str) -> Result<(), String> {
-    if is_set(field, parent) {
-        // What is new comes first, as the real server orders it.
-        let fresh: Vec<Value> = new.iter().filter(|item| !old.contains(item)).cloned().collect();
-        old.splice(0..0, fresh);
-        return Ok(());
+fn key_of(field: Option<&'static Field>) -> Option<&'static str> {
+    match field?.patch {
+        PatchKind::ByKey(key) => Some(key),
+        _ => None,
     }
-    let Some(key) = merge_key(field, parent, kind).filter(|_| new.iter().all(Value::is_object)) else {
-        *old = new.to_vec();
-        return Ok(());
-    };
-    if new.iter().any(|item| item["$patch"] == "replace") {
-        *old = new.iter().filter(|item| item["$patch"] != "replace").cloned().collect();
-        return Ok(());
+}
+
+/// What an element is told apart by.
+fn identity<'a>(item: &'a Value, field: Option<&'static Field>) -> &'a Value {
+    key_of(field).map_or(item, |key| &item[key])
+}
+
+fn merged_list(old: &[Value], new: &[Value], field: Option<&'static Field>) -> Result<Vec<Value>, String> {
+    if field.is_some_and(|field| field.patch == PatchKind::Values) {
+        let fresh = new.iter().filter(|item| !old.contains(item)).cloned();
+        let all: Vec<Value> = old.iter().cloned().chain(fresh).collect();
+        return Ok(ordered(all, new, old, field));
     }
+    let Some(key) = key_of(field).filter(|_| new.iter().all(Value::is_object)) else { return Ok(new.to_vec()) };
+    if new.iter().any(|item| item[DIRECTIVE] == "replace") {
+        return Ok(new.iter().filter(|item| item[DIRECTIVE] != "replace").cloned().collect());
+    }
+    let message = field.and_then(Field::message);
+    let mut all = old.to_vec();
     for item in new {
         let Some(id) = item.get(key) else {
             return Err(format!("map: {} does not contain declared merge key: {key}", go(item)));
         };
-        let found = old.iter().position(|candidate| candidate.get(key) == Some(id));
-        if item["$patch"] == "delete" {
-            old.retain(|candidate| candidate.get(key) != Some(id));
-            continue;
+        match item.get(DIRECTIVE).map(|directive| (directive, directive.as_str())) {
+            None | Some((_, Some("merge"))) => {}
+            Some((_, Some("delete"))) => {
+                all.retain(|candidate| candidate.get(key) != Some(id));
+                continue;
+            }
+            Some((directive, _)) => return Err(unknown_directive(directive)),
         }
         let Value::Object(item) = item else { continue };
-        if let Some(existing) = found.and_then(|index| old[index].as_object_mut()) {
-            merge_maps(existing, item, field, kind)?;
+        let found = all.iter_mut().find(|candidate| candidate.get(key) == Some(id)).and_then(Value::as_object_mut);
+        if let Some(existing) = found {
+            merge_maps(existing, item, message)?;
         } else {
             let mut fresh = Map::new();
-            merge_maps(&mut fresh, item, field, kind)?;
-            old.push(Value::Object(fresh));
+            merge_maps(&mut fresh, item, message)?;
+            all.push(Value::Object(fresh));
         }
     }
-    Ok(())
+    let named: Vec<Value> = new.iter().filter(|item| item[DIRECTIVE] != "delete").cloned().collect();
+    Ok(ordered(all, &named, old, field))
+}
+
+/// Puts what the patch names in the patch's order, and what stood there alone where it was among it.
+fn ordered(all: Vec<Value>, order: &[Value], before: &[Value], field: Option<&'static Field>) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| identity(other, field) == identity(item, field));
+    let (mut named, mut rest): (Vec<Value>, Vec<Value>) = all.into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    rest.sort_by_key(|item| place(before, item).unwrap_or(usize::MAX));
+    let mut out = Vec::with_capacity(named.len() + rest.len());
+    let (mut named, mut rest) = (named.into_iter().peekable(), rest.into_iter().peekable());
+    loop {
+        let first = match (rest.peek(), named.peek()) {
+            (None, None) => return out,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some(rest), Some(named)) => match (place(before, rest), place(before, named)) {
+                (Some(rest), Some(named)) => rest < named,
+                _ => false,
+            },
+        };
+        out.extend(if first { rest.next() } else { named.next() });
+    }
+}
+
+/// The order of a patch must be that of its directive.
+fn in_order(patched: &[Value], order: &[Value], field: Option<&'static Field>, name: &str) -> Result<(), String> {
+    let place = |item: &Value| order.iter().position(|other| identity(other, field) == identity(item, field));
+    let named: Vec<&Value> = patched.iter().filter(|item| item[DIRECTIVE] != "delete").collect();
+    let places: Vec<Option<usize>> = named.iter().map(|item| place(item)).collect();
+    if places.iter().all(Option::is_some) && places.is_sorted() {
+        return Ok(());
+    }
+    Err(format!(
+        "The order in patch list:\n{}\n doesn't match {ORDER}{name} list:\n{}\n",
+        go(&Value::from(patched.to_vec())),
+        go(&Value::from(order.to_vec()))
+    ))
 }
 
 #[cfg(test)]
@@ -182,18 +212,34 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kubernetes::types;
 
     fn merged(mut object: Value, patch: &Value, kind: &str) -> Value {
-        merge(&mut object, patch, kind).unwrap();
+        merge(&mut object, patch, types::of_kind("", kind).unwrap()).unwrap();
         object
     }
 
     #[test]
     fn lists_merge_by_their_key() {
-        let pod = json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }], "args": [1, 2] } });
-        let patch = json!({ "spec": { "containers": [{ "name": "a", "image": "2" }, { "name": "c", "image": "3" }, { "name": "b", "$patch": "delete" }], "args": [3] } });
-        let expected = json!({ "spec": { "containers": [{ "name": "a", "image": "2" }, { "name": "c", "image": "3" }], "args": [3] } });
+        let pod =
+            json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }], "tolerations": [1, 2] } });
+        let patch = json!({ "spec": { "containers": [{ "name": "a", "image": "2" }, { "name": "c", "image": "3" }, { "name": "b", "$patch": "delete" }], "tolerations": [3] } });
+        let expected =
+            json!({ "spec": { "containers": [{ "name": "a", "image": "2" }, { "name": "c", "image": "3" }], "tolerations": [3] } });
         assert_eq!(merged(pod, &patch, "Pod"), expected);
+    }
+
+    #[test]
+    fn what_a_patch_names_keeps_the_patchs_order() {
+        let pod =
+            |names: &[&str]| json!({ "spec": { "containers": names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() } });
+        let mut patch = pod(&["c", "a"]);
+        assert_eq!(merged(pod(&["a", "b", "c"]), &patch, "Pod"), pod(&["b", "c", "a"]));
+        patch["spec"]["$setElementOrder/containers"] = json!([{ "name": "c" }, { "name": "b" }, { "name": "a" }]);
+        assert_eq!(merged(pod(&["a", "b", "c"]), &patch, "Pod"), pod(&["c", "b", "a"]));
+        patch["spec"]["$setElementOrder/containers"] = json!([{ "name": "a" }, { "name": "c" }]);
+        let refused = merge(&mut pod(&["a", "b"]), &patch, types::of_kind("", "Pod").unwrap()).unwrap_err();
+        assert!(refused.starts_with("The order in patch list:\n[map[name:c] map[name:a]]"), "{refused}");
     }
 
     #[test]
@@ -201,8 +247,9 @@ mod tests {
         let object = json!({ "metadata": { "finalizers": ["a", "b"], "labels": { "x": "1", "y": "2" } }, "data": { "k": "v" } });
         let patch = json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"], "labels": { "$patch": "replace", "z": "3" } }, "data": null });
         assert_eq!(merged(object, &patch, "ConfigMap"), json!({ "metadata": { "finalizers": ["c", "b"], "labels": { "z": "3" } } }));
-        assert!(merge(&mut json!({}), &json!({ "$patch": "what" }), "Pod").is_err());
-        assert!(merge(&mut json!({}), &json!({ "spec": { "containers": [{ "image": "x" }] } }), "Pod").is_err());
+        let pod = types::of_kind("", "Pod").unwrap();
+        assert!(merge(&mut json!({}), &json!({ "$patch": "what" }), pod).is_err());
+        assert!(merge(&mut json!({}), &json!({ "spec": { "containers": [{ "image": "x" }] } }), pod).is_err());
     }
 
     fn document() -> impl Strategy<Value = Value> {

@@ -1,6 +1,6 @@
 //! watch.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
@@ -25,6 +25,8 @@ use super::{
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a watch that asked for bookmarks gets one: about once a minute, as the real server does.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
+/// How long before its end a watch gets a last bookmark, so that its client can go on from there instead of listing again.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// One open watch.
 struct Watcher {
@@ -39,7 +41,7 @@ struct Watcher {
     newest: Receiver<u64>,
     pending: VecDeque<Bytes>,
     bookmarks: bool,
-    next_bookmark: Instant,
+    next_bookmark: Option<Instant>,
     deadline: Instant,
     /// The first table of a watch carries the column definitions.
     headed: bool,
@@ -48,8 +50,8 @@ struct Watcher {
 
 impl Watcher {
     fn push(&mut self, kind: &str, object: &Value) {
-        let mut line = json!({ "type": kind, "object": object }).to_string();
-        line.push('\n');
+        // Assembled as text: a tree of both would copy the object.
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
         self.pending.push_back(line.into());
     }
 
@@ -57,12 +59,12 @@ impl Watcher {
         let object = self.resource.present(object);
         let shown = match self.shape {
             Shape::Whole => object,
-            Shape::Metadata => table::metadata_only(&object),
+            Shape::Metadata => Cow::Owned(table::metadata_only(&object)),
             Shape::Table => {
                 let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
                 let shown = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
                 self.headed = true;
-                shown
+                Cow::Owned(shown)
             }
         };
         self.push(kind, &shown);
@@ -79,12 +81,12 @@ impl Watcher {
             Shape::Metadata => self.push("BOOKMARK", &table::metadata_only(&object)),
             Shape::Table => {
                 let metadata = json!({ "resourceVersion": self.cursor.to_string() });
-                let table = table::table(&self.resource, &[object], &metadata, &self.include, !self.headed);
+                let table = table::table(&self.resource, &[Cow::Owned(object)], &metadata, &self.include, !self.headed);
                 self.headed = true;
                 self.push("BOOKMARK", &table);
             }
         }
-        self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+        self.next_bookmark = next_bookmark(self.deadline);
     }
 
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
@@ -118,7 +120,8 @@ impl Watcher {
         });
         match taken {
             Ok((events, revision)) => {
-                self.cursor = revision;
+                // A watch may begin at a version that is still to come.
+                self.cursor = self.cursor.max(revision);
                 for (kind, object) in events {
                     self.push_object(kind, &object);
                 }
@@ -140,23 +143,24 @@ impl Watcher {
             if self.done {
                 return None;
             }
-            let bookmark = if self.bookmarks { self.next_bookmark } else { self.deadline };
+            let bookmark = self.next_bookmark.unwrap_or(self.deadline);
             tokio::select! {
                 changed = self.newest.changed() => match changed {
                     Ok(()) => self.advance(),
                     Err(_) => return None,
                 },
-                () = tokio::time::sleep_until(self.deadline) => {
-                    // A last bookmark lets the client go on from here instead of listing again.
-                    if self.bookmarks {
-                        self.push_bookmark(false);
-                    }
-                    self.done = true;
-                }
-                () = tokio::time::sleep_until(bookmark), if self.bookmarks => self.push_bookmark(false),
+                () = tokio::time::sleep_until(self.deadline) => self.done = true,
+                () = tokio::time::sleep_until(bookmark), if self.bookmarks && self.next_bookmark.is_some() => self.push_bookmark(false),
             }
         }
     }
+}
+
+/// When the next bookmark is due, if the watch lasts that long.
+fn next_bookmark(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let last = deadline.checked_sub(LAST_BOOKMARK).filter(|last| *last > now)?;
+    Some(last.min(now + BOOKMARK_INTERVAL))
 }
 
 fn too_old(wanted: u64, oldest: u64) -> Failure {
@@ -177,6 +181,9 @@ fn check(op: &Operation) -> Answer<()> {
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }
+    if !matching.is_empty() && !op.query.get("continue").is_empty() {
+        causes.push(Cause::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+    }
     if !matching.is_empty() && matching != "NotOlderThan" {
         causes.push(Cause::not_supported("resourceVersionMatch", &matching.into(), &["NotOlderThan".to_owned()]));
     }
@@ -187,10 +194,11 @@ fn check(op: &Operation) -> Answer<()> {
 pub fn watch(op: &Operation) -> Answer<Response<Body>> {
     let mut selector = read::selector(op)?;
     check(op)?;
+    read::check_times(op)?;
+    if op.format.yaml {
+        return Err(Failure::not_acceptable(&["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]));
+    }
     if !op.target.name.is_empty() {
-        if op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
-            return Err(op.not_found(&op.target.name));
-        }
         // The old way to watch one object.
         let field = format!("metadata.name={}", op.target.name);
         selector.fields = super::selector::Fields::parse(&field, &op.resource)?;
@@ -209,13 +217,7 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
         let oldest = from.and_then(|from| state.since(from).err());
         (objects, state.revision(), oldest)
     });
-    if let Some(from) = from
-        && from > cursor
-    {
-        // The real server waits three seconds for the version to come and then says so.
-        return Err(Failure::too_large_version(from, cursor));
-    }
-    let start = Instant::now();
+    let deadline = Instant::now() + timeout;
     let mut watcher = Watcher {
         server: server.clone(),
         resource: op.resource.clone(),
@@ -227,8 +229,8 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
         newest,
         pending: VecDeque::new(),
         bookmarks: op.query.flag("allowWatchBookmarks"),
-        next_bookmark: start + BOOKMARK_INTERVAL,
-        deadline: start + timeout,
+        next_bookmark: next_bookmark(deadline),
+        deadline,
         headed: false,
         done: false,
     };
@@ -244,7 +246,7 @@ pub fn watch(op: &Operation) -> Answer<Response<Body>> {
             watcher.done = true;
         }
         _ => {
-            if initial_list {
+            if initial_list && watcher.bookmarks {
                 watcher.push_bookmark(true);
             }
             watcher.advance();

@@ -1,6 +1,6 @@
 //! create, update and patch: one way of settling what is stored, whoever asks.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::{
     Inner, apply, definition,
     managed::{self, Writer},
-    meta,
     operation::{Operation, Validation},
     patch, read,
     resource::Resource,
@@ -16,6 +15,7 @@ use super::{
     rules,
     status::{Answer, Cause, Failure},
     store::{Key, State},
+    typed, types,
 };
 
 /// Letters and digits of generated names: no vowels, so that no words come out, as in the real server.
@@ -161,43 +161,35 @@ fn patches(op: &Operation) -> bool {
 
 /// Drops what the kind does not know. Strict requests are refused, others warned.
 pub fn pruned(op: &Operation, object: &mut Value, warnings: &mut Vec<String>) -> Answer<()> {
+    let Resource { kind, version, .. } = &*op.resource;
+    let refuse = |object: &Value, why: &str| {
+        if patches(op) {
+            return Failure::undecodable_patch(object, why);
+        }
+        Failure::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
     let mut unknown = Vec::new();
-    if let Some(schema) = &op.resource.schema {
-        schema.prune(object, "", true, &mut unknown);
-        unknown.sort();
-    }
-    let typed = op.resource.typed.or(op.resource.custom.then_some(rules::metadata_round_trip as _));
-    if let Some(round_trip) = typed {
-        rules::normalize(object);
-        let known = round_trip(object).map_err(|error| {
-            if patches(op) {
-                return Failure::undecodable_patch(object, &error);
-            }
-            let Resource { kind, version, .. } = &*op.resource;
-            Failure::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
-        })?;
-        if op.resource.custom {
+    let sent = object.clone();
+    if let Some(message) = op.resource.message {
+        typed::read(message, object, &mut unknown).map_err(|why| refuse(&sent, &why))?;
+    } else {
+        if let Some(metadata) = types::metadata() {
             let mut first = Vec::new();
-            rules::drop_unknown(&mut object["metadata"], &known, "metadata", &mut first);
-            unknown.splice(0..0, first);
-        } else {
-            rules::drop_unknown(object, &known, "", &mut unknown);
+            typed::read(metadata, &mut object["metadata"], &mut first).map_err(|why| refuse(&sent, &why))?;
+            unknown.extend(first.iter().map(|path| format!("metadata.{path}")));
+        }
+        if let Some(schema) = &op.resource.schema {
+            let mut pruned = Vec::new();
+            schema.prune(object, "", true, &mut pruned);
+            pruned.sort();
+            unknown.extend(pruned);
         }
     }
     let twice = if op.media() == "application/json" { super::twice::find(op.body) } else { Vec::new() };
     let twice = twice.iter().map(|path| format!("duplicate field \"{path}\""));
     let unknown: Vec<String> = twice.chain(unknown.iter().map(|path| format!("unknown field \"{path}\""))).collect();
     match op.validation()? {
-        Validation::Strict if !unknown.is_empty() => {
-            let Resource { kind, version, .. } = &*op.resource;
-            let unknown = unknown.join(", ");
-            if patches(op) {
-                return Err(Failure::undecodable_patch(object, &format!("strict decoding error: {unknown}")));
-            }
-            Err(Failure::bad_request(format!(
-                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {unknown}"
-            )))
-        }
+        Validation::Strict if !unknown.is_empty() => Err(refuse(&sent, &format!("strict decoding error: {}", unknown.join(", ")))),
         Validation::Warn => {
             warnings.extend(unknown);
             Ok(())
@@ -225,33 +217,70 @@ fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
 
 fn validated(op: &Operation, old: Option<&Value>, object: &Value) -> Answer<()> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let mut causes = meta::validate(object, op.resource.name_rule);
-    if let Some(old) = old {
-        // The real server looks at the metadata of an update three times, and tells it three times.
-        let again: Vec<Cause> = causes.iter().filter(|cause| rules::told_again(&cause.field)).cloned().collect();
-        rules::metadata_update(old, object, &mut causes);
-        let finalizers: Vec<Cause> = causes.iter().filter(|cause| cause.reason == "FieldValueForbidden").cloned().collect();
-        causes.extend(again.iter().cloned().chain(finalizers));
-        causes.extend(again);
-    }
+    let mut causes = Vec::new();
+    rules::validate_metadata(&op.resource, old, object, &mut causes);
     if let Some(schema) = &op.resource.schema {
-        let mut body = object.clone();
-        if let Some(body) = body.as_object_mut() {
-            for field in ["apiVersion", "kind", "metadata"] {
-                body.shift_remove(field);
+        let body = |object: &Value| {
+            let mut body = object.clone();
+            if let Some(body) = body.as_object_mut() {
+                body.retain(|field, _| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata"));
             }
+            body
+        };
+        let before = old.map(body);
+        schema.validate_change(&body(object), before.as_ref(), "", &mut causes);
+        let blocks = ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid", "FieldValueNotSupported"];
+        if !schema.has_rules() {
+        } else if causes.iter().any(|cause| blocks.contains(&cause.reason)) {
+            causes.push(Cause {
+                reason: "FieldValueInvalid",
+                message:
+                    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing \
+                          errors to complete validation"
+                        .to_owned(),
+                field: "<nil>".to_owned(),
+            });
+        } else {
+            schema.check_rules(object, old, "", &mut causes);
         }
-        schema.validate(&body, "", &mut causes);
     }
-    rules::validate(&op.resource, old, object, &mut causes);
+    rules::validate(&op.resource, &op.target.subresource, old, object, &mut causes);
     op.check(name, &causes)
+}
+
+/// Of several references to one owner the first one stays.
+fn one_reference_each(object: &mut Value, warnings: &mut Vec<String>) {
+    let Some(owners) = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) else { return };
+    let (mut seen, mut twice): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut known: Vec<Value> = Vec::new();
+    owners.retain(|owner| {
+        let uid = owner["uid"].as_str().unwrap_or_default().to_owned();
+        if known.contains(owner) {
+            if !twice.contains(&uid) {
+                twice.push(uid);
+            }
+            return false;
+        }
+        seen.push(uid);
+        known.push(owner.clone());
+        true
+    });
+    if !twice.is_empty() {
+        warnings.push(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as \
+             early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            twice.join(", ")
+        ));
+    }
 }
 
 /// Makes of what was sent what is stored; `old` is what stands there now.
 fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut Vec<String>) -> Answer<Value> {
     pruned(op, &mut new, warnings)?;
+    one_reference_each(&mut new, warnings);
     if let Some(schema) = &op.resource.schema {
         schema.fill(&mut new);
+        schema.drop_nulls(&mut new);
     }
     let resource = &op.resource;
     match old {
@@ -265,7 +294,6 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
             // The defaults of a Job name its uid.
             metadata(&mut new).insert("uid".to_owned(), uid.as_str().into());
             rules::fill(resource, &mut new);
-            rules::protect(resource, &mut new);
             let metadata = metadata(&mut new);
             for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation", "resourceVersion"] {
                 metadata.shift_remove(field);
@@ -275,7 +303,7 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
             if resource.generation {
                 metadata.insert("generation".to_owned(), 1.into());
             }
-            rules::identify(resource, &mut new);
+            rules::admit(resource, &mut new)?;
         }
         Some(old) => {
             let subresource = op.target.subresource.as_str();
@@ -284,6 +312,12 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
                 "finalize" => {
                     let mut kept = old.clone();
                     kept["spec"] = new["spec"].clone();
+                    kept
+                }
+                "ephemeralcontainers" => {
+                    let mut kept = old.clone();
+                    kept["spec"]["ephemeralContainers"] = new["spec"]["ephemeralContainers"].clone();
+                    rules::fill(resource, &mut kept);
                     kept
                 }
                 _ => {
@@ -300,11 +334,17 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
                     new
                 }
             };
-            for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+            for field in ["uid", "creationTimestamp", "selfLink", "generation", "resourceVersion"] {
                 keep(&mut new, old, field);
             }
-            keep(&mut new, old, "resourceVersion");
+            // Nothing said means that it stays.
+            for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+                if new["metadata"][field].is_null() {
+                    keep(&mut new, old, field);
+                }
+            }
             rules::keep(resource, subresource, old, &mut new);
+            rules::follow(resource, old, &mut new)?;
             if resource.generation && spec_differs(resource, old, &new) {
                 let generation = old["metadata"]["generation"].as_i64().unwrap_or(1) + 1;
                 metadata(&mut new).insert("generation".to_owned(), generation.into());
@@ -312,7 +352,7 @@ fn settled(op: &Operation, old: Option<&Value>, mut new: Value, warnings: &mut V
         }
     }
     validated(op, old, &new)?;
-    Ok(tidy(new))
+    Ok(tidy(resource, new))
 }
 
 /// A write to `status` changes the status, and for built-in kinds metadata as well.
@@ -334,21 +374,15 @@ fn status_only(resource: &Resource, old: &Value, new: &Value) -> Value {
     kept
 }
 
-/// Removes empty metadata maps, as the typed metadata of the real server does.
-fn tidy(mut object: Value) -> Value {
-    let metadata = metadata(&mut object);
-    for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName"] {
-        let empty = match metadata.get(field) {
-            Some(Value::Null) => true,
-            Some(Value::Object(map)) => map.is_empty(),
-            Some(Value::Array(items)) => items.is_empty(),
-            Some(Value::String(text)) => text.is_empty(),
-            _ => false,
-        };
-        if empty {
-            metadata.shift_remove(field);
-        }
+/// The object in the form in which the real server keeps and shows it.
+fn tidy(resource: &Resource, mut object: Value) -> Value {
+    if let Some(message) = resource.message {
+        return typed::write(message, &object);
     }
+    if let Some(message) = types::metadata() {
+        object["metadata"] = typed::write(message, &object["metadata"]);
+    }
+    object.sort_all_objects();
     object
 }
 
@@ -369,6 +403,7 @@ fn namespace_open(op: &Operation, state: &State, name: &str) -> Answer<()> {
 
 /// `POST` to a collection.
 pub fn create(op: &Operation) -> Answer<Response<Body>> {
+    op.check_write()?;
     let mut object = op.object()?;
     addressed(op, &mut object)?;
     op.server.options.faults.change_object(&op.resource.plural, &op.target.namespace, &mut object);
@@ -408,7 +443,7 @@ pub fn create_object(op: &Operation, mut object: Value, writer: &Writer, warning
             }
             return Err(failure);
         }
-        if dry { Ok(Arc::new(object)) } else { Ok(state.put(key, object)) }
+        if dry { Ok(Arc::new(object)) } else { Ok(state.put(key, op.resource.stored(object))) }
     })?;
     if !dry {
         definition::changed(op, Some(&stored));
@@ -445,11 +480,10 @@ fn needs_version(resource: &Resource) -> bool {
 
 /// `PUT` of an object or of a subresource.
 pub fn update(op: &Operation) -> Answer<Response<Body>> {
+    op.check_write()?;
     let mut object = op.object()?;
     if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-        let name = &op.target.name;
-        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
-        return Err(Failure::bad_request(message));
+        return Err(Failure::unnamed(&op.target.name));
     }
     addressed(op, &mut object)?;
     let missing = op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none();
@@ -477,19 +511,30 @@ pub fn update(op: &Operation) -> Answer<Response<Body>> {
 
 /// `PATCH`.
 pub fn patch(op: &Operation) -> Answer<Response<Body>> {
+    patch::check(op)?;
+    op.check_write()?;
+    if !patch::applies(op) && op.server.store.read(|state| state.get(&op.key(&op.target.name))).is_none() {
+        return Err(op.not_found(&op.target.name));
+    }
     let patch = patch::Patch::parse(op)?;
     if let patch::Patch::Apply(applied) = &patch {
         return apply::apply(op, applied);
     }
     change(op, &Writer::Update, |old| {
-        let mut patched = patch.apply(op, &op.resource.present(old))?;
+        let mut patched = patch.apply(op, old)?;
         addressed(op, &mut patched)?;
         Ok(patched)
     })
 }
 
-/// Changes the object of this request; `next` makes the wanted object from the stored one.
+/// Changes the object of this request and answers with it; `next` makes the wanted object from the one that is there.
 pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<Response<Body>> {
+    let (stored, warnings) = change_object(op, writer, next)?;
+    read::answer(op, StatusCode::OK, &stored, &warnings)
+}
+
+/// Changes the object of this request; what is stored then, and the warnings.
+pub fn change_object(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<Value>) -> Answer<(Arc<Value>, Vec<String>)> {
     let dry = op.dry_run()?;
     let Resource { group, plural, .. } = &*op.resource;
     let name = &op.target.name;
@@ -497,6 +542,10 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
     let mut warnings = Vec::new();
     let (stored, gone) = op.server.store.write(|state| {
         let old = state.get(&key).ok_or_else(|| op.not_found(name))?;
+        let old = match op.resource.present(&old) {
+            Cow::Borrowed(_) => Arc::clone(&old),
+            Cow::Owned(shown) => Arc::new(shown),
+        };
         let wanted = next(&old)?;
         let (given, version) = (wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default(), &old["metadata"]["resourceVersion"]);
         let given_uid = wanted["metadata"]["uid"].as_str().unwrap_or_default();
@@ -536,12 +585,12 @@ pub fn change(op: &Operation, writer: &Writer, next: impl Fn(&Value) -> Answer<V
             state.remove(&key);
             return Ok((Arc::new(new), true));
         }
-        Ok((state.put(key.clone(), new), false))
+        Ok((state.put(key.clone(), op.resource.stored(new)), false))
     })?;
     if !dry {
         definition::changed(op, if gone { None } else { Some(&stored) });
     }
-    read::answer(op, StatusCode::OK, &stored, &warnings)
+    Ok((stored, warnings))
 }
 
 /// Whether nothing holds an object that is being deleted any longer.
@@ -562,7 +611,10 @@ pub fn seed(server: &Arc<Inner>) {
             let mut object = json!({ "kind": "Namespace", "apiVersion": "v1",
                 "metadata": { "name": name, "uid": uid().unwrap_or_default(), "creationTimestamp": now() } });
             rules::fill(&resource, &mut object);
+            let mut object = tidy(&resource, object);
+            managed::seeded(&resource, &mut object);
             state.put(Key::new(&resource.storage, "", name), object);
         }
     });
+    super::rbac::seed(server);
 }

@@ -6,6 +6,7 @@ use kube::Client;
 use super::{serve_api, sources::Served, start_roles};
 use crate::{
     faults,
+    kubernetes::Audit,
     roles::{self, Context, Role, Roles},
     tls::Authority,
 };
@@ -28,7 +29,8 @@ pub(super) async fn start(cx: &Context, served: &mut Vec<Served>) -> anyhow::Res
     let Some(world) = cx.world.of_source_cluster() else { return Ok(None) };
     let authority = Authority::new()?;
     let token = super::token()?;
-    let (client, url, kubeconfig) = serve_api(&world, &authority, None, &token, faults::Server::Openshift, &cx.cancel).await?;
+    let (client, url, kubeconfig) =
+        serve_api(&world, &authority, None, &token, faults::Server::Openshift, Audit::default(), &cx.cancel).await?;
     let context = Context::new(client.clone(), world, cx.cancel.clone());
     roles::openshift::furnish(&context, &url, authority.pem()).await?;
     start_roles(&context, &Roles::only(ROLES), &authority).await?;

@@ -81,17 +81,23 @@ pub struct File {
     steps: Vec<Step>,
 }
 
-/// All files; those called `real-*` need the CRDs of other projects.
-pub fn read(with_real_definitions: bool) -> Vec<File> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/interactions");
+/// The folder of interactions: ours, or the one that `MTV_TEST_INTERACTIONS` names.
+pub fn folder() -> (PathBuf, bool) {
+    match std::env::var_os("MTV_TEST_INTERACTIONS").filter(|name| !name.is_empty()) {
+        Some(other) => (other.into(), false),
+        None => (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/interactions"), true),
+    }
+}
+
+/// All files of a folder.
+pub fn read(folder: &Path) -> Vec<File> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
     paths.sort();
-    let only = std::env::var("DIFFERENTIAL").unwrap_or_default();
-    let named = |path: PathBuf| (path.file_stem().unwrap().to_string_lossy().into_owned(), path);
-    let wanted = paths.into_iter().map(named).filter(|(name, _)| with_real_definitions || !name.starts_with("real-"));
-    wanted
-        .filter(|(name, _)| name.contains(&only))
-        .map(|(name, path)| {
+    paths
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             let steps = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
             File { name, steps }
         })
@@ -103,10 +109,20 @@ fn filled(text: &str, kept: &BTreeMap<String, String>) -> String {
     kept.iter().rev().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value))
 }
 
-/// Runs everything, one request after the other.
+/// Runs everything: the steps of a file one after the other, the files at the same time, but for those about discovery, which
+/// come before anything is defined that they would show.
 pub async fn run(side: &Side, files: &[File]) -> Vec<Answer> {
+    let (first, rest): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.name.starts_with("discovery"));
     let mut answers = Vec::new();
-    for file in files {
+    for files in [first, rest] {
+        answers.extend(futures::future::join_all(files.into_iter().map(|file| run_one(side, file))).await.into_iter().flatten());
+    }
+    answers
+}
+
+async fn run_one(side: &Side, file: &File) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    {
         let mut kept = BTreeMap::from([("ns".to_owned(), format!("d-{}", file.name))]);
         let created = json!({ "metadata": { "name": kept["ns"] } });
         let code = send(side, "POST", "/api/v1/namespaces", &kept, &Step::creating(created)).await.code;

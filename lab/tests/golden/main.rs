@@ -12,6 +12,7 @@ mod outside;
 mod replay;
 mod state;
 mod time;
+mod user;
 
 use std::{
     collections::BTreeMap,

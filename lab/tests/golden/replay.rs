@@ -8,10 +8,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use kube::{
-    api::{DeleteParams, Patch, PatchParams},
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::runtime::{WatchStreamExt, watcher};
 use mtv_api::kinds::{self, Kind};
 use mtv_lab::{
     forklift::vcenter::{Access, MoRef, Vcenter},
@@ -24,6 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     bench::{Bench, HOME, holds, pair},
     outside, state, time,
+    user::User,
 };
 
 /// How much faster than recorded.
@@ -87,10 +85,10 @@ fn wanted(recording: &Value) -> Wanted {
 
 /// Counts Conversions of a VM and type.
 #[derive(Default)]
-struct Numbers(BTreeMap<String, usize>);
+pub struct Numbers(BTreeMap<String, usize>);
 
 impl Numbers {
-    fn name(&mut self, object: &Value) -> String {
+    pub fn name(&mut self, object: &Value) -> String {
         let start = format!("Conversion {} {}", text(object, "/spec/vm/name"), text(object, "/spec/type"));
         let number = self.0.entry(start.clone()).or_default();
         *number += 1;
@@ -126,11 +124,8 @@ async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>, stri
     bench.start_forklift();
     power_off(&bench, &wanted);
     prepare(&bench, recording, &wanted).await;
-    let mut inputs: Vec<Value> = recording["input"].as_array().cloned().unwrap_or_default();
-    let vcenter =
-        if recording["description"].as_str().is_some_and(|d| d.contains("refused")) { "127.0.0.1:1".to_owned() } else { address(&bench) };
+    let mut user = User::new(&bench, recording);
     outside::start(&bench, recording, &seen);
-    let failing = recording["collapsed"].to_string().contains("BackoffLimitExceeded");
     let sequence: Vec<&Value> = recording["sequence"].as_array().into_iter().flatten().collect();
     let actions: Vec<&Value> = sequence.iter().copied().filter(|s| s["kind"] == "Action").collect();
     for (index, action) in actions.iter().enumerate() {
@@ -145,7 +140,7 @@ async fn replay(recording: &Value, left_out: &BTreeMap<String, Vec<usize>>, stri
         // But not before a cancel: the recorded copy was held, this one goes on.
         let held = text(action, "/name").contains("spec.cancel");
         tokio::time::sleep(Duration::from_secs_f64(if held { 0.0 } else { idle.max(0.0) / SCALE })).await;
-        act(&bench, action, &mut inputs, &vcenter, failing).await?;
+        user.act(action).await?;
     }
     let reached = until(&seen, &wanted, f64::MAX).await;
     // What comes after the end must not differ from it: two more looks.
@@ -184,10 +179,6 @@ fn note(status: &Value, values: &mut Noted) {
     for (difference, value) in state::machines(status).iter().flat_map(state::left_out) {
         values.entry((difference.file.clone(), difference.field.clone())).or_default().insert(value.to_string());
     }
-}
-
-fn address(bench: &Bench) -> String {
-    bench.url.trim_start_matches("https://").trim_end_matches("/sdk").to_owned()
 }
 
 /// What stood there before the recording began.
@@ -250,6 +241,29 @@ async fn prepare(bench: &Bench, recording: &Value, wanted: &Wanted) {
     if text.contains("p-snap") {
         snapshot(bench, "DC0_H0_VM1").await;
     }
+    hooks(bench, recording, wanted).await;
+}
+
+/// Hooks that a plan names and nobody created while it was recorded: what became of the plan tells what they were like.
+async fn hooks(bench: &Bench, recording: &Value, wanted: &Wanted) {
+    let plans: Vec<(&String, &Vec<(f64, Value)>)> = wanted.iter().filter(|(name, _)| name.starts_with("Plan ")).collect();
+    let missing = plans.iter().any(|(_, states)| states.len() == 1) || recording["collapsed"].to_string().contains("\"HookNotValid\"");
+    let named = recording["input"].as_array().into_iter().flatten().flat_map(|input| write::list(input, "/spec/vms"));
+    for hook in named.flat_map(|vm| write::list(vm, "/hooks")) {
+        let name = text(hook, "/hook/name");
+        if name.is_empty() || missing || wanted.contains_key(&format!("Hook {HOME}/{name}")) {
+            continue;
+        }
+        let told = recording["collapsed"].to_string();
+        let ready = !told.contains("\"HookNotReady\"");
+        let mut spec = json!({ "image": if ready { "quay.io/konveyor/hook-runner:latest" } else { "" } });
+        if let Some((_, rest)) = told.split_once(" ServiceAccount '") {
+            spec["serviceAccount"] = rest.split('\'').next().unwrap_or_default().into();
+        }
+        let object = json!({ "metadata": { "name": name, "namespace": HOME }, "spec": spec });
+        let _ = write::create(bench.client(), "test", &kinds::HOOK, object).await;
+        bench.until(&kinds::HOOK, HOME, name, |hook| hook["status"]["conditions"].is_array() && (!ready || holds(hook, "Ready"))).await;
+    }
 }
 
 async fn secret(bench: &Bench, name: &str) {
@@ -303,30 +317,10 @@ fn collector(bench: &Bench) -> Option<Arc<mtv_lab::inventory::vsphere::Collector
     bench.inventories.any()
 }
 
-fn source_id(bench: &Bench, collection: &str, name: &str) -> String {
+pub fn source_id(bench: &Bench, collection: &str, name: &str) -> String {
     let collector = collector(bench).unwrap();
     let found = collector.model().find(model::collection(collection).unwrap(), "", name);
     found[0].0.clone()
-}
-
-/// The user's object with this lab's addresses and ids.
-fn localised(bench: &Bench, input: &Value, vcenter: &str) -> Value {
-    let mut text = input.to_string().replace("<vcenter>", vcenter);
-    for (id, collection, name) in [
-        ("dvportgroup-12", "networks", "DC0_DVPG0"),
-        ("network-6", "networks", "VM Network"),
-        ("datastore-61", "datastores", "LocalDS_0"),
-        ("vm-66", "vms", "rhel9-a"),
-        ("vm-69", "vms", "DC0_H0_VM1"),
-        ("vm-72", "vms", "DC0_H0_VM2"),
-        ("vm-75", "vms", "rhel9-b"),
-    ] {
-        let quoted = format!("\"{id}\"");
-        if text.contains(&quoted) {
-            text = text.replace(&quoted, &format!("\"{}\"", source_id(bench, collection, name)));
-        }
-    }
-    serde_json::from_str(&text).unwrap()
 }
 
 fn watch(bench: &Bench, seen: &Seen, fields: &Fields) {
@@ -377,64 +371,6 @@ async fn until(seen: &Seen, wanted: &Wanted, at: f64) -> Result<(), ()> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-async fn act(bench: &Bench, action: &Value, inputs: &mut Vec<Value>, vcenter: &str, failing: bool) -> Result<(), String> {
-    let words = text(action, "/name");
-    let now = bench.cx.world.clock.now();
-    let mut parts = words.split(' ');
-    let (verb, kind, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let (namespace, name) = name.split_once('/').unwrap_or_default();
-    match verb {
-        "create" => {
-            let index = inputs
-                .iter()
-                .position(|i| text(i, "/kind") == kind && text(i, "/metadata/name") == name)
-                .ok_or_else(|| format!("{words}: not among the inputs"))?;
-            let mut object = localised(bench, &inputs.remove(index), vcenter);
-            if kind == "Hook" && failing {
-                // "- hosts: localhost", a task of module fail: the recorded hook failed by decree.
-                object["spec"]["playbook"] =
-                    json!("LSBob3N0czogbG9jYWxob3N0CiAgdGFza3M6CiAgLSBuYW1lOiBubwogICAgZmFpbDoKICAgICAgbXNnOiBubwo=");
-            }
-            let kind = Kind::find(text(&object, "/apiVersion"), kind).ok_or_else(|| format!("{words}: unknown kind"))?;
-            let _ = write::create(bench.client(), "test", &kinds::NAMESPACE, json!({ "metadata": { "name": namespace } })).await;
-            bench.make(kind, object).await;
-        }
-        "delete" => {
-            let kind = WATCHED.iter().find(|k| k.kind == kind).ok_or_else(|| format!("{words}: unknown kind"))?;
-            bench.api(kind, namespace).delete(name, &DeleteParams::background()).await.map_err(|error| error.to_string())?;
-        }
-        _ => {
-            let body = action["body"].to_string();
-            let body: Value = match body.find("<time-") {
-                Some(at) => {
-                    let end = body[at..].find('>').map_or(body.len(), |e| at + e + 1);
-                    serde_json::from_str(&body.replace(&body[at..end], &now)).unwrap()
-                }
-                None => action["body"].clone(),
-            };
-            let body = localised(bench, &body, vcenter);
-            let (kind, namespace, name) = target(words, &body, bench).await?;
-            bench
-                .api(kind, &namespace)
-                .patch(&name, &PatchParams::default(), &Patch::Merge(&body))
-                .await
-                .map_err(|error| format!("{words}: {error}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// What a patch is for: its action names it, or it is the only object of the kind that has such a field.
-async fn target(words: &str, body: &Value, bench: &Bench) -> Result<(&'static Kind, String, String), String> {
-    if body.get("stringData").is_some() {
-        return Ok((&kinds::SECRET, HOME.to_owned(), "vcenter".to_owned()));
-    }
-    let kind = if body.pointer("/spec/archived").is_some() { &kinds::PLAN } else { &kinds::MIGRATION };
-    let list = bench.api(kind, HOME).list(&kube::api::ListParams::default()).await.map_err(|error| format!("{words}: {error}"))?;
-    let newest = list.items.last().and_then(|o| o.metadata.name.clone()).ok_or_else(|| format!("{words}: nothing to patch"))?;
-    Ok((kind, HOME.to_owned(), newest))
 }
 
 fn compare(seen: &Seen, wanted: &Wanted) -> Result<(), String> {

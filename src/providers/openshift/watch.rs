@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream::BoxStream};
 use kube::{
     Api,
     api::DynamicObject,
-    runtime::{WatchStreamExt as _, watcher::watch_object},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, watch_object},
+    },
 };
 use mtv_api::kinds::{self, Kind};
 use serde_json::Value;
@@ -25,6 +28,39 @@ fn api(cluster: &Cluster, kind: &'static Kind, namespace: &str) -> Api<DynamicOb
     }
 }
 
+/// The states of one object, as they come.
+struct States<'c> {
+    cluster: &'c Cluster,
+    kind: &'static Kind,
+    namespace: &'c str,
+    name: &'c str,
+    watch: BoxStream<'static, watcher::Result<Option<DynamicObject>>>,
+}
+
+impl<'c> States<'c> {
+    fn new(cluster: &'c Cluster, kind: &'static Kind, namespace: &'c str, name: &'c str) -> Self {
+        let mut states = Self { cluster, kind, namespace, name, watch: futures::stream::pending().boxed() };
+        states.begin();
+        states
+    }
+
+    fn begin(&mut self) {
+        self.watch = watch_object(api(self.cluster, self.kind, self.namespace), self.name).default_backoff().boxed();
+    }
+
+    /// The next one; none if the object is not there. A broken watch begins again, after a pause that grows; so does one from which
+    /// nothing comes for as long as an answer may take: the connection may be half open.
+    async fn next(&mut self) -> Option<DynamicObject> {
+        loop {
+            match tokio::time::timeout(self.cluster.policy().patience, self.watch.next()).await {
+                Ok(Some(Ok(state))) => return state,
+                Ok(Some(Err(_))) => {}
+                Ok(None) | Err(_) => self.begin(),
+            }
+        }
+    }
+}
+
 /// Waits until an object is as wanted. `what` is awaited, as in "make VM x: the disk to be copied".
 pub async fn until(
     cluster: &Cluster,
@@ -37,10 +73,9 @@ pub async fn until(
 ) -> ProviderResult<DynamicObject> {
     let mut last = None;
     let watching = async {
-        let mut states = std::pin::pin!(watch_object(api(cluster, kind, namespace), name).default_backoff());
+        let mut states = States::new(cluster, kind, namespace, name);
         loop {
-            // A broken watch begins again, after a pause that grows.
-            let Some(Ok(Some(object))) = states.next().await else { continue };
+            let Some(object) = states.next().await else { continue };
             if wanted(&object)? {
                 return Ok(object);
             }
@@ -68,13 +103,11 @@ pub async fn gone(
 ) -> ProviderResult<()> {
     let mut last = None;
     let watching = async {
-        let mut states = std::pin::pin!(watch_object(api(cluster, kind, namespace), name).default_backoff());
-        loop {
-            match states.next().await {
-                Some(Ok(Some(object))) if object.metadata.uid.as_deref() == uid => last = Some(object),
-                Some(Ok(_)) => return,
-                _ => {}
-            }
+        let mut states = States::new(cluster, kind, namespace, name);
+        while let Some(object) = states.next().await
+            && object.metadata.uid.as_deref() == uid
+        {
+            last = Some(object);
         }
     };
     if tokio::time::timeout(patience, watching).await.is_ok() {

@@ -86,7 +86,8 @@ pub async fn rows() -> Vec<Row> {
     };
     // 409 410 422 429+ 429 500 503 504c reset close stall slow garbled closed-c silent
     vec![
-        row(&bed, "OAuth authorize", Server::Kubernetes, "XXXRRRRRRRPRRRR", |bed, rule| oauth(bed, rule, "/oauth/authorize").boxed()),
+        // Its redirect is all in the header.
+        row(&bed, "OAuth authorize", Server::Kubernetes, "XXXRRRRRRRPPPRR", |bed, rule| oauth(bed, rule, "/oauth/authorize").boxed()),
         row(&other, "OAuth token", Server::Kubernetes, "XXXRRRRRRRPRRRR", |bed, rule| oauth(bed, rule, "/oauth/token").boxed()),
         row(&bed, "monitoring query", Server::Monitoring, "XXXRRRRRRRPRRRR", |bed, rule| monitoring(bed, rule).boxed()),
         row(&bed, "Jira issue", Server::Jira, "XXXRRRRRRRPRRRR", |_, rule| issue(rule).boxed()),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/simulator/esx"
+	_ "github.com/vmware/govmomi/vapi/simulator" // serves the REST API beside SOAP: sessions and tags, which Forklift reads
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -64,6 +65,7 @@ func main() {
 			&types.OptionValue{Key: "config.vmacore.soap.sessionTimeout", Value: *idle},
 		}})
 	}
+	model.Service.RegisterEndpoints = true
 	model.Service.Listen = &url.URL{Host: *listen, User: url.UserPassword(*user, *password)}
 	if *cert != "" {
 		pair, err := tls.LoadX509KeyPair(*cert, *key)

@@ -242,8 +242,6 @@ impl<'a, 'b> Run<'a, 'b> {
         if canceled.contains(&vm.id) {
             conditions::set(&mut vm.conditions, course("Canceled", "UserRequested", "The migration was canceled."), &now);
             "Completed".clone_into(&mut vm.phase);
-            // Not started yet: it has nothing to clean up, but must count as running to be completed.
-            steps::start_vm(&mut vm, &now);
             self.work.execution().vms[index] = vm;
             self.look_soon();
             return Ok(());

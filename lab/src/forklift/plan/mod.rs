@@ -96,13 +96,17 @@ impl Work<'_> {
         if !traits.v2v_copies {
             return false;
         }
-        let offload = self.storage.as_ref().is_some_and(|map| map.items("/spec/map").iter().any(|row| row.get("offloadPlugin").is_some()));
         !self.is_warm()
             && self.destination_is_host()
             && self.spec.migrate_shared_disks.unwrap_or(true)
             && !self.spec.skip_guest_conversion.unwrap_or(false)
             && self.spec.kind.as_deref() != Some("conversion")
-            && !offload
+            && !self.offloads()
+    }
+
+    /// Whether storage arrays copy disks of the plan.
+    pub fn offloads(&self) -> bool {
+        self.storage.as_ref().is_some_and(|map| map.items("/spec/map").iter().any(|row| row.get("offloadPlugin").is_some()))
     }
 
     /// Whether virt-v2v converts the guest.

@@ -3,17 +3,20 @@
 
 use anyhow::bail;
 use mtv_api::{
-    kinds::{HOOK, NAD, NETWORK_MAP, SERVICE_ACCOUNT, STORAGE_MAP},
+    kinds::{CSI_STORAGE_CAPACITY, HOOK, NAD, NAMESPACE, NETWORK_MAP, SERVICE_ACCOUNT, STORAGE_CLASS, STORAGE_MAP},
     template,
 };
 use serde_json::Value;
 
 use super::Work;
-use crate::forklift::{
-    cluster::Look,
-    conditions::{about, condition},
-    names, provider,
-    reference::Reference,
+use crate::{
+    forklift::{
+        cluster::Look,
+        conditions::{about, condition},
+        hook, names, provider,
+        reference::Reference,
+    },
+    kubernetes::Quantity,
 };
 
 /// Annotation of a NetworkAttachmentDefinition that names the gateway of a transfer network.
@@ -45,15 +48,19 @@ impl Work<'_> {
         if self.staged.blocked() {
             return Ok(());
         }
+        self.user_defined_networks().await?;
         self.kind_of_migration();
         self.validate_vms().await?;
         self.transfer_network().await?;
         self.service_account().await?;
         self.hooks().await?;
-        self.validate_vddk().await?;
+        self.virt_v2v_image();
+        if !self.staged.has("VirtV2vImageNotValid") {
+            self.validate_vddk().await?;
+        }
         self.name_templates();
-        self.temporary_storage();
-        Ok(())
+        self.temporary_storage().await?;
+        self.pod_security().await
     }
 
     fn target_namespace(&mut self) {
@@ -157,24 +164,49 @@ impl Work<'_> {
 
     async fn service_account(&mut self) -> anyhow::Result<()> {
         let name = self.spec.rest.get("serviceAccount").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let namespace = self.spec.target_namespace.clone();
-        if !name.is_empty() && self.context.cluster.get(&SERVICE_ACCOUNT, &namespace, &name).await?.is_none() {
-            let text = format!("Namespace `{namespace}` has no service account `{name}`.");
-            self.tell(condition("ServiceAccountNotValid", "Critical", "NotFound", text));
+        if name.is_empty() {
+            return Ok(());
+        }
+        // Pods of hooks run beside the plan.
+        let (target, own) = (self.spec.target_namespace.clone(), self.namespace().to_owned());
+        for namespace in [target.clone(), own] {
+            if namespace != target && !self.has_pod_hooks().await? {
+                continue;
+            }
+            if self.context.cluster.get(&SERVICE_ACCOUNT, &namespace, &name).await?.is_none() {
+                let text = format!("Namespace `{namespace}` has no service account `{name}`.");
+                self.tell(condition("ServiceAccountNotValid", "Critical", "NotFound", text));
+                return Ok(());
+            }
         }
         Ok(())
     }
 
+    /// Whether a hook of the plan runs in a pod.
+    async fn has_pod_hooks(&self) -> anyhow::Result<bool> {
+        for hook in self.spec.vms.iter().flat_map(|vm| &vm.hooks) {
+            let found = self.context.cluster.get(&HOOK, &hook.hook.namespace, &hook.hook.name).await?;
+            if found.is_some_and(|hook| !hook::is_on_platform(&hook) && hook::is_executable(&hook)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn hooks(&mut self) -> anyhow::Result<()> {
         let (mut steps, mut unset, mut unready, mut accounts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut gone, mut empty) = (Vec::new(), Vec::new());
+        // A hook that is not there is told only if another one is found after it: else the real controller fails here.
+        let mut failed = false;
         for vm in &self.spec.vms.clone() {
             let reference = self.best_reference(vm).await;
             for hook in &vm.hooks {
                 let key = &hook.hook;
-                let item = format!(
-                    "VM: {reference} hook: &ObjectReference{{Kind:,Namespace:{},Name:{},UID:,APIVersion:,ResourceVersion:,FieldPath:,}}",
+                let name = format!(
+                    "&ObjectReference{{Kind:,Namespace:{},Name:{},UID:,APIVersion:,ResourceVersion:,FieldPath:,}}",
                     key.namespace, key.name
                 );
+                let item = format!("VM: {reference} hook: {name}");
                 if !matches!(hook.step.as_str(), "PreHook" | "PostHook") {
                     steps.push(format!("VM: {reference} step: {}", hook.step));
                 }
@@ -182,28 +214,71 @@ impl Work<'_> {
                     unset.push(format!("VM: {reference}"));
                     continue;
                 }
-                // Not told in a condition: the real controller fails here and tries again.
                 let Some(found) = self.context.cluster.get(&HOOK, &key.namespace, &key.name).await? else {
-                    bail!("hook {}/{} is not there", key.namespace, key.name)
+                    failed = true;
+                    gone.push(item);
+                    continue;
                 };
+                failed = false;
+                if !hook::is_executable(&found) {
+                    empty.push(item.clone());
+                }
                 if !found.holds("Ready") {
                     unready.push(item.clone());
                 }
                 let account = found.text("/spec/serviceAccount");
-                if !account.is_empty() && self.context.cluster.get(&SERVICE_ACCOUNT, self.namespace(), account).await?.is_none() {
-                    accounts.push(item);
+                if account.is_empty() || hook::is_on_platform(&found) {
+                    continue;
+                }
+                if self.context.cluster.get(&SERVICE_ACCOUNT, self.namespace(), account).await?.is_none() {
+                    accounts.push(format!("{item} ServiceAccount '{account}' not found in namespace '{}'", self.namespace()));
                 }
             }
         }
         for (kind, reason, text, items) in [
             ("HookNotValid", "NotSet", "A hook is named without namespace or name.", unset),
+            ("HookNotValid", "NotFound", "A hook is not there.", gone),
             ("HookNotReady", "NotFound", "A hook is not Ready.", unready),
             ("HookStepNotValid", "NotValid", "A hook's step is neither PreHook nor PostHook.", steps),
+            ("HookNotValid", "NotValid", "A hook has nothing to run.", empty),
             ("HookServiceAccountNotValid", "NotFound", "A hook's service account is not there.", accounts),
         ] {
             if !items.is_empty() {
                 self.tell(about(condition(kind, "Critical", reason, text), items));
             }
+        }
+        if failed {
+            bail!("a hook of plan {} is not there", self.name())
+        }
+        Ok(())
+    }
+
+    fn virt_v2v_image(&mut self) {
+        let image = self.spec.rest.get("virtV2vImage").and_then(Value::as_str).unwrap_or_default();
+        if !image.is_empty() && (!names::is_image(image) || !image.contains('/')) {
+            self.tell(condition("VirtV2vImageNotValid", "Critical", "NotValid", "`virtV2vImage` is no whole image reference."));
+        }
+    }
+
+    /// Networks of OpenShift that users define: those of the third layer are not for virtual machines.
+    async fn user_defined_networks(&mut self) -> anyhow::Result<()> {
+        let namespace = self.spec.target_namespace.clone();
+        for nad in self.context.cluster.list(&NAD, &namespace, "k8s.ovn.org/user-defined-network=").await? {
+            let config: Value = serde_json::from_str(nad.text("/spec/config")).unwrap_or_default();
+            if config["type"] == "ovn-k8s-cni-overlay" && config["topology"] == "layer3" {
+                self.tell(condition("UnsupportedUdn", "Critical", "NotSupported", "A network of layer 3 is in the target namespace."));
+            }
+        }
+        Ok(())
+    }
+
+    /// Pods of conversions need more than a restricted namespace gives.
+    async fn pod_security(&mut self) -> anyhow::Result<()> {
+        let namespace = self.context.options.mtv_namespace.clone();
+        let found = self.context.cluster.get(&NAMESPACE, "", &namespace).await?;
+        if found.is_some_and(|namespace| namespace.label("pod-security.kubernetes.io/enforce") == Some("restricted")) {
+            let text = format!("Namespace `{namespace}` refuses what conversions need.");
+            self.tell(condition("RestrictedPodSecurity", "Warn", "", text));
         }
         Ok(())
     }
@@ -223,23 +298,57 @@ impl Work<'_> {
     }
 
     fn name_templates(&mut self) {
-        for (name, title, fields) in [
-            ("volumeNameTemplate", "volume", volume_fields("pvc", 0)),
-            ("networkNameTemplate", "network", network_fields("n", "ns", "Multus", 0)),
-        ] {
+        for (name, title) in [("volumeNameTemplate", "volume"), ("networkNameTemplate", "network")] {
             let template = self.spec.rest.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            if !template.is_empty() && template::label(&template, fields).is_err() {
+            if !is_name_template(name, &template) {
                 self.tell(condition("NotValid", "Critical", "", format!("The {title} name template cannot be used.")));
             }
         }
     }
 
-    fn temporary_storage(&mut self) {
-        let set = |name: &str| self.spec.rest.get(name).and_then(Value::as_str).is_some_and(|v| !v.is_empty());
-        if set("conversionTempStorageClass") != set("conversionTempStorageSize") {
-            self.tell(condition("NotValid", "Critical", "", "Temporary storage for the conversion needs both a class and a size."));
+    async fn temporary_storage(&mut self) -> anyhow::Result<()> {
+        let get = |name: &str| self.spec.rest.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (class, size) = (get("conversionTempStorageClass"), get("conversionTempStorageSize"));
+        if class.is_empty() && size.is_empty() {
+            return Ok(());
         }
+        let not_valid = |category: &str, text: String| condition("NotValid", category, "", text);
+        if class.is_empty() || size.is_empty() {
+            self.tell(not_valid("Critical", "Temporary storage for the conversion needs both a class and a size.".to_owned()));
+            return Ok(());
+        }
+        let Ok(wanted) = Quantity::parse(&size) else {
+            self.tell(not_valid("Critical", format!("`{size}` is no size of temporary storage.")));
+            return Ok(());
+        };
+        if self.context.cluster.get(&STORAGE_CLASS, "", &class).await?.is_none() {
+            self.tell(not_valid("Critical", format!("The cluster has no storage class `{class}` for temporary storage.")));
+            return Ok(());
+        }
+        let known: Vec<Value> = self.context.cluster.list(&CSI_STORAGE_CAPACITY, "", "").await?;
+        let known: Vec<&Value> = known.iter().filter(|capacity| capacity["storageClassName"] == class.as_str()).collect();
+        let fits = |capacity: &&&Value| {
+            let most =
+                if capacity["maximumVolumeSize"].is_string() { capacity.text("/maximumVolumeSize") } else { capacity.text("/capacity") };
+            Quantity::parse(most).is_ok_and(|most| most.nano() >= wanted.nano())
+        };
+        if known.is_empty() {
+            self.tell(not_valid("Advisory", format!("Nobody tells how much room storage class `{class}` has.")));
+        } else if known.iter().find(fits).is_none() {
+            self.tell(not_valid("Critical", format!("Storage class `{class}` has no room for {size}.")));
+        }
+        Ok(())
     }
+}
+
+/// Whether a template of names can be used; none at all is none that cannot.
+pub fn is_name_template(field: &str, template: &str) -> bool {
+    let data = if field == "volumeNameTemplate" {
+        volume_fields("test-pvc", 0)
+    } else {
+        network_fields("test-network", "test-namespace", "Multus", 0)
+    };
+    template.is_empty() || template::label(template, data).is_ok()
 }
 
 /// Data of a volume name template.

@@ -20,7 +20,7 @@ impl Work<'_> {
         let image = self.vddk_image();
         if image.is_empty() {
             let raw = self.spec.skip_guest_conversion.unwrap_or(false);
-            if self.is_warm() || raw {
+            if self.is_warm() || (raw && !self.offloads()) {
                 let text = "This migration needs an image with VMware's disk library, in the provider or in the operator's settings.";
                 self.tell(condition("VDDKInitImageUnavailable", "Critical", "NotSet", text));
             }

@@ -3,12 +3,12 @@
 use mtv_api::{
     condition::Condition,
     forklift::PlanVm,
-    kinds::VM,
+    kinds::{PVC, VM},
     template::{self, DiskData},
 };
 use serde_json::Value;
 
-use super::Work;
+use super::{Work, validate::is_name_template};
 use crate::forklift::{
     builder::offload,
     cluster::Look,
@@ -47,20 +47,28 @@ impl Findings {
             c("VMMissingChangedBlockTracking", "Critical", "MissingChangedBlockTracking", "A warm migration needs changed block tracking."),
             c("VMHasSnapshots", "Critical", "NotValid", "A warm migration needs a VM without snapshots."),
             c("NotValid", "Critical", "", "The PVC name template cannot be used."),
+            c("NotValid", "Critical", "", "The volume name template cannot be used."),
+            c("NotValid", "Critical", "", "The network name template cannot be used."),
             c("NotValid", "Critical", "", "The target name cannot be used."),
             c("DuplicateVM", "Critical", "NotUnique", "Two VMs have the same target name."),
             c("GuestToolsIssue", "Critical", "NotValid", "Guest tools of a running VM must be installed and running."),
             c("InvalidDiskSizes", "Critical", "NotValid", "A disk has no size."),
             c("MacConflicts", "Critical", "NotValid", "A MAC address is in use in the destination."),
+            c(
+                "MissingPvcForOnlyConversion",
+                "Critical",
+                "NotValid",
+                "A conversion alone needs the volumes of the VM in the target namespace.",
+            ),
             c("LuksAndClevisIncompatibility", "Warn", "NotValid", "With Clevis, LUKS keys are not used."),
-            c("VMConsolidationNeeded", "Warn", "ConsolidationNeeded", "Snapshots must be consolidated, which may hold precopies up."),
-            c("RDMDiskWarning", "Warn", "NotSupported", "Raw device mappings are copied by the storage array only."),
             c(
                 "VDDKAndOffloadMixedUsage",
                 "Critical",
                 "NotSupported",
                 "Some disks would be copied by the storage array and others not: a plan has one way to copy.",
             ),
+            c("VMConsolidationNeeded", "Warn", "ConsolidationNeeded", "Snapshots must be consolidated, which may hold precopies up."),
+            c("RDMDiskWarning", "Warn", "NotSupported", "Raw device mappings are copied by the storage array only."),
             c("IndependentDiskWarning", "Warn", "NotSupported", "Independent disks are copied by the storage array only."),
         ];
         Self { list: list.into_iter().map(|c| (c, Vec::new())).collect() }
@@ -120,6 +128,19 @@ impl Work<'_> {
             self.validate_names(plan_vm, &machine, &reference, &mut ids, &mut targets, &destination, &mut findings);
             self.validate_maps(&machine, &reference, &mut findings);
             Self::validate_devices(plan_vm, &machine, &reference, &destination, &mut findings);
+            for (place, field) in ["volumeNameTemplate", "networkNameTemplate"].into_iter().enumerate() {
+                let template = plan_vm.rest.get(field).and_then(Value::as_str).unwrap_or_default();
+                if !is_name_template(field, template) {
+                    findings.add("NotValid", place + 1, reference.to_string());
+                }
+            }
+            if self.spec.kind.as_deref() == Some("conversion") && self.traits().vddk {
+                let selector = format!("vmID={},vmUUID={}", machine.id, machine.uuid);
+                let claims = self.context.cluster.list(&PVC, &self.spec.target_namespace, &selector).await?;
+                if claims.len() != machine.disks.len() {
+                    findings.add("MissingPvcForOnlyConversion", 0, reference.to_string());
+                }
+            }
             if offload::mixed(self, &machine).await? {
                 findings.add("VDDKAndOffloadMixedUsage", 0, reference.to_string());
             }
@@ -153,7 +174,7 @@ impl Work<'_> {
         let target = plan_vm.target_name.as_deref().filter(|t| !t.is_empty());
         match target {
             None if !names::is_subdomain(&vm.name) => findings.add("TargetNameNotValid", 0, item.clone()),
-            Some(target) if !names::is_subdomain(target) => findings.add("NotValid", 1, item.clone()),
+            Some(target) if !names::is_subdomain(target) => findings.add("NotValid", 3, item.clone()),
             _ => {}
         }
         if ids.contains(&vm.id) {

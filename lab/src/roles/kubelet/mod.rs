@@ -34,6 +34,8 @@ pub use container::Containers;
 pub use serve::{METRICS_PORT, RESULTS_PORT, hold_metrics_port};
 
 const MANAGER: &str = "lab-kubelet";
+/// Annotation of a conversion pod that keeps it from coming to its end, as long as it stands.
+pub const HOLD: &str = "lab.mtv-test.io/hold";
 /// From the binding to running containers: image pulled before, volumes attached.
 const START: Duration = Duration::from_secs(2);
 /// What containers of the lab take to end when asked to, well within any grace period.
@@ -60,6 +62,7 @@ pub(crate) struct Running<'a> {
     pod: Pod,
     /// RFC 3339.
     started: String,
+    latest: Latest<Pod>,
 }
 
 impl Running<'_> {
@@ -72,6 +75,11 @@ impl Running<'_> {
     async fn say(&self, phase: &str, state: &State<'_>, ip: &str) -> anyhow::Result<()> {
         let written = status::of(&self.pod, phase, state, ip, &self.cx.world.clock.now());
         write::status(&self.api, MANAGER, &self.pod.name_any(), written).await.map(drop)
+    }
+
+    /// Waits until nobody holds the pod.
+    async fn released(&self) {
+        self.latest.clone().until(|pod| (!pod.annotations().contains_key(HOLD)).then_some(())).await;
     }
 
     /// Publishes a port in an annotation.
@@ -134,11 +142,11 @@ async fn run(cx: &Context, api: &Api<Pod>, nodes: &Store<Node>, pod: &Pod, mut l
         schedule::bind(cx, pod, &node).await?;
     }
     let Some(pod) = api.get_opt(&name).await? else { return Ok(()) };
-    let running = Running { cx, api: api.clone(), pod, started: now };
+    let mut running = Running { cx, api: api.clone(), pod, started: now, latest };
     let containers = running.pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
     if let Some(why) = cx.world.faults.pull(containers.filter_map(|c| c.image.as_deref())) {
         running.say("Pending", &State::NotPulled { why: &why }, "").await?;
-        latest.changed_within(cx.world.clock.scaled(RETRY)).await;
+        running.latest.changed_within(cx.world.clock.scaled(RETRY)).await;
         anyhow::bail!("pod {name}: {why}");
     }
     if phase(&running.pod) != "Running" {

@@ -56,6 +56,7 @@ pub(super) async fn run(running: &Running<'_>) -> anyhow::Result<(Exit, String)>
                 percent.store(done * 100 / TICKS, Ordering::Relaxed);
             }
         }
+        running.released().await;
         let guest = converted(&cx.world, &disks, &env, in_place);
         let results = serve::also(ip, PORTS.1).await?;
         if let Some(port) = results.other_port {

@@ -33,6 +33,9 @@ pub struct Cloud {
 impl Cloud {
     /// Logs in.
     pub async fn connect(login: &Login) -> Result<Self, Refused> {
+        if let Some(missing) = login.lacks(&["username", "password"]).first() {
+            return Err(Refused::other(format!("a login without `{missing}` is none")));
+        }
         let client = client(login).map_err(|error| Refused::other(format!("{error:#}")))?;
         let first = |keys: &[&str]| keys.iter().map(|key| login.text(key)).find(|v| !v.is_empty()).unwrap_or_default().to_owned();
         let domain = json!({ "name": first(&["userDomainName", "domainName"]) });

@@ -67,13 +67,13 @@ impl Kind for Vsphere {
                 other => Refused::other(other.to_string()),
             })?;
             vcenter.logout().await;
-            // Without a word in the Provider it is a vCenter: the admission of Providers writes that down.
-            let wanted = login.settings.get(ENDPOINT).map_or("vcenter", String::as_str);
-            let found = if vcenter.about.get("apiType") == Some("VirtualCenter") { "vcenter" } else { "esxi" };
-            if wanted != found {
-                return Err(Refused::other(format!("Connection test, failed: {ENDPOINT} is {wanted}, and the URL leads to {found}")));
+            let (wanted, is_vcenter) =
+                (login.settings.get(ENDPOINT).map(String::as_str), vcenter.about.get("apiType") == Some("VirtualCenter"));
+            match wanted {
+                Some("vcenter") if !is_vcenter => Err(Refused::other("sdkEndpoint says vcenter, but an ESXi host answers")),
+                Some("esxi") if is_vcenter => Err(Refused::other("sdkEndpoint says esxi, but a vCenter answers")),
+                _ => Ok(vcenter.fingerprint),
             }
-            Ok(vcenter.fingerprint)
         }
         .boxed()
     }
