@@ -265,8 +265,45 @@ const PROFILES: &[Case] = &[
     ),
     (
         "key of a later release",
-        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nluks_passphrase = \"n0tToBeSeen\"\nclone_provider = \"y\"\n",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nluks_passphrase = \"n0tToBeSeen\"\n",
     ),
+    (
+        "endpoint that is none",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esx\"\nclone_provider = \"vc-1\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    (
+        "ESXi host without a vCenter",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    (
+        "vCenter for a vCenter",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nclone_provider = \"vc-1\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    (
+        "vCenter that is not in the file",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"vc-l\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    (
+        "ESXi host that clones for itself",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"x\"\n",
+    ),
+    (
+        "ESXi host that clones for another one",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"y\"\n[provider.y]\ntype = \"vsphere\"\nendpoint_type = \"esxi\"\nclone_provider = \"vc-1\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    (
+        "source of another type as vCenter",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"y\"\n[provider.y]\ntype = \"ova\"\napi_url = \"h:/p\"\n",
+    ),
+    (
+        "vCenter that is not complete",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"vc-1\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\n",
+    ),
+    (
+        "copy-offload from an ESXi host",
+        "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\nendpoint_type = \"esxi\"\nclone_provider = \"vc-1\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n[provider.vc-1]\ntype = \"vsphere\"\napi_url = \"https://v/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n",
+    ),
+    ("ESXi host of another type", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nendpoint_type = \"esxi\"\nclone_provider = \"y\"\n"),
     (
         "copy-offload of a source without it",
         "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\n[provider.x.copyoffload]\ndatastore_id = \"datastore-1\"\n",

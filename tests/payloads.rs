@@ -120,6 +120,7 @@ fn profile() -> Profile {
         ca_pem: None,
         extra: BTreeMap::default(),
         extra_secrets: BTreeMap::default(),
+        clone_provider: None,
         copyoffload: Some(CopyOffload {
             vendor: Some(StorageVendor::Ontap),
             datastore_id: Some("datastore-1".into()),

@@ -1,4 +1,5 @@
-//! The vSphere client against the lab's vCenter: what a scenario does with its source, from clone to delete.
+//! The vSphere client against the lab's vCenter, and against one of its hosts as an endpoint of its own: what a scenario does with
+//! its source, from clone to delete, and what it costs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
@@ -21,20 +22,27 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 struct Lab {
     vcenter: Vcenter,
     profile: Profile,
+    /// A host of the vCenter, which clones for it.
+    esxi: Profile,
     _stop: DropGuard,
 }
 
 async fn lab() -> Lab {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let datacenter = DataCenter::parse(DEFAULT).unwrap();
-    let login = datacenter.vsphere.login.clone();
+    let (login, on_host) = (datacenter.vsphere.login.clone(), datacenter.vsphere.esxi_login.clone());
     let vcenter = Vcenter::new(&World::new(datacenter, Clock::new(1_000.0)));
     let authority = Authority::new().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let cancel = CancellationToken::new();
-    let (served, tls, token) = (vcenter.clone(), authority.server(&[]).unwrap(), cancel.clone());
-    tokio::spawn(async move { served.serve(listener, tls, token).await });
+    let serve = async |served: Vcenter| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tls, token) = (authority.server(&[]).unwrap(), cancel.clone());
+        tokio::spawn(async move { served.serve(listener, tls, token).await });
+        address
+    };
+    let address = serve(vcenter.clone()).await;
+    let host = serve(vcenter.agent("esxi-0.lab").unwrap()).await;
     let profile = Profile {
         name: "lab".into(),
         file: "providers.toml".into(),
@@ -53,8 +61,17 @@ async fn lab() -> Lab {
         extra: std::collections::BTreeMap::default(),
         extra_secrets: std::collections::BTreeMap::default(),
         copyoffload: None,
+        clone_provider: None,
     };
-    Lab { vcenter, profile, _stop: cancel.drop_guard() }
+    let esxi = Profile {
+        name: "esxi".into(),
+        api_url: format!("https://{host}/sdk"),
+        username: on_host.user,
+        password: Secret::new(on_host.password),
+        clone_provider: Some(Box::new(profile.clone())),
+        ..profile.clone()
+    };
+    Lab { vcenter, profile, esxi, _stop: cancel.drop_guard() }
 }
 
 async fn client(lab: &Lab) -> Box<dyn SourceProvider> {
@@ -119,4 +136,83 @@ async fn a_wrong_password_is_a_matter_of_the_environment() {
     lab.profile.password = Secret::new("wrong");
     let Err(error) = connect(&lab.profile).await else { panic!("the login was accepted") };
     assert!(error.is_environment(), "{error:?}");
+}
+
+fn clone_of(source: &str, name: &str) -> CloneRequest {
+    CloneRequest { source: source.into(), name: name.into(), run: "r1".into(), ..CloneRequest::default() }
+}
+
+/// Cloned by the vCenter, switched and described by the host under the host's ids, gone from both.
+#[tokio::test]
+async fn a_scenario_s_way_with_a_host() {
+    let lab = lab().await;
+    let source = connect(&lab.esxi).await.unwrap();
+    let id = source.clone_vm(&clone_of("mtv-tests-rhel8", "clone")).await.unwrap();
+    assert!(id.parse::<u64>().is_ok(), "an id of the host: {id}");
+    let there = lab.vcenter.look(|m| m.named("VirtualMachine", "clone").map(|vm| (vm.id.clone(), vm.vm().unwrap().host.clone())));
+    let (in_center, host) = there.unwrap();
+    assert_ne!(in_center, id);
+    assert_eq!(lab.vcenter.look(|m| m.entity(&host).unwrap().name.clone()), "esxi-0.lab");
+    source.snapshot(&id, "before").await.unwrap();
+    source.set_power(&id, Power::On).await.unwrap();
+    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
+    let vm = source.describe_vm(&id).await.unwrap();
+    assert_eq!((vm.id.as_str(), vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib), (id.as_str(), Power::On, 2, 2, 2048));
+    assert_eq!(vm.disks.iter().map(|d| (d.bytes >> 30, d.storage.as_str())).collect::<Vec<_>>(), [(16, "nfs-datastore")]);
+    assert_eq!(vm.snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["before"]);
+    source.set_power(&id, Power::Off).await.unwrap();
+    source.delete(&id).await.unwrap();
+    source.delete(&id).await.expect("what is gone already is success");
+    assert!(source.of_run("r1").await.unwrap().is_empty());
+    assert!(lab.vcenter.look(|m| m.named("VirtualMachine", "clone").is_none()));
+}
+
+/// Each of the two servers can be the one that is wrong.
+#[tokio::test]
+async fn what_is_wrong_with_a_host_is_told_apart() {
+    let lab = lab().await;
+    let told = async |profile: &Profile| connect(profile).await.err().unwrap();
+    let with_center = |center: Profile| Profile { clone_provider: Some(Box::new(center)), ..lab.esxi.clone() };
+    let wrong = |profile: &Profile| Profile { password: Secret::new("wrong"), ..profile.clone() };
+    let untrusted = |profile: &Profile| Profile { ca_pem: None, ..profile.clone() };
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = |profile: &Profile| Profile { api_url: format!("https://{closed}/sdk"), ..profile.clone() };
+    for (bad, of_center) in [(wrong(&lab.esxi), false), (with_center(wrong(&lab.profile)), true)] {
+        let error = told(&bad).await;
+        let user = if of_center { &lab.profile.username } else { &lab.esxi.username };
+        assert!(matches!(&error, ProviderError::Login(text) if text.contains("hint") && text.contains(user)), "{error}");
+    }
+    for bad in [untrusted(&lab.esxi), with_center(untrusted(&lab.profile))] {
+        let error = told(&bad).await;
+        assert!(matches!(&error, ProviderError::Certificate(text) if text.contains("hint")), "{error}");
+    }
+    for bad in [nobody(&lab.esxi), with_center(nobody(&lab.profile))] {
+        let error = told(&bad).await;
+        assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("hint")), "{error}");
+    }
+    let source = connect(&lab.esxi).await.unwrap();
+    let missing = source.clone_vm(&clone_of("mtv-tests-rhel", "x")).await.unwrap_err();
+    assert!(matches!(&missing, ProviderError::NotFound(text) if text.contains("mtv-tests-rhel8")), "{missing}");
+    let elsewhere = CloneRequest { host: Some("esxi-1.lab".into()), ..clone_of("mtv-tests-rhel8", "x") };
+    let error = source.clone_vm(&elsewhere).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("esxi-0.lab")), "{error}");
+}
+
+/// What a clone and a description cost in requests, of a vCenter and of a host with its vCenter.
+#[tokio::test]
+async fn requests_are_few() {
+    let lab = lab().await;
+    for (name, profile, most) in [("vCenter", &lab.profile, (12, 3)), ("ESXi", &lab.esxi, (18, 3))] {
+        let source = connect(profile).await.unwrap();
+        let count = || source.requests().values().sum::<u64>();
+        let before = count();
+        let id = source.clone_vm(&clone_of("mtv-tests-rhel8", "counted")).await.unwrap();
+        let cloned = count() - before;
+        let before = count();
+        source.describe_vm(&id).await.unwrap();
+        let described = count() - before;
+        println!("{name}: clone {cloned}, description {described}");
+        assert!(cloned <= most.0 && described <= most.1, "{name}: clone {cloned}, description {described}: {:?}", source.requests());
+        source.delete(&id).await.unwrap();
+    }
 }

@@ -15,6 +15,8 @@ use crate::{faults::FaultsModel, jira::JiraModel};
 pub struct DataCenter {
     /// The OpenShift cluster with MTV and KubeVirt.
     pub cluster: ClusterModel,
+    /// Another OpenShift, which VMs can come from.
+    pub source_cluster: Option<ClusterModel>,
     /// The vCenter.
     pub vsphere: VsphereModel,
     /// Storage arrays, which datastores and storage classes can lie on.
@@ -37,6 +39,10 @@ pub struct DataCenter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterModel {
+    /// `status.infrastructureName` of the Infrastructure.
+    pub infrastructure_name: String,
+    /// Domain of the cluster's Routes.
+    pub domain: String,
     /// `status.desired.version` of the ClusterVersion.
     pub openshift_version: String,
     /// `spec.version` of the MTV ClusterServiceVersion.
@@ -177,6 +183,8 @@ pub struct OpenstackModel {
     pub project: String,
     /// Region.
     pub region: String,
+    /// How long a token holds, in seconds; Keystone's default of an hour unless said.
+    pub token_seconds: u32,
     /// Volume types; `datastore` of a disk names one.
     pub volume_types: Vec<DatastoreModel>,
     /// Networks.
@@ -195,6 +203,7 @@ impl Default for OpenstackModel {
             domain: "Default".to_owned(),
             project: "admin".to_owned(),
             region: "RegionOne".to_owned(),
+            token_seconds: 3600,
             volume_types: Vec::new(),
             networks: Vec::new(),
             vms: Vec::new(),
@@ -366,6 +375,8 @@ impl Default for OvaModel {
 impl Default for ClusterModel {
     fn default() -> Self {
         Self {
+            infrastructure_name: "lab-x7k2p".to_owned(),
+            domain: "apps.lab.invalid".to_owned(),
             openshift_version: "4.20.4".to_owned(),
             mtv_version: "2.10.0".to_owned(),
             mtv_namespace: "openshift-mtv".to_owned(),
@@ -409,6 +420,11 @@ impl Default for VsphereModel {
 }
 
 impl DataCenter {
+    /// Clusters by their names in the file.
+    fn clusters(&self) -> impl Iterator<Item = (&'static str, &ClusterModel)> {
+        std::iter::once(("cluster", &self.cluster)).chain(self.source_cluster.iter().map(|cluster| ("source_cluster", cluster)))
+    }
+
     /// The storage array of a datastore.
     pub fn array_of_datastore(&self, name: &str) -> Option<&ArrayModel> {
         let datastore = self.vsphere.datastores.iter().find(|d| d.name == name)?;
@@ -447,7 +463,7 @@ impl DataCenter {
             .datastores
             .iter()
             .map(|d| (&d.name, &d.array))
-            .chain(model.cluster.storage_classes.iter().map(|c| (&c.name, &c.array)));
+            .chain(model.clusters().flat_map(|(_, cluster)| &cluster.storage_classes).map(|c| (&c.name, &c.array)));
         for (name, array) in on {
             let known = array.as_ref().is_none_or(|array| arrays.contains(&array.as_str()));
             anyhow::ensure!(known, "`{name}`: array `{}` is not described under [[arrays]]", array.as_deref().unwrap_or_default());
@@ -463,8 +479,10 @@ impl DataCenter {
         model.check_vms("ova", &model.ova.vms, &networks, "datastores", &[])?;
         anyhow::ensure!(model.ova.share.contains(":/"), "ova.share: `{}` is no share, expected HOST:/PATH", model.ova.share);
         anyhow::ensure!(!model.vsphere.datastores.is_empty(), "[[vsphere.datastores]]: at least one is needed");
-        anyhow::ensure!(!model.cluster.storage_classes.is_empty(), "[[cluster.storage_classes]]: at least one is needed");
-        anyhow::ensure!(!model.cluster.workers.is_empty(), "cluster.workers: at least one is needed");
+        for (name, cluster) in model.clusters() {
+            anyhow::ensure!(!cluster.storage_classes.is_empty(), "[[{name}.storage_classes]]: at least one is needed");
+            anyhow::ensure!(!cluster.workers.is_empty(), "{name}.workers: at least one is needed");
+        }
         model.faults.changes().check()?;
         for (number, rule) in (1..).zip(&model.faults.requests) {
             rule.check().with_context(|| format!("[[faults.requests]] number {number}"))?;

@@ -3,6 +3,7 @@
 mod cluster;
 mod files;
 mod offload;
+mod source_cluster;
 mod sources;
 
 pub(crate) use files::token;
@@ -107,6 +108,8 @@ pub struct Lab {
     client: Client,
     world: World,
     vcenter: Option<Vcenter>,
+    /// Kubeconfig and client of the second OpenShift.
+    remote: Option<(String, Client)>,
     contexts: Vec<Context>,
     end: DropGuard,
 }
@@ -131,7 +134,7 @@ impl Lab {
         let admin_token = files::token()?;
         world.faults.set_token(&admin_token);
         let (client, api, kubeconfig) = if roles.has(Role::Kubernetes) {
-            serve_api(&world, &authority, port, &admin_token, audit, &cancel).await?
+            serve_api(&world, &authority, port, &admin_token, faults::Server::Kubernetes, audit, &cancel).await?
         } else {
             let cluster = cluster.context("without the role `kubernetes` the lab needs an API server to work on")?;
             if roles.has(Role::Openshift) || roles.has(Role::Kubelet) {
@@ -148,7 +151,7 @@ impl Lab {
                 std::future::pending::<()>().await;
             });
         }
-        let Sources { served, vcenter } = sources::start(&cx, &roles, &authority).await?;
+        let Sources { served, vcenter, cluster: remote } = sources::start(&cx, &roles, &authority).await?;
         let jira = if roles.has(Role::Jira) { Some(jira::serve(&world, &authority, cancel.clone()).await?) } else { None };
         let inventory = listen(None, "Forklift's inventory").await?;
         let mut address = inventory.local_addr()?.to_string();
@@ -205,12 +208,24 @@ impl Lab {
             roles: Role::ALL.iter().filter(|r| roles.has(**r)).map(|r| r.name()).collect(),
         };
         let providers = files::providers(model, &served, &info.ca_pem);
-        Ok(Self { info, kubeconfig, providers, admin_token, identity, client, world, vcenter, contexts: vec![cx], end })
+        let (remote, more) = remote.map(|cluster| ((cluster.kubeconfig, cluster.client), cluster.context)).unzip();
+        let contexts = std::iter::once(cx).chain(more).collect();
+        Ok(Self { info, kubeconfig, providers, admin_token, identity, client, world, vcenter, remote, contexts, end })
     }
 
     /// Kubeconfig of the cluster's administrator, with the authority's certificate and a bearer token in it.
     pub fn kubeconfig(&self) -> &str {
         &self.kubeconfig
+    }
+
+    /// The same for the second OpenShift, which VMs can come from, if it runs.
+    pub fn remote_kubeconfig(&self) -> Option<&str> {
+        self.remote.as_ref().map(|(kubeconfig, _)| kubeconfig.as_str())
+    }
+
+    /// Client of the second OpenShift with every right.
+    pub fn remote_client(&self) -> Option<&Client> {
+        self.remote.as_ref().map(|(_, client)| client)
     }
 
     /// Provider profiles for every simulated source. Holds passwords.
@@ -299,6 +314,7 @@ async fn serve_api(
     authority: &Authority,
     port: Option<u16>,
     token: &str,
+    server: faults::Server,
     audit: Audit,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(Client, String, String)> {
@@ -311,8 +327,14 @@ async fn serve_api(
         User { name: CONTROLLERS.to_owned(), token: files::token()?, groups: masters, password: None },
     ];
     let faults = world.faults.clone();
-    let options =
-        kubernetes::Options { address: Some(url.clone()), faults, logs: Arc::clone(&world.logs), audit, ..kubernetes::Options::default() };
+    let options = kubernetes::Options {
+        address: Some(url.clone()),
+        faults,
+        server,
+        logs: Arc::clone(&world.logs),
+        audit,
+        ..kubernetes::Options::default()
+    };
     let server = ApiServer::new(users, options);
     let client = server.client(CONTROLLERS);
     let tls = authority.server(&[])?;

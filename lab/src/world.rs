@@ -181,6 +181,13 @@ impl World {
         Self { datacenter: Arc::new(datacenter), clock, disks: Arc::default(), faults, containers, esxi, logs }
     }
 
+    /// The same world for the controllers of the second cluster: their cluster is that one. None if there is none.
+    pub fn of_source_cluster(&self) -> Option<Self> {
+        let cluster = self.datacenter.source_cluster.clone()?;
+        let datacenter = DataCenter { cluster, source_cluster: None, ..DataCenter::clone(&self.datacenter) };
+        Some(Self { datacenter: Arc::new(datacenter), ..self.clone() })
+    }
+
     /// The operating system that stands on a disk.
     pub fn guest(&self, disk: &str) -> Option<GuestModel> {
         let name = self.disks.get(disk)?.guest?;

@@ -53,7 +53,7 @@ enum Command {
 ///
 /// Prints "lab ready" on stdout when everything answers. DIR gets `kubeconfig`, `providers.toml` (a profile for every
 /// simulated source), `admin-token` (for `lab fault`) and `lab.json` (addresses, CA); the first three hold secrets and are
-/// readable by their owner only. Without the role `inventory` it gets `inventory.pem` and `inventory.key` as well, for the
+/// readable by their owner only. `kubeconfig-remote` is that of the second OpenShift, which VMs can come from. Without the role `inventory` it gets `inventory.pem` and `inventory.key` as well, for the
 /// service that takes its place at the address in `lab.json`.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
@@ -150,6 +150,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let lab = Lab::start(options).await.context("the lab did not start")?;
     let path = |name: &str| args.dir.join(name);
     write(&path("kubeconfig"), lab.kubeconfig(), 0o600)?;
+    if let Some(kubeconfig) = lab.remote_kubeconfig() {
+        write(&path("kubeconfig-remote"), kubeconfig, 0o600)?;
+    }
     write(&path("providers.toml"), lab.providers_toml(), 0o600)?;
     write(&path(ADMIN_TOKEN), lab.admin_token(), 0o600)?;
     write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;

@@ -149,16 +149,19 @@ impl Args {
         Ok(resolved)
     }
 
-    /// Kind and profile of a run in the lab, whose profiles are named after their kinds.
+    /// Kind and profile of a run in the lab, whose profiles are named after their kinds; behind a dash is what sets one apart.
     #[cfg(feature = "lab")]
     fn lab_profile(&self, resolved: &Resolved) -> Result<Option<(ProviderKind, ProfileChoice)>, CliError> {
         if !self.lab {
             return Ok(None);
         }
         let name = resolved.settings.source_provider.clone().unwrap_or_else(|| ProviderKind::Vsphere.name().to_owned());
-        let Some(kind) = ProviderKind::ALL.iter().find(|kind| kind.name() == name) else {
-            let names: Vec<&str> = ProviderKind::ALL.iter().map(|kind| kind.name()).collect();
-            return Err(CliError::usage(format!("the lab has no provider profile `{name}`")).hint(format!("it has {}", names.join(", "))));
+        let profiles = mtv_lab::roles::profiles();
+        let of_kind = |kind: &&ProviderKind| name.split('-').next() == Some(kind.name());
+        let kind = ProviderKind::ALL.iter().find(of_kind).filter(|_| profiles.contains(&name.as_str()));
+        let Some(kind) = kind else {
+            let hint = format!("it has {}", profiles.join(", "));
+            return Err(CliError::usage(format!("the lab has no provider profile `{name}`")).hint(hint));
         };
         Ok(Some((*kind, ProfileChoice::Lab { name, options: self.lab_options.clone() })))
     }

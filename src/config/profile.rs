@@ -99,6 +99,8 @@ pub struct Profile {
     pub extra_secrets: BTreeMap<String, Secret>,
     /// Copying by the storage array (vsphere).
     pub copyoffload: Option<CopyOffload>,
+    /// Set: `api_url` leads to an ESXi host, and this profile is the vCenter that clones for it (vsphere).
+    pub clone_provider: Option<Box<Profile>>,
 }
 
 impl Profile {
@@ -106,6 +108,9 @@ impl Profile {
     pub fn override_tls(&mut self, settings: &Settings) {
         if let Some(skip) = settings.source_provider_insecure_skip_verify {
             self.insecure_skip_verify = skip;
+        }
+        if let Some(cloner) = &mut self.clone_provider {
+            cloner.override_tls(settings);
         }
     }
 }

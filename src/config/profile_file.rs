@@ -52,6 +52,11 @@ pub(super) struct RawProfile {
     ca_pem: Option<At<String>>,
     /// Image with the VDDK, `spec.settings.vddkInitImage` of the Provider (vsphere).
     vddk_init_image: Option<At<String>>,
+    /// What `api_url` leads to: `vcenter` (the default) or `esxi` (vsphere).
+    #[schemars(with = "Option<EndpointType>")]
+    endpoint_type: Option<At<String>>,
+    /// Name of the profile of the vCenter that clones for an ESXi host (vsphere, with `endpoint_type = "esxi"`).
+    clone_provider: Option<At<String>>,
     /// User of Linux guests.
     guest_vm_linux_user: Option<At<String>>,
     /// Password of Linux guests, inline.
@@ -95,13 +100,21 @@ pub(super) struct RawProfile {
     copyoffload: Option<RawCopyOffload>,
 }
 
+/// What the SDK URL of a vSphere source leads to, as Forklift spells it in `spec.settings.sdkEndpoint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum EndpointType {
+    /// A vCenter.
+    Vcenter,
+    /// An ESXi host.
+    Esxi,
+}
+
 const PROFILE: Kind = Kind { noun: "a provider profile", refused: REFUSED };
 
 /// Keys of mtv-api-tests' `.providers.json` that have no meaning here, or not yet.
 const REFUSED: &[Refused] = &[
     ("ca_bundle", "write `ca_file = \"PATH\"`"),
-    ("clone_provider", LATER),
-    ("endpoint_type", LATER),
     ("host", "write `api_url`"),
     ("luks_passphrase", LATER),
     ("storage_class", "it is a run setting: `--storage-class`, or `storage_class` in mtv-test.toml"),
@@ -130,6 +143,8 @@ const NEEDS: &[Need] = {
 /// Keys that only some kinds know.
 const ONLY: &[(&str, &[ProviderKind])] = &[
     ("vddk_init_image", &[ProviderKind::Vsphere]),
+    ("endpoint_type", &[ProviderKind::Vsphere]),
+    ("clone_provider", &[ProviderKind::Vsphere]),
     ("data_center", &[ProviderKind::Ovirt]),
     ("user_domain_name", &[ProviderKind::Openstack]),
     ("region_name", &[ProviderKind::Openstack]),
@@ -151,6 +166,8 @@ impl RawProfile {
             "username" => self.username.as_ref(),
             "password" => self.password.as_ref().or(self.password_env.as_ref()).or(self.password_file.as_ref()),
             "vddk_init_image" => self.vddk_init_image.as_ref(),
+            "endpoint_type" => self.endpoint_type.as_ref(),
+            "clone_provider" => self.clone_provider.as_ref(),
             "data_center" => self.data_center.as_ref(),
             "user_domain_name" => self.user_domain_name.as_ref(),
             "region_name" => self.region_name.as_ref(),
@@ -178,6 +195,8 @@ struct Entry {
     raw: RawProfile,
     /// Its `copyoffload` table.
     offload: Option<Given>,
+    /// Whether its URL leads to an ESXi host.
+    esxi: bool,
     /// Keys as they stand in the file, without secrets.
     shown: Vec<ShownKey>,
     /// What is wrong with this table.
@@ -239,7 +258,7 @@ impl ProfileFile {
                 raw.kind.take().and_then(|found| read::one_of(&source, "type", &found, &words, &mut problems).map(|kind| (kind, found)));
             if let Some((kind, found)) = &kind {
                 misplaced(&source, &raw, *kind, &found.span, &mut problems);
-                if let Some(at) = offload_at.filter(|_| *kind != ProviderKind::Vsphere) {
+                if let Some(at) = offload_at.clone().filter(|_| *kind != ProviderKind::Vsphere) {
                     problems.push(
                         Problem::error(format!("`copyoffload` has no meaning for {kind}"))
                             .at(&source, at, "for vsphere only")
@@ -248,6 +267,7 @@ impl ProfileFile {
                     );
                 }
             }
+            let esxi = endpoint(&source, &raw, offload_at, &mut problems);
             let missing_type = kind.is_none() && problems.is_empty();
             if missing_type {
                 let types: Vec<String> = ProviderKind::ALL.iter().map(|kind| format!("\"{kind}\"")).collect();
@@ -257,7 +277,7 @@ impl ProfileFile {
                         .help(format!("add `type = …`: one of {}", types.join(", "))),
                 );
             }
-            Entry { name, kind: kind.map(|(kind, _)| kind), raw, offload, shown, problems }
+            Entry { name, kind: kind.map(|(kind, _)| kind), raw, offload, esxi, shown, problems }
         });
         let entries = entries.collect();
         Ok(Self { path: path.to_owned(), entries, source, problems, world_readable })
@@ -288,6 +308,7 @@ impl ProfileFile {
         if let Some(problem) = self.missing(entry, kind, Problem::error) {
             problems.push(problem);
         }
+        let cloner = self.cloner(entry, env, &mut problems);
         let mut secrets = Secrets { file: self, env, problems: &mut problems };
         let raw = &entry.raw;
         let password = secrets.one("password", &raw.password, &raw.password_env, &raw.password_file);
@@ -337,6 +358,7 @@ impl ProfileFile {
             extra: extra.iter().filter_map(|key| Some(((*key).to_owned(), raw.text(key)?.value.clone()))).collect(),
             extra_secrets: smb.into_iter().map(|smb| ("smb_password".to_owned(), smb)).collect(),
             copyoffload,
+            clone_provider: cloner.map(Box::new),
         };
         self.check_ca(entry, &profile, &mut problems);
         if let Some(url) = &raw.api_url
@@ -363,6 +385,9 @@ impl ProfileFile {
         }
         for entry in &self.entries {
             problems.append(entry.problems.clone());
+            if let Some(problem) = self.cloner_entry(entry).and_then(Result::err) {
+                problems.push(problem);
+            }
             if let Some(problem) = entry.kind.and_then(|kind| self.missing(entry, kind, Problem::warning)) {
                 problems.push(problem);
             }
@@ -408,12 +433,67 @@ impl ProfileFile {
         })
     }
 
+    /// The entry of the vCenter that clones for an ESXi host, or why it cannot be that; none for other entries.
+    fn cloner_entry(&self, entry: &Entry) -> Option<Result<&Entry, Problem>> {
+        let named = entry.raw.clone_provider.as_ref().filter(|name| entry.esxi && !name.value.trim().is_empty())?;
+        let wrong = |why: &str| Problem::error(format!("`clone_provider`: {why}")).at(&self.source, named.span.clone(), "");
+        let vcenters = || -> Vec<&str> {
+            self.entries
+                .iter()
+                .filter(|other| other.kind == Some(ProviderKind::Vsphere) && !other.esxi)
+                .map(|other| other.name.value.as_str())
+                .collect()
+        };
+        let choice = |problem: Problem| match vcenters().as_slice() {
+            [] => problem.help("write a table `[provider.NAME]` of type vsphere for the vCenter that manages the host"),
+            names => problem.help(format!("profiles of vCenters: `{}`", names.join("`, `"))),
+        };
+        Some(match self.entries.iter().find(|other| other.name.value == named.value) {
+            None => {
+                let near = super::suggest::nearest(&named.value, vcenters()).map(|near| format!("did you mean `{near}`?"));
+                Err(choice(wrong(&format!("there is no profile `{}` in this file", named.value)).help_maybe(near)))
+            }
+            Some(other) if other.esxi => {
+                let which = if other.name.value == entry.name.value { "the profile itself" } else { "one of an ESXi host too" };
+                Err(choice(wrong(&format!("`{}` is {which}, and ESXi hosts cannot clone", named.value))))
+            }
+            Some(other) => match other.kind {
+                Some(ProviderKind::Vsphere) | None => Ok(other),
+                Some(kind) => Err(choice(wrong(&format!("profile `{}` is of type {kind}, not vsphere", named.value)))),
+            },
+        })
+    }
+
+    /// The profile of the vCenter that clones for an ESXi host, complete and with its secrets.
+    fn cloner(&self, entry: &Entry, env: Env<'_>, problems: &mut Problems) -> Option<Profile> {
+        match self.cloner_entry(entry)? {
+            Ok(cloner) => match self.select(&cloner.name.value, env) {
+                Ok((profile, told)) => {
+                    problems.append(told);
+                    Some(profile)
+                }
+                Err(told) => {
+                    problems.append(told);
+                    None
+                }
+            },
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        }
+    }
+
     /// One problem that lists all keys without which the profile cannot be used.
     fn missing(&self, entry: &Entry, kind: ProviderKind, severity: fn(String) -> Problem) -> Option<Problem> {
+        let cloner = entry.esxi && entry.raw.clone_provider.as_ref().is_none_or(|name| name.value.trim().is_empty());
         let missing: Vec<String> = NEEDS
             .iter()
             .filter(|(key, kinds, _)| kinds.contains(&kind) && entry.raw.text(key).is_none_or(|found| found.value.trim().is_empty()))
             .map(|(key, _, what)| format!("`{key}`: {what}"))
+            .chain(cloner.then(|| {
+                "`clone_provider`: name of the profile of the vCenter that manages the host, which cannot clone itself".to_owned()
+            }))
             .collect();
         if missing.is_empty() {
             return None;
@@ -466,6 +546,31 @@ fn shown_keys(source: &Arc<Source>, table: &DeTable<'_>) -> Vec<ShownKey> {
         ShownKey { key: name, value, line: source.line(key.span().start) }
     });
     shown.collect()
+}
+
+/// Whether the URL leads to an ESXi host, and what does not go with that.
+fn endpoint(source: &Arc<Source>, raw: &RawProfile, offload: Option<Range<usize>>, problems: &mut Problems) -> bool {
+    let words = [("vcenter", EndpointType::Vcenter), ("esxi", EndpointType::Esxi)];
+    let found = raw.endpoint_type.as_ref().map(|found| read::one_of(source, "endpoint_type", found, &words, problems));
+    let esxi = found == Some(Some(EndpointType::Esxi));
+    if let (Some(cloner), false) = (&raw.clone_provider, esxi)
+        && found != Some(None)
+    {
+        problems.push(
+            Problem::error("`clone_provider` is for ESXi hosts only: a vCenter clones by itself")
+                .at(source, cloner.span.clone(), "")
+                .help("remove the key, or write `endpoint_type = \"esxi\"` if `api_url` leads to an ESXi host"),
+        );
+    }
+    if let (Some(at), Some(endpoint), true) = (offload, &raw.endpoint_type, esxi) {
+        problems.push(
+            Problem::error("`copyoffload` needs a vCenter: the ids of its datastores are not those of the ESXi host")
+                .at(source, at, "")
+                .also(source, endpoint.span.clone(), "this is an ESXi host")
+                .help("put the table into the profile of the vCenter, and run scenarios with copy-offload with that"),
+        );
+    }
+    esxi
 }
 
 /// Keys that another kind of source knows.

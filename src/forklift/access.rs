@@ -45,6 +45,9 @@ pub fn settings(profile: &Profile) -> BTreeMap<String, String> {
     if let Some(image) = &profile.vddk_init_image {
         settings.insert("vddkInitImage".to_owned(), image.clone());
     }
+    if profile.clone_provider.is_some() {
+        settings.insert("sdkEndpoint".to_owned(), "esxi".to_owned());
+    }
     if profile.copyoffload.as_ref().is_some_and(|offload| offload.clone_method == EsxiCloneMethod::Ssh) {
         settings.insert("esxiCloneMethod".to_owned(), EsxiCloneMethod::Ssh.name().to_owned());
     }

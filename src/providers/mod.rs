@@ -513,7 +513,7 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider
 pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderResult<Box<dyn SourceProvider>> {
     match profile.kind {
         // One line per kind joins here as its client lands.
-        ProviderKind::Vsphere => Ok(Box::new(vsphere::Vsphere::connect(profile).await?)),
+        ProviderKind::Vsphere => Box::pin(vsphere::connect(profile)).await,
         ProviderKind::Openstack => Ok(Box::new(openstack::Openstack::connect(profile).await?)),
         ProviderKind::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
         ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),

@@ -1,7 +1,10 @@
 //! JSON over HTTPS for the sources that speak it (oVirt, OpenStack): one request with its retries, whatever its status, and the
 //! making of what must not be made twice.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode, Url, header::HeaderMap};
@@ -107,6 +110,8 @@ pub struct Rest {
     client: reqwest::Client,
     counts: Counts,
     policy: Policy,
+    /// Whether anybody has answered at the address.
+    answered: AtomicBool,
 }
 
 /// What became of a request that must not be repeated without a look.
@@ -160,7 +165,7 @@ impl Rest {
         let url = http::endpoint(&profile.api_url, shape)?;
         let trust = Trust::of(profile)?;
         let client = http::client(&url, &trust, false)?;
-        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current() })
+        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current(), answered: AtomicBool::new(false) })
     }
 
     /// Host and port, for people.
@@ -206,7 +211,9 @@ impl Rest {
                 answer
             }
         };
-        match self.policy.run(call.safety, TryError::fate, once).await {
+        // Only the first request may find that the address is wrong.
+        let policy = if self.answered.load(Ordering::Relaxed) { self.policy } else { self.policy.first_contact() };
+        match policy.run(call.safety, TryError::fate, once).await {
             Ok(reply) => Ok(Sent::Answered(reply)),
             Err(gave_up) => {
                 let fate = gave_up.error.fate();
@@ -235,6 +242,7 @@ impl Rest {
             TryError::Lost(lost)
         };
         let response = request.send().await.map_err(lost)?;
+        self.answered.store(true, Ordering::Relaxed);
         let (status, headers) = (response.status(), response.headers().clone());
         let raw = response.bytes().await.map_err(lost)?.to_vec();
         exchange.answer(status.as_str(), headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(), &raw);

@@ -376,7 +376,7 @@ fn tls_exceptions(cluster: &Cluster, profile: &Profile) -> Vec<String> {
     if !cluster.tls_verified() {
         endpoints.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
     }
-    if profile.insecure_skip_verify {
+    for profile in std::iter::once(profile).chain(profile.clone_provider.as_deref()).filter(|profile| profile.insecure_skip_verify) {
         endpoints.push(format!(
             "source {} (insecure_skip_verify of profile `{}`, or source_provider_insecure_skip_verify)",
             profile.api_url, profile.name

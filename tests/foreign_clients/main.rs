@@ -1,4 +1,5 @@
-//! Clients that others wrote judge the lab: pyVmomi, the Kubernetes Python client, govc and kubectl, each in a scripted session.
+//! Clients that others wrote judge the lab: pyVmomi, openstacksdk with the `openstack` command, oVirt's SDK, the Kubernetes Python
+//! client, govc and kubectl, each in a scripted session.
 //!
 //! The sessions are in `tests/clients`; each ends with the number of its checks. The programs come from `tests/servers/build`,
 //! the Python packages from a virtual environment under `target/` that is made once; see CONTRIBUTING.md.
@@ -40,6 +41,39 @@ fn pyvmomi_session() {
     let address = lab.vsphere.trim_start_matches("https://").trim_end_matches("/sdk");
     let (host, port) = address.split_once(':').unwrap();
     session("pyvmomi_session.py", 90, lab.command(python, "pyvmomi_session.py").args([host, port]).args([&lab.user, &lab.password]));
+}
+
+/// The host that the lab serves as an endpoint of its own, beside its vCenter.
+#[test]
+fn govc_session_on_a_host() {
+    let Some(govc) = assets::find("govc") else { return };
+    let lab = Lab::start();
+    let field = |name: &str| lab.field("vsphere-esxi", name);
+    let mut command = lab.command("sh", "esxi_session.sh");
+    command.arg(govc).args([field("api_url"), field("username"), field("password")]).args([&lab.vsphere, &lab.user, &lab.password]);
+    session("esxi_session.sh", 40, &mut command);
+}
+
+#[test]
+fn openstack_session() {
+    let Some(python) = python() else { return };
+    let lab = Lab::start();
+    let field = |name: &str| lab.field("openstack", name);
+    let mut command = lab.command(python, "openstack_session.py");
+    command
+        .args(["api_url", "username", "password", "user_domain_name", "project_name", "region_name"].map(field))
+        .arg(lab.ca("openstack"));
+    session("openstack_session.py", 120, &mut command);
+}
+
+#[test]
+fn ovirt_session() {
+    let Some(python) = python() else { return };
+    let lab = Lab::start();
+    let field = |name: &str| lab.field("ovirt", name);
+    let mut command = lab.command(python, "ovirt_session.py");
+    command.args(["api_url", "username", "password"].map(field)).arg("mtv-tests-rhel8");
+    session("ovirt_session.py", 90, &mut command);
 }
 
 #[test]

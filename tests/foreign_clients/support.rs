@@ -76,6 +76,7 @@ fn succeeds(command: &mut Command) -> bool {
 pub struct Lab {
     child: Child,
     folder: TempDir,
+    profiles: toml::Table,
     /// SDK URL of the vCenter.
     pub vsphere: String,
     /// User of the vCenter.
@@ -94,16 +95,29 @@ impl Lab {
         command.args(["lab", "serve", "--dir"]).arg(folder.path()).env_remove("RUST_LOG");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut lab = Self { child, folder, vsphere: String::new(), user: String::new(), password: String::new(), stdout };
+        let empty = String::new;
+        let mut lab = Self { child, folder, profiles: toml::Table::new(), vsphere: empty(), user: empty(), password: empty(), stdout };
         let mut line = String::new();
         while !line.contains("lab ready") {
             line.clear();
             assert!(lab.stdout.read_line(&mut line).unwrap() > 0, "the lab ended before it was ready");
         }
-        let profiles: toml::Table = fs::read_to_string(lab.folder.path().join("providers.toml")).unwrap().parse().unwrap();
-        let field = |name: &str| profiles["provider"]["vsphere"][name].as_str().unwrap().to_owned();
+        lab.profiles = fs::read_to_string(lab.folder.path().join("providers.toml")).unwrap().parse().unwrap();
+        let field = |name: &str| lab.field("vsphere", name);
         (lab.vsphere, lab.user, lab.password) = (field("api_url"), field("username"), field("password"));
         lab
+    }
+
+    /// What a profile of the lab says.
+    pub fn field(&self, profile: &str, name: &str) -> String {
+        self.profiles["provider"][profile][name].as_str().unwrap().to_owned()
+    }
+
+    /// Where the certificate is by which a profile's endpoint is trusted.
+    pub fn ca(&self, profile: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("{profile}-ca.pem"));
+        fs::write(&path, self.field(profile, "ca_pem")).unwrap();
+        path
     }
 
     /// Where its kubeconfig is.
@@ -118,7 +132,8 @@ impl Lab {
         for name in ["KUBECONFIG", "KUBE_EDITOR", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
             command.env_remove(name);
         }
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GOVC_")) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| ["GOVC_", "OS_"].iter().any(|own| name.to_string_lossy().starts_with(own)))
+        {
             command.env_remove(name);
         }
         command

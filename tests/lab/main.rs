@@ -10,6 +10,7 @@ mod environment;
 mod gather;
 mod login;
 mod offload;
+mod sources;
 #[allow(dead_code, reason = "other tests share it, each needs a part")]
 mod support;
 mod tier0;

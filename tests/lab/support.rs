@@ -43,6 +43,38 @@ pub fn binary() -> Command {
 /// Options that name the lab, from its folder.
 const PLACE: [&str; 4] = ["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"];
 
+/// Kinds of what a run could leave behind.
+const ALL: &[&Kind] = &[
+    &kinds::NAMESPACE,
+    &kinds::SECRET,
+    &kinds::PVC,
+    &kinds::PV,
+    &kinds::POD,
+    &kinds::JOB,
+    &kinds::VM,
+    &kinds::VMI,
+    &kinds::DATA_VOLUME,
+    &kinds::NAD,
+    &kinds::PROVIDER,
+    &kinds::STORAGE_MAP,
+    &kinds::NETWORK_MAP,
+    &kinds::PLAN,
+    &kinds::MIGRATION,
+    &kinds::CONVERSION,
+];
+
+/// Names of all objects of some kinds.
+async fn objects(client: Client, wanted: &[&Kind]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for kind in wanted {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
+        for object in api.list(&ListParams::default()).await.unwrap() {
+            names.insert(format!("{} {}/{}", kind.kind, object.metadata.namespace.unwrap_or_default(), object.metadata.name.unwrap()));
+        }
+    }
+    names
+}
+
 /// A lab that ends with the test, even when it panics.
 pub struct Lab {
     child: Child,
@@ -94,6 +126,13 @@ impl Lab {
         command
     }
 
+    /// `clean` of what runs have left without their files, with a source.
+    pub fn clean_orphans(&self, provider: &str) -> Output {
+        let mut command = binary();
+        command.current_dir(self.folder.path()).args(["clean", "--orphans", "--older-than", "0s", "--provider", provider]).args(PLACE);
+        command.output().unwrap()
+    }
+
     /// `clean` of the last run.
     pub fn clean(&self, arguments: &[&str]) -> Output {
         let mut command = binary();
@@ -115,8 +154,13 @@ impl Lab {
 
     /// A client of the cluster, which faults spare.
     pub async fn client(&self) -> Client {
+        self.client_of("kubeconfig").await
+    }
+
+    /// The same for one of its clusters, by the name of its kubeconfig.
+    pub async fn client_of(&self, kubeconfig: &str) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(self.path("lab/kubeconfig")).unwrap();
+        let kubeconfig = Kubeconfig::read_from(self.path("lab").join(kubeconfig)).unwrap();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(mtv_lab::faults::OWN_AGENT)));
         Client::try_from(config).unwrap()
@@ -124,32 +168,13 @@ impl Lab {
 
     /// Names of everything that a run could leave behind, and of what must survive it.
     pub async fn objects(&self) -> BTreeSet<String> {
-        let client = self.client().await;
-        let mut names = BTreeSet::new();
-        for kind in [
-            &kinds::NAMESPACE,
-            &kinds::SECRET,
-            &kinds::PVC,
-            &kinds::PV,
-            &kinds::POD,
-            &kinds::JOB,
-            &kinds::VM,
-            &kinds::VMI,
-            &kinds::DATA_VOLUME,
-            &kinds::NAD,
-            &kinds::PROVIDER,
-            &kinds::STORAGE_MAP,
-            &kinds::NETWORK_MAP,
-            &kinds::PLAN,
-            &kinds::MIGRATION,
-            &kinds::CONVERSION,
-        ] {
-            let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
-            for object in api.list(&ListParams::default()).await.unwrap() {
-                names.insert(format!("{} {}/{}", kind.kind, object.metadata.namespace.unwrap_or_default(), object.metadata.name.unwrap()));
-            }
-        }
-        names
+        objects(self.client().await, ALL).await
+    }
+
+    /// The same for the cluster that VMs come from; it has no Forklift.
+    pub async fn source_objects(&self) -> BTreeSet<String> {
+        let without_forklift: Vec<&Kind> = ALL.iter().copied().filter(|kind| kind.group != kinds::PLAN.group).collect();
+        objects(self.client_of("kubeconfig-remote").await, &without_forklift).await
     }
 
     /// Names of the VMs on the source that carry the mark of a run.

@@ -6,7 +6,7 @@ use mtv_lab::{
     clock::Clock,
     datacenter::{DEFAULT, DataCenter, Login},
     faults::Server,
-    openstack::Cloud,
+    openstack::{Cloud, model::Server as NovaServer},
     ovirt::Engine,
     tls::Authority,
     web::{self, Handler},
@@ -21,6 +21,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The names of everything that stands on a source.
 type Names = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+/// Ends all sessions.
+type Ending = Box<dyn Fn() + Send + Sync>;
+/// Puts two VMs called `twin` there; their ids.
+type Twins = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// A source with what a test does to it.
 pub struct Lab {
@@ -29,6 +33,10 @@ pub struct Lab {
     pub server: Server,
     /// The operation of a clone that takes longest, as rules for faults know it.
     pub operation: &'static str,
+    /// Puts two VMs called `twin` there; their ids.
+    pub twins: Twins,
+    /// Ends all sessions.
+    pub end_sessions: Ending,
     names: Names,
     _stop: DropGuard,
 }
@@ -50,7 +58,7 @@ pub async fn lab(kind: ProviderKind) -> Lab {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
     let mut extra = BTreeMap::new();
-    let (handler, path, login, operation, names): (Arc<dyn Handler>, _, Login, _, Names) = match kind {
+    let (handler, path, login, operation, names, twins, end_sessions): (Arc<dyn Handler>, _, Login, _, Names, Twins, Ending) = match kind {
         ProviderKind::Ovirt => {
             let engine = Engine::new(&world, authority.pem());
             let names = {
@@ -62,7 +70,17 @@ pub async fn lab(kind: ProviderKind) -> Lab {
                     model.vms.values().map(|vm| vm.name.clone()).chain(disks).chain(snapshots).collect()
                 }
             };
-            (Arc::new(engine), "/ovirt-engine/api", world.datacenter.ovirt.login.clone(), "clone", Box::new(names))
+            let twins = {
+                let engine = engine.clone();
+                move || {
+                    let mut model = engine.model();
+                    let template = model.vms.values().find(|vm| vm.name == "mtv-tests-rhel8").unwrap().clone();
+                    (0..2).map(|_| model.copy(&template, "twin", "", None)).collect()
+                }
+            };
+            let (login, ending) = (world.datacenter.ovirt.login.clone(), engine.clone());
+            let end = Box::new(move || ending.end_sessions());
+            (Arc::new(engine), "/ovirt-engine/api", login, "clone", Box::new(names), Box::new(twins), end)
         }
         _ => {
             let file = &world.datacenter.openstack;
@@ -77,10 +95,26 @@ pub async fn lab(kind: ProviderKind) -> Lab {
                     let servers = model.servers.values().map(|server| server.name.clone());
                     let volumes = model.volumes.values().map(|volume| volume.name.clone());
                     let snapshots = model.snapshots.values().map(|snapshot| snapshot.name.clone());
-                    servers.chain(volumes).chain(snapshots).chain(model.images.values().map(|image| image.name.clone())).collect()
+                    let images = model.images.values().map(|image| image.name.clone().unwrap_or_default());
+                    servers.chain(volumes).chain(snapshots).chain(images).collect()
                 }
             };
-            (Arc::new(cloud), "/identity/v3", file.login.clone(), "server", Box::new(names))
+            let twins = {
+                let cloud = cloud.clone();
+                move || {
+                    let mut model = cloud.model();
+                    let server = model.servers.values().next().unwrap().clone();
+                    let ids: Vec<String> = (0..2).map(|_| model.id()).collect();
+                    for id in &ids {
+                        let twin = NovaServer { id: id.clone(), name: "twin".into(), ..server.clone() };
+                        model.servers.insert(id.clone(), twin);
+                    }
+                    ids
+                }
+            };
+            let ending = cloud.clone();
+            let end = Box::new(move || ending.end_sessions());
+            (Arc::new(cloud), "/identity/v3", file.login.clone(), "server", Box::new(names), Box::new(twins), end)
         }
     };
     let server = handler.server();
@@ -104,6 +138,7 @@ pub async fn lab(kind: ProviderKind) -> Lab {
         extra,
         extra_secrets: BTreeMap::default(),
         copyoffload: None,
+        clone_provider: None,
     };
-    Lab { profile, world, server, operation, names, _stop: cancel.drop_guard() }
+    Lab { profile, world, server, operation, twins, end_sessions, names, _stop: cancel.drop_guard() }
 }

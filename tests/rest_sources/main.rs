@@ -4,12 +4,16 @@
 
 mod bed;
 
+use std::collections::BTreeMap;
+
 use mtv_lab::faults::{Effect, Rule};
 use mtv_test::{
     config::profile::{Profile, ProviderKind},
     providers::{CloneRequest, Leaving, Power, ProviderError, connect},
+    retry::Policy,
     secrets::Secret,
 };
+use tokio::net::TcpListener;
 
 use bed::lab;
 
@@ -71,15 +75,85 @@ async fn what_is_wrong_is_told_apart(kind: ProviderKind, near: (&str, &str)) {
     assert!(matches!(connect(&wrong).await.err(), Some(ProviderError::Login(text)) if text.contains("hint")));
     let untrusted = Profile { ca_pem: None, ..lab.profile.clone() };
     assert!(matches!(connect(&untrusted).await.err(), Some(ProviderError::Certificate(text)) if text.contains("hint")));
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let path = lab.profile.api_url.splitn(4, '/').nth(3).unwrap();
+    let nobody = Profile { api_url: format!("https://{closed}/{path}"), ..lab.profile.clone() };
+    let error = hasty(connect(&nobody)).await.err();
+    assert!(matches!(&error, Some(ProviderError::Unreachable(text)) if text.contains("hint: check `api_url`")), "{error:?}");
     let source = connect(&lab.profile).await.unwrap();
     let missing = source.clone_vm(&request(near.0)).await.unwrap_err();
     assert!(matches!(&missing, ProviderError::NotFound(text) if text.contains(near.1)), "{missing}");
+    let twins = (lab.twins)();
+    let double = source.find(&["twin".to_owned()]).await.unwrap_err().to_string();
+    assert!(twins.iter().all(|id| double.contains(id.as_str())) && double.contains("rename"), "{double}");
     let special = CloneRequest { host: Some("esxi-0.lab".into()), ..request(near.1) };
     assert!(matches!(source.clone_vm(&special).await, Err(ProviderError::Unsupported(_))));
 }
 
+/// With pauses that a test can wait for.
+async fn hasty<T>(work: impl Future<Output = T>) -> T {
+    Policy::STANDARD.faster(20).scope(work).await
+}
+
+/// Answers of 503 are asked again, as long as the policy has tries; then the error says so, and nothing was made.
+async fn a_busy_service_is_asked_again(kind: ProviderKind, vm: &str) {
+    let lab = lab(kind).await;
+    let busy = Rule { status: Some(503), times: Some(3), path: Some("/*".into()), ..Rule::new(lab.server, Effect::Status) };
+    lab.world.faults.add(busy.clone()).unwrap();
+    let source = hasty(connect(&lab.profile)).await.unwrap();
+    let before = lab.names();
+    lab.world.faults.add(Rule { times: None, ..busy }).unwrap();
+    let error = hasty(source.clone_vm(&request(vm))).await.unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, ProviderError::Unreachable(_)) && told.contains("503") && told.contains("7 times"), "{told}");
+    assert_eq!(lab.names(), before);
+}
+
+/// A token that has ended is renewed once, by whichever request finds out, and the requests go through.
+async fn an_ended_session_is_renewed(kind: ProviderKind, vm: &str) {
+    let lab = lab(kind).await;
+    let source = connect(&lab.profile).await.unwrap();
+    let logins =
+        || source.requests().iter().filter(|(name, _)| name.contains("token") && name.starts_with("POST")).map(|(_, n)| n).sum::<u64>();
+    assert_eq!(logins(), 1);
+    (lab.end_sessions)();
+    let id = source.clone_vm(&request(vm)).await.unwrap();
+    assert_eq!(logins(), 2);
+    (lab.end_sessions)();
+    let (one, two) = tokio::join!(source.describe_vm(&id), source.describe_vm(&id));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(logins(), 3, "who comes together logs in once");
+}
+
+/// What a clone and a description cost in requests, by name; bounds leave room for looks at what takes its time.
+async fn requests_are_few(kind: ProviderKind, vm: &str, most: (u64, u64)) {
+    let lab = lab(kind).await;
+    let source = connect(&lab.profile).await.unwrap();
+    let since = |before: &BTreeMap<String, u64>| -> BTreeMap<String, u64> {
+        let grown = |(name, count): (String, u64)| {
+            (count - before.get(&name).unwrap_or(&0) > 0).then(|| (name.clone(), count - before.get(&name).unwrap_or(&0)))
+        };
+        source.requests().into_iter().filter_map(grown).collect()
+    };
+    let before = source.requests();
+    let id = source.clone_vm(&request(vm)).await.unwrap();
+    let cloned = since(&before);
+    let before = source.requests();
+    source.describe_vm(&id).await.unwrap();
+    let described = since(&before);
+    let (clone, describe) = (cloned.values().sum::<u64>(), described.values().sum::<u64>());
+    println!("{kind} {vm}: clone {clone} {cloned:?}; description {describe} {described:?}");
+    assert!(
+        clone <= most.0 && describe <= most.1,
+        "clone {clone} of {}: {cloned:?}; description {describe} of {}: {described:?}",
+        most.0,
+        most.1
+    );
+}
+
 macro_rules! sources {
-    ($($name:ident: $kind:ident, $vm:literal;)*) => {$(
+    ($($name:ident: $kind:ident, $vm:literal, $most:expr;)*) => {$(
         mod $name {
             use super::*;
 
@@ -94,6 +168,21 @@ macro_rules! sources {
             }
 
             #[tokio::test]
+            async fn a_busy_service_is_asked_again() {
+                super::a_busy_service_is_asked_again(ProviderKind::$kind, $vm).await;
+            }
+
+            #[tokio::test]
+            async fn an_ended_session_is_renewed() {
+                super::an_ended_session_is_renewed(ProviderKind::$kind, $vm).await;
+            }
+
+            #[tokio::test]
+            async fn requests_are_few() {
+                super::requests_are_few(ProviderKind::$kind, $vm, $most).await;
+            }
+
+            #[tokio::test]
             async fn what_is_wrong_is_told_apart() {
                 super::what_is_wrong_is_told_apart(ProviderKind::$kind, (&$vm[..$vm.len() - 1], $vm)).await;
             }
@@ -102,7 +191,7 @@ macro_rules! sources {
 }
 
 sources! {
-    ovirt: Ovirt, "mtv-tests-rhel8";
-    openstack: Openstack, "mtv-tests-rhel8";
-    openstack_image: Openstack, "mtv-tests-cirros";
+    ovirt: Ovirt, "mtv-tests-rhel8", (10, 3);
+    openstack: Openstack, "mtv-tests-rhel8", (25, 5);
+    openstack_image: Openstack, "mtv-tests-cirros", (25, 5);
 }

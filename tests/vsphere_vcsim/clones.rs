@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mtv_test::providers::{CloneRequest, Power, ProviderError, SourceProvider};
+use mtv_test::{
+    config::profile::Profile,
+    providers::{CloneRequest, Power, ProviderError, SourceProvider, connect, vsphere::Vsphere},
+};
 
 use crate::support::{Vcsim, total};
 
@@ -85,11 +88,26 @@ async fn a_broken_source_is_refused_with_the_reason() {
 #[tokio::test]
 async fn an_esxi_host_can_be_read_but_cannot_clone() {
     let Some(vcsim) = Vcsim::start(&["-esx"]) else { return };
-    let source = vcsim.connect().await;
+    let source = Vsphere::connect(&vcsim.profile()).await.unwrap();
     assert_eq!(source.find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
     let wanted = CloneRequest { source: "ha-host_VM0".into(), ..request("clone", false) };
     let error = source.clone_vm(&wanted).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("use its vCenter")), "{error:?}");
+    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("its vCenter can")), "{error:?}");
+    let error = connect(&vcsim.profile()).await.err().unwrap();
+    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("endpoint_type = \"esxi\"")), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_what_its_profile_says() {
+    let Some(host) = Vcsim::start(&["-esx"]) else { return };
+    let Some(center) = Vcsim::start(&[]) else { return };
+    let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile { clone_provider: Some(Box::new(cloner.profile())), ..host.profile() };
+    let strangers = connect(&endpoint(&host, &center)).await.err().unwrap();
+    assert!(matches!(&strangers, ProviderError::NotFound(text) if text.contains("does not manage")), "{strangers:?}");
+    let two_centers = connect(&endpoint(&center, &center)).await.err().unwrap();
+    assert!(matches!(&two_centers, ProviderError::Unsupported(text) if text.contains("says that it is an ESXi host")), "{two_centers:?}");
+    let two_hosts = connect(&endpoint(&host, &host)).await.err().unwrap();
+    assert!(matches!(&two_hosts, ProviderError::Unsupported(text) if text.contains("must name the profile of a vCenter")), "{two_hosts:?}");
 }
 
 /// The budget: a warm scenario with a VM that runs, from login to logout.

@@ -82,6 +82,7 @@ pub fn profile(url: &str) -> Profile {
         extra: BTreeMap::default(),
         extra_secrets: BTreeMap::default(),
         copyoffload: None,
+        clone_provider: None,
     }
 }
 

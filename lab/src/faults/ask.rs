@@ -13,6 +13,10 @@ pub enum Server {
     Kubernetes,
     /// The vCenter.
     Vsphere,
+    /// The SDK of an ESXi host.
+    Esxi,
+    /// The Kubernetes API of the second OpenShift, which VMs come from.
+    Openshift,
     /// Forklift's inventory.
     Inventory,
     /// The oVirt engine.

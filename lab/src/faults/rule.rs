@@ -168,7 +168,8 @@ impl Rule {
                 "{name}: needs `status`, an HTTP code from 400 to 599"
             ),
             Fault => {
-                anyhow::ensure!(self.server == Some(Server::Vsphere), "{name}: is for `server = \"vsphere\"` only");
+                let soap = matches!(self.server, Some(Server::Vsphere | Server::Esxi));
+                anyhow::ensure!(soap, "{name}: is for `server = \"vsphere\"` or `\"esxi\"` only");
                 let kind = self.fault.as_deref().unwrap_or_default();
                 anyhow::ensure!(known(kind).is_some(), "{name}: `fault` is `{kind}`; it can be one of {}", KNOWN.join(", "));
             }
@@ -182,8 +183,9 @@ impl Rule {
             "{name}: `verb = \"operation\"` and the effect `fail` belong together"
         );
         if matches!(effect, Drop | Expire | Silence | Duplicate | Late) {
-            let watch = self.server == Some(Server::Kubernetes) && self.verb.as_deref() == Some("watch");
-            anyhow::ensure!(watch, "{name}: is for `server = \"kubernetes\"` and `verb = \"watch\"` only");
+            let cluster = matches!(self.server, Some(Server::Kubernetes | Server::Openshift));
+            let watch = cluster && self.verb.as_deref() == Some("watch");
+            anyhow::ensure!(watch, "{name}: is for `server = \"kubernetes\"` or `\"openshift\"` and `verb = \"watch\"` only");
         }
         if self.verb.as_deref() == Some("connect") {
             anyhow::ensure!(

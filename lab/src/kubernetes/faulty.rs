@@ -29,7 +29,7 @@ where
         return Ok(faults.administer(&parts.method, parts.uri.path(), &parts.headers, &body));
     }
     let told = Told::of(&parts, &body);
-    let ask = told.ask(&parts);
+    let ask = told.ask(inner.options.server, &parts);
     let asked = Asked { parts: parts.clone(), body: body.clone(), upgrade };
     faults.around(&ask, |refusal| refuse(&told, refusal), handled(inner, asked)).await
 }
@@ -59,9 +59,9 @@ impl Told {
         Self { target, verb, resource: resource.unwrap_or_default(), name }
     }
 
-    fn ask<'a>(&'a self, parts: &'a Parts) -> Ask<'a> {
+    fn ask<'a>(&'a self, server: Server, parts: &'a Parts) -> Ask<'a> {
         Ask {
-            server: Server::Kubernetes,
+            server,
             verb: &self.verb,
             resource: &self.resource,
             namespace: self.target.as_ref().map_or("", |t| t.namespace.as_str()),

@@ -85,6 +85,8 @@ pub struct Options {
     pub address: Option<String>,
     /// What is to go wrong for clients outside of this process.
     pub faults: Faults,
+    /// Its name in rules of faults.
+    pub server: crate::faults::Server,
     /// Logs of pods.
     pub logs: Arc<crate::world::Logs>,
     /// Where requests are written down.
@@ -99,6 +101,7 @@ impl Default for Options {
             version: "v1.34.2".to_owned(),
             address: None,
             faults: Faults::default(),
+            server: crate::faults::Server::Kubernetes,
             logs: Arc::default(),
             audit: Audit::default(),
         }

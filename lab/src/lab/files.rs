@@ -47,6 +47,7 @@ pub(super) fn providers(model: &DataCenter, sources: &[Served], ca: &str) -> Str
             }
         }
         if source.url.starts_with("https://") {
+            let ca = source.ca.as_deref().unwrap_or(ca);
             let _infallible = writeln!(text, "ca_pem = '''\n{ca}'''");
         }
         for (name, keys) in &source.tables {
@@ -69,9 +70,9 @@ mod tests {
         let model = DataCenter::parse(DEFAULT).unwrap();
         let ca = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         let keys = vec![("type", "vsphere".to_owned()), ("password", "a\"b'c\\d\n".to_owned())];
-        let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys, tables: Vec::new() };
+        let source = Served { profile: "vsphere", url: "https://127.0.0.1:1/sdk".to_owned(), keys, tables: Vec::new(), ca: None };
         let tables = vec![("copyoffload", vec![("esxi_user".to_owned(), toml::Value::from("root"))])];
-        let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())], tables };
+        let share = Served { profile: "ova", url: "nfs.lab:/ova".to_owned(), keys: vec![("type", "ova".to_owned())], tables, ca: None };
         let read: toml::Table = toml::from_str(&providers(&model, &[source, share], ca)).unwrap();
         assert!(read["provider"]["ova"].get("ca_pem").is_none());
         assert_eq!(read["provider"]["ova"]["copyoffload"]["esxi_user"].as_str(), Some("root"));

@@ -5,7 +5,10 @@
 
 use anyhow::Context as _;
 
-use super::{Vcenter, listen, offload};
+use super::{
+    Vcenter, listen, offload,
+    source_cluster::{self, SourceCluster},
+};
 use crate::{
     openstack::Cloud,
     ova,
@@ -24,6 +27,8 @@ pub(super) struct Served {
     pub(super) keys: Vec<(&'static str, String)>,
     /// Tables inside the profile, by their names.
     pub(super) tables: Vec<(&'static str, Vec<(String, toml::Value)>)>,
+    /// Its own certificate authority, if it has one beside the lab's.
+    pub(super) ca: Option<String>,
 }
 
 /// Sources that run, and what tests look at behind them.
@@ -33,6 +38,8 @@ pub(super) struct Sources {
     pub(super) served: Vec<Served>,
     /// The vCenter.
     pub(super) vcenter: Option<Vcenter>,
+    /// The second OpenShift.
+    pub(super) cluster: Option<SourceCluster>,
 }
 
 /// Starts the sources whose roles run.
@@ -52,6 +59,10 @@ pub(super) async fn start(cx: &Context, roles: &Roles, authority: &Authority) ->
     }
     if roles.has(Role::Kubevirt) {
         sources.served.push(openshift(cx));
+    }
+    if roles.has(Role::SourceCluster) {
+        let started = source_cluster::start(cx, &mut sources.served).await;
+        sources.cluster = started.context("failed to start the second OpenShift")?;
     }
     // One line per source joins here.
     Ok(sources)
@@ -78,8 +89,38 @@ async fn vsphere(cx: &Context, authority: &Authority, sources: &mut Sources) -> 
             ("vddk_init_image", "lab.invalid/vddk:8.0.3".to_owned()),
         ],
         tables,
+        ca: None,
     });
+    if let Some(host) = model.hosts.first() {
+        esxi(cx, authority, &vcenter, host, sources).await.with_context(|| format!("failed to start the SDK of {host}"))?;
+    }
     sources.vcenter = Some(vcenter);
+    Ok(())
+}
+
+/// The SDK of one of the hosts, as a source of its own: what it cannot do, cloning, the vCenter's profile does.
+async fn esxi(cx: &Context, authority: &Authority, vcenter: &Vcenter, host: &str, sources: &mut Sources) -> anyhow::Result<()> {
+    let listener = listen(None, "an ESXi host").await?;
+    let url = format!("https://{}/sdk", listener.local_addr()?);
+    let server = vcenter.agent(host).context("the vCenter does not know the host")?;
+    let (tls, cancel) = (authority.server(&[])?, cx.cancel.clone());
+    cx.tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+    let model = &cx.world.datacenter.vsphere;
+    sources.served.push(Served {
+        profile: "vsphere-esxi",
+        url,
+        keys: vec![
+            ("type", "vsphere".to_owned()),
+            ("version", model.version.clone()),
+            ("endpoint_type", "esxi".to_owned()),
+            ("clone_provider", "vsphere".to_owned()),
+            ("username", model.esxi_login.user.clone()),
+            ("password", model.esxi_login.password.clone()),
+            ("vddk_init_image", "lab.invalid/vddk:8.0.3".to_owned()),
+        ],
+        tables: Vec::new(),
+        ca: None,
+    });
     Ok(())
 }
 
@@ -100,6 +141,7 @@ async fn ovirt(cx: &Context, authority: &Authority, sources: &mut Sources) -> an
             ("password", model.login.password.clone()),
         ],
         tables: Vec::new(),
+        ca: None,
     });
     Ok(())
 }
@@ -126,6 +168,7 @@ async fn openstack(cx: &Context, authority: &Authority, sources: &mut Sources) -
             ("region_name", model.region.clone()),
         ],
         tables: Vec::new(),
+        ca: None,
     });
     Ok(())
 }
@@ -134,7 +177,7 @@ async fn openstack(cx: &Context, authority: &Authority, sources: &mut Sources) -
 fn ova(cx: &Context) -> Served {
     ova::fill(&cx.world);
     let keys = vec![("type", "ova".to_owned()), ("version", "1".to_owned())];
-    Served { profile: "ova", url: cx.world.datacenter.ova.share.clone(), keys, tables: Vec::new() }
+    Served { profile: "ova", url: cx.world.datacenter.ova.share.clone(), keys, tables: Vec::new(), ca: None }
 }
 
 /// The cluster itself: a profile without URL means that one.
@@ -145,5 +188,6 @@ fn openshift(cx: &Context) -> Served {
         url: String::new(),
         keys: vec![("type", "openshift".to_owned()), ("version", version)],
         tables: Vec::new(),
+        ca: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The lab's OpenStack: Keystone v3, Nova, Cinder, Glance and Neutron on loopback, behind one address with a path for each.
 //!
 //! The way of a request: `http` checks the token and finds the service; each service (`identity`, `compute`, `volume`, `image`,
-//! `network`) answers from the `model` or changes it. What takes time is done `later`.
+//! `network`) answers from the `model` or changes it, by way of `reply` and `paging`. What takes time is done `later`.
 
 mod compute;
 mod http;
@@ -9,22 +9,27 @@ mod identity;
 mod image;
 pub mod model;
 mod network;
+mod paging;
 mod reply;
+mod versions;
 mod volume;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::model::Model;
+use self::{identity::token::Token, model::Model};
 use crate::{web, world::World};
 
 /// The cloud. Clones are the same one.
@@ -35,9 +40,10 @@ pub struct Cloud {
 
 struct Inner {
     model: Mutex<Model>,
-    tokens: Mutex<HashSet<String>>,
+    tokens: Mutex<HashMap<String, Token>>,
     /// Address in the catalogue: `https://127.0.0.1:PORT`.
     address: String,
+    requests: AtomicU64,
     world: World,
 }
 
@@ -45,7 +51,15 @@ impl Cloud {
     /// The cloud that the world's data-centre file describes, reached at this address.
     pub fn new(world: &World, address: &str) -> Self {
         let model = Mutex::new(Model::new(world));
-        Self { inner: Arc::new(Inner { model, tokens: Mutex::default(), address: address.to_owned(), world: world.clone() }) }
+        Self {
+            inner: Arc::new(Inner {
+                model,
+                tokens: Mutex::default(),
+                address: address.to_owned(),
+                requests: AtomicU64::new(0),
+                world: world.clone(),
+            }),
+        }
     }
 
     /// What stands in it. Held for moments only, never across a wait.
@@ -53,8 +67,18 @@ impl Cloud {
         self.inner.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tokens(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn tokens(&self) -> MutexGuard<'_, HashMap<String, Token>> {
         self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all tokens, as time does.
+    pub fn end_sessions(&self) {
+        self.tokens().clear();
+    }
+
+    /// The number of a request, for the id that its answer carries.
+    fn count_request(&self) -> u64 {
+        self.inner.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Does something to the model when the time that the real services take has passed.

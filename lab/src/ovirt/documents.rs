@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    model::{Disk, Event, Job, Model, Named, Nic, Snapshot, Vm},
+    model::{BLANK, Disk, Event, Job, Model, Named, Nic, Snapshot, Vm},
     xml::moment,
 };
 
@@ -92,7 +92,7 @@ pub fn root(model: &Model) -> Value {
             "name": "oVirt Engine", "vendor": "ovirt.org",
             "version": {"build": build, "full_version": format!("{version}-1.el8"), "major": major, "minor": minor, "revision": "0"},
         },
-        "special_objects": {"blank_template": reference("templates", "00000000-0000-0000-0000-000000000000")},
+        "special_objects": {"blank_template": reference("templates", BLANK)},
         "summary": {"hosts": total(model.hosts.len()), "storage_domains": total(model.domains.len()), "vms": total(count(false))},
         "time": moment(model.world.clock.moment()),
         "link": collections.iter().map(|c| json!({"rel": c, "href": format!("{API}/{c}")})).collect::<Vec<_>>(),
@@ -206,7 +206,7 @@ pub fn disk(model: &Model, disk: &Disk) -> Value {
         &disk.alias,
         &["permissions"],
         json!({
-            "alias": disk.alias, "format": "cow", "sparse": "true", "shareable": shared, "storage_type": "image", "content_type": "data",
+            "alias": disk.alias, "format": disk.format, "sparse": disk.sparse.to_string(), "shareable": shared, "storage_type": "image", "content_type": "data",
             "provisioned_size": disk.size.to_string(), "actual_size": (disk.size / 4).to_string(), "total_size": disk.size.to_string(),
             "status": disk.status, "image_id": disk.id, "propagate_errors": "false", "wipe_after_delete": "false", "backup": "none",
             "disk_profile": reference("diskprofiles", &disk.domain),
@@ -226,8 +226,11 @@ pub const fn collection(vm: &Vm) -> &'static str {
 pub fn vm(model: &Model, vm: &Vm) -> Value {
     let guest = model.world.datacenter.guests.get(&vm.guest);
     let windows = guest.is_some_and(|g| g.family == "windows");
-    let os =
-        if windows { "windows_2019x64".to_owned() } else { format!("{}x64", guest.map_or("other", |g| &g.os_info[..]).replace('.', "_")) };
+    let os = if windows {
+        "windows_2019x64".to_owned()
+    } else {
+        guest.map_or_else(|| "other".to_owned(), |g| format!("{}x64", g.os_info.replace('.', "_")))
+    };
     let mut rest = json!({
         "comment": vm.comment, "description": vm.description, "status": vm.status, "type": "server", "origin": "ovirt",
         "memory": vm.memory.to_string(),
@@ -239,23 +242,26 @@ pub fn vm(model: &Model, vm: &Vm) -> Value {
         "cpu_shares": "0",
         "os": {"type": os, "boot": {"devices": {"device": ["hd"]}}},
         "bios": {"type": if vm.firmware == "efi" { "q35_ovmf" } else { "q35_sea_bios" }, "boot_menu": {"enabled": "false"}},
-        "cluster": reference("clusters", &model.cluster.id),
         "creation_time": moment(vm.created), "delete_protected": "false", "stateless": "false",
         "high_availability": {"enabled": "false", "priority": "1"}, "io": {"threads": "1"}, "usb": {"enabled": "false"},
         "display": {"type": "vnc", "monitors": "1"}, "time_zone": {"name": if windows { "GMT Standard Time" } else { "Etc/GMT" }},
         "placement_policy": {"affinity": "migratable"}, "custom_emulated_machine": "", "custom_cpu_model": "",
     });
+    // The blank template is of every cluster.
+    if vm.id != BLANK {
+        rest["cluster"] = reference("clusters", &model.cluster.id);
+    }
     let href = format!("{API}/{}/{}", collection(vm), vm.id);
     let links: &[&str] = if vm.template {
         rest["version"] = json!({"version_name": "base version", "version_number": "1"});
         rest["actions"] = actions(&href, &["export"]);
         &["diskattachments", "nics"]
     } else {
-        let origin = vm.origin.as_deref().unwrap_or("00000000-0000-0000-0000-000000000000");
+        let origin = vm.origin.as_deref().unwrap_or(BLANK);
         rest["template"] = reference("templates", origin);
         rest["original_template"] = reference("templates", origin);
-        rest["actions"] = actions(&href, &["start", "stop", "shutdown", "reboot"]);
-        if vm.status != "down" && vm.status != "image_locked" {
+        rest["actions"] = actions(&href, &["start", "stop", "shutdown", "reboot", "suspend"]);
+        if !matches!(vm.status.as_str(), "down" | "image_locked" | "suspended") {
             rest["host"] = reference("hosts", model.hosts.first().map_or("", |h| h.id.as_str()));
         }
         if vm.reports

@@ -114,7 +114,8 @@ fn written(request: &Request<Bytes>, status: StatusCode, name: &str, body: &Valu
 }
 
 fn failed(request: &Request<Bytes>, status: StatusCode, detail: &str) -> Answer {
-    written(request, status, "fault", &fault("Operation Failed", detail))
+    let reason = if detail.contains("] required for ") { "Incomplete parameters" } else { "Operation Failed" };
+    written(request, status, "fault", &fault(reason, detail))
 }
 
 fn api(engine: &Engine, request: &Request<Bytes>, path: &str) -> Answer {

@@ -53,6 +53,11 @@ impl Engine {
         self.inner.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends all sessions, as time does.
+    pub fn end_sessions(&self) {
+        self.tokens().clear();
+    }
+
     fn tokens(&self) -> MutexGuard<'_, HashMap<String, String>> {
         self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }

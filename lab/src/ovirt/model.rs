@@ -10,6 +10,9 @@ use crate::{
     world::{DiskImage, World},
 };
 
+/// Id of the template that every engine has: no disks, no adapters.
+pub const BLANK: &str = "00000000-0000-0000-0000-000000000000";
+
 /// Something with an id and a name.
 #[derive(Debug, Clone)]
 pub struct Named {
@@ -103,6 +106,10 @@ pub struct Disk {
     pub domain: String,
     /// `ok` or `locked`.
     pub status: String,
+    /// `cow` or `raw`.
+    pub format: String,
+    /// Whether it takes no more room than it holds.
+    pub sparse: bool,
 }
 
 /// Something that happened.
@@ -190,10 +197,42 @@ impl Model {
             jobs: Vec::new(),
             count: 0,
         };
-        for vm in &world.datacenter.clone().ovirt.vms {
+        model.blank();
+        for vm in &file.vms {
             model.build(vm);
         }
         model
+    }
+
+    /// The user as events name one.
+    pub fn user(&self) -> String {
+        format!("{}-authz", self.world.datacenter.ovirt.login.user)
+    }
+
+    fn blank(&mut self) {
+        let memory = 1 << 30;
+        let blank = Vm {
+            id: BLANK.to_owned(),
+            name: "Blank".to_owned(),
+            comment: String::new(),
+            description: "Blank template".to_owned(),
+            template: true,
+            origin: None,
+            status: "ok".to_owned(),
+            memory,
+            guaranteed: memory,
+            sockets: 1,
+            cores: 1,
+            guest: String::new(),
+            firmware: "bios".to_owned(),
+            nics: Vec::new(),
+            disks: Vec::new(),
+            snapshots: Vec::new(),
+            created: self.world.clock.moment(),
+            boot: 0,
+            reports: false,
+        };
+        self.vms.insert(BLANK.to_owned(), blank);
     }
 
     /// A new UUID. Not random: the same requests give the same ones.
@@ -203,7 +242,7 @@ impl Model {
     }
 
     /// A MAC address that no adapter has, of the range that the engine gives by default.
-    fn mac(&mut self) -> String {
+    pub fn mac(&mut self) -> String {
         self.count += 1;
         format!("56:6f:6a:9f:{:02x}:{:02x}", self.count >> 8 & 0xff, self.count & 0xff)
     }
@@ -261,6 +300,8 @@ impl Model {
             size: file.size_gib << 30,
             domain: domain.map(|d| d.id.clone()).unwrap_or_default(),
             status: "ok".to_owned(),
+            format: "cow".to_owned(),
+            sparse: true,
         };
         self.world.disks.put(content(&id), DiskImage { guest: (index == 0).then(|| vm.guest.clone()) });
         self.disks.insert(id.clone(), disk);

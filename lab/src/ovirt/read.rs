@@ -26,6 +26,11 @@ pub fn document(model: &Model, path: &[&str], query: &HashMap<String, String>) -
         Some(text) if found.member.is_some() => narrowed(found, text)?,
         _ => found,
     };
+    // Events after one that is known, by their number.
+    if let (Some(from), Value::Array(list), "events") = (query.get("from"), &mut found.value, found.name) {
+        let from: u64 = from.parse().map_err(|_| Missing::Bad(format!("from `{from}` is no number")))?;
+        list.retain(|event| event["id"].as_str().and_then(|id| id.parse::<u64>().ok()).is_some_and(|id| id > from));
+    }
     if let (Some(max), Value::Array(list)) = (query.get("max"), &mut found.value) {
         list.truncate(max.parse().map_err(|_| Missing::Bad(format!("max `{max}` is no number")))?);
     }
@@ -129,8 +134,17 @@ fn of_vm(model: &Model, vm: &Vm, rest: &[&str]) -> Option<Document> {
         ["cdroms"] => Document::list("cdroms", "cdrom", Vec::new()),
         ["hostdevices"] => Document::list("host_devices", "host_device", Vec::new()),
         ["watchdogs"] => Document::list("watchdogs", "watchdog", Vec::new()),
-        ["snapshots", _, "disks"] => Document::list("disks", "disk", Vec::new()),
-        ["snapshots", _, "nics"] => Document::list("nics", "nic", Vec::new()),
+        ["snapshots", id, rest @ ("disks" | "nics")] if !vm.template => {
+            documents::snapshots(vm).into_iter().find(|s| s["id"] == *id)?;
+            match *rest {
+                "disks" => Document::list(
+                    "disks",
+                    "disk",
+                    vm.disks.iter().filter_map(|d| model.disks.get(d)).map(|d| documents::disk(model, d)).collect(),
+                ),
+                _ => Document::list("nics", "nic", vm.nics.iter().map(|n| documents::nic(vm, n)).collect()),
+            }
+        }
         _ => return None,
     })
 }

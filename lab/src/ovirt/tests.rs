@@ -74,7 +74,8 @@ async fn a_clone_has_a_life() {
     let engine = engine();
     let token = login(&engine).await;
     let (_, list) = get(&engine, &token, "/api/templates?search=name%3Dmtv-tests-rhel8").await;
-    let body = json!({"name": "clone", "comment": "mine", "template": {"id": list["template"][0]["id"]}}).to_string();
+    let template = &list["template"][0];
+    let body = json!({"name": "clone", "comment": "mine", "template": {"id": template["id"]}, "cluster": template["cluster"]}).to_string();
     let (status, text) = ask(&engine, "POST", "/api/vms?clone=true", "application/json", &token, &body).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{text}");
     let id = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();

@@ -106,6 +106,8 @@ roles! {
     Jira = "jira";
     /// The share with OVA files.
     Ova = "ova";
+    /// A second OpenShift, which VMs come from.
+    SourceCluster = "source-cluster";
     /// Forklift's inventory service.
     Inventory = "inventory";
     /// Forklift's controllers.
@@ -116,13 +118,19 @@ impl Role {
     /// Profiles of sources that a role serves; none for roles that are no source.
     pub const fn profiles(self) -> &'static [&'static str] {
         match self {
-            Self::Vsphere => &["vsphere"],
+            Self::Vsphere => &["vsphere", "vsphere-esxi"],
             Self::Ovirt => &["ovirt"],
             Self::Openstack => &["openstack"],
             Self::Ova => &["ova"],
+            Self::SourceCluster => &["openshift-remote"],
             _ => &[],
         }
     }
+}
+
+/// Names of all profiles of the lab: those of its sources, and the cluster itself.
+pub fn profiles() -> Vec<&'static str> {
+    Role::ALL.iter().flat_map(|role| role.profiles().iter().copied()).chain(["openshift"]).collect()
 }
 
 impl fmt::Display for Role {
@@ -171,7 +179,6 @@ impl Roles {
         if profile != "openshift" && !self.0.iter().any(serves) {
             return self.clone();
         }
-        // The ESXi profile clones through the vCenter, which the same role serves.
         Self(self.0.iter().copied().filter(|role| role.profiles().is_empty() || serves(role)).collect())
     }
 

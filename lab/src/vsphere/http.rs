@@ -17,7 +17,7 @@ use super::{
     methods, rest, soap,
     types::service::api_version,
 };
-use crate::faults::{Ask, Body, Cut, Refusal, Server, admin, agent, full};
+use crate::faults::{Ask, Body, Cut, Refusal, admin, agent, full};
 
 /// Name of the session cookie.
 pub const COOKIE: &str = "vmware_soap_session";
@@ -51,7 +51,7 @@ pub async fn serve(server: Vcenter, listener: TcpListener, tls: Arc<rustls::Serv
 }
 
 async fn connection(server: Vcenter, acceptor: TlsAcceptor, stream: TcpStream) {
-    let Some((stream, cutter)) = server.faults().accept(Server::Vsphere, &acceptor, stream).await else { return };
+    let Some((stream, cutter)) = server.faults().accept(server.face().server(), &acceptor, stream).await else { return };
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let server = server.clone();
         request.extensions_mut().insert(cutter.clone());
@@ -89,7 +89,7 @@ async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, 
                 None => plain(StatusCode::NOT_FOUND, ""),
             })
         }
-        (_, path) if rest::serves(path) => {
+        (_, path) if server.face().is_vcenter() && rest::serves(path) => {
             let (parts, body) = request.into_parts();
             let Ok(body) = Limited::new(body, LIMIT).collect().await else {
                 return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, ""));
@@ -97,13 +97,13 @@ async fn answer(server: &Vcenter, request: Request<Incoming>) -> Result<Answer, 
             let request = Request::from_parts(parts, body.to_bytes());
             let method = request.method().as_str().to_lowercase();
             let refuse = |refusal: &Refusal| typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone());
-            let ask = Ask::rest(Server::Vsphere, &request, &method);
+            let ask = Ask::rest(server.face().server(), &request, &method);
             server.faults().around(&ask, refuse, async { rest::answer(server, &request).map(full) }).await
         }
         (method, path) => {
             let method = method.as_str().to_lowercase();
             let refuse = |refusal: &Refusal| typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone());
-            let ask = Ask::rest(Server::Vsphere, &request, &method);
+            let ask = Ask::rest(server.face().server(), &request, &method);
             server.faults().around(&ask, refuse, async { page(server, request.method(), path) }).await
         }
     }
@@ -114,7 +114,7 @@ fn page(server: &Vcenter, method: &Method, path: &str) -> Answer {
     match (method, path) {
         (&Method::GET, "/sdk/vimServiceVersions.xml") => document(&versions(server)),
         (&Method::GET, "/sdk/vimService.wsdl" | "/sdk/vimService" | "/sdk") => document(WSDL),
-        (&Method::GET, "") => plain(StatusCode::OK, "vCenter of the lab: POST SOAP requests to /sdk\n"),
+        (&Method::GET, "") => plain(StatusCode::OK, "vSphere of the lab: POST SOAP requests to /sdk\n"),
         (_, "/sdk") => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
         _ => plain(StatusCode::NOT_FOUND, ""),
     }
@@ -138,7 +138,7 @@ async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answe
     server.requests().count(&user, &call.method);
     tracing::trace!(method = %call.method, this = %call.this, user, "vcenter: request");
     let ask = Ask {
-        server: Server::Vsphere,
+        server: server.face().server(),
         verb: &call.method,
         resource: &call.this.kind,
         namespace: "",
@@ -152,13 +152,15 @@ async fn soap_call(server: &Vcenter, request: Request<Incoming>) -> Result<Answe
         // The server itself answers faults only: any other code is of something in front of it.
         None => typed(refusal.code, "text/plain; charset=utf-8", refusal.message.clone()),
     };
-    server.faults().around(&ask, refuse, carry_out(server, &call, cookie, agent.clone())).await
+    server.faults().around(&ask, refuse, carry_out(server, call.clone(), cookie, agent.clone())).await
 }
 
-async fn carry_out(server: &Vcenter, call: &soap::Request, cookie: Option<String>, agent: String) -> Answer {
+async fn carry_out(server: &Vcenter, mut call: soap::Request, cookie: Option<String>, agent: String) -> Answer {
     let secure_cookie = |value: &str| format!("{COOKIE}=\"{value}\"; Path=/; HttpOnly; Secure; ");
     let mut context = methods::Context { server: server.clone(), cookie, agent, set_cookie: None };
-    let reply = methods::call(&mut context, call).await;
+    server.look(|model| server.face().understand(model, &mut call));
+    let reply = methods::call(&mut context, &call).await;
+    let reply = server.look(|model| server.face().show(model, reply));
     if let Err(fault) = &reply {
         tracing::debug!(method = %call.method, this = %call.this, fault = fault.detail.kind, "vcenter: {}", fault.message);
     }

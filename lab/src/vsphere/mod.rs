@@ -5,6 +5,7 @@
 //! time is a task (`tasks`), what clients ask beside SOAP is in `rest`, what is to go wrong is in [`crate::faults`].
 
 pub mod collector;
+pub mod face;
 pub mod fault;
 pub mod http;
 pub mod ids;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    face::Face,
     model::{Model, Wakeup},
     requests::Requests,
     rest::Rest,
@@ -37,7 +39,7 @@ use self::{
 };
 use crate::{faults::Faults, world::World};
 
-/// The vCenter. Clones are the same one.
+/// The vCenter, or the host agent of one of its ESXi hosts. Clones are the same one.
 #[derive(Clone)]
 pub struct Vcenter {
     inner: Arc<Inner>,
@@ -46,8 +48,10 @@ pub struct Vcenter {
 struct Inner {
     // Lock order: sessions or rest, then model.
     sessions: Mutex<Sessions>,
-    model: Mutex<Model>,
-    changed: watch::Sender<u64>,
+    /// The vCenter's, which its hosts share.
+    model: Arc<Mutex<Model>>,
+    changed: Arc<watch::Sender<u64>>,
+    face: Face,
     requests: Requests,
     rest: Mutex<Rest>,
     world: World,
@@ -68,13 +72,35 @@ impl Vcenter {
     pub fn new(world: &World) -> Self {
         let inner = Inner {
             sessions: Mutex::default(),
-            model: Mutex::new(Model::new(world)),
-            changed: watch::Sender::new(0),
+            model: Arc::new(Mutex::new(Model::new(world))),
+            changed: Arc::new(watch::Sender::new(0)),
+            face: Face::Vcenter,
             requests: Requests::default(),
             rest: Mutex::default(),
             world: world.clone(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The host agent of one of its ESXi hosts, by the host's name: another server with sessions of its own, and the same
+    /// machines.
+    pub fn agent(&self, host: &str) -> Option<Self> {
+        let host = self.look(|model| model.named("HostSystem", host).map(|host| host.id.clone()))?;
+        let inner = Inner {
+            sessions: Mutex::default(),
+            model: Arc::clone(&self.inner.model),
+            changed: Arc::clone(&self.inner.changed),
+            face: Face::Agent(host),
+            requests: Requests::default(),
+            rest: Mutex::default(),
+            world: self.inner.world.clone(),
+        };
+        Some(Self { inner: Arc::new(inner) })
+    }
+
+    /// Who answers.
+    pub fn face(&self) -> &Face {
+        &self.inner.face
     }
 
     /// Answers requests until it is cancelled.
@@ -114,6 +140,7 @@ impl Vcenter {
         let (result, wakeups) = {
             let mut model = self.model();
             let result = change(&mut model);
+            model.number_machines();
             (result, std::mem::take(&mut model.wakeups))
         };
         self.start_timers(wakeups);

@@ -5,7 +5,7 @@ use mtv_api::xml::Node;
 use super::{fault::Fault, ids::MoRef, value::Value};
 
 /// A call of a method.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Name of the method.
     pub method: String,

@@ -1,5 +1,6 @@
 //! The vCenter over TLS and HTTP, driven by requests of the shapes that pyVmomi and govc send.
 
+mod agent;
 mod clients;
 mod collector;
 mod operations;
@@ -43,7 +44,16 @@ impl Lab {
     async fn start_at(scale: f64) -> Self {
         let datacenter = DataCenter::parse(DEFAULT).unwrap();
         let login = datacenter.vsphere.login.clone();
-        let vcenter = Vcenter::new(&World::new(datacenter, Clock::new(scale)));
+        Self::serve(Vcenter::new(&World::new(datacenter, Clock::new(scale))), (login.user, login.password)).await
+    }
+
+    /// The host agent of one of its hosts, with a client of its own.
+    async fn agent(&self, host: &str) -> Self {
+        let login = self.vcenter.inner.world.datacenter.vsphere.esxi_login.clone();
+        Self::serve(self.vcenter.agent(host).unwrap(), (login.user, login.password)).await
+    }
+
+    async fn serve(vcenter: Vcenter, login: (String, String)) -> Self {
         let authority = Authority::new().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
@@ -60,7 +70,7 @@ impl Lab {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls).cookie_store(true).build().unwrap();
-        Self { vcenter, client, url, login: (login.user, login.password), _stop: cancel.drop_guard() }
+        Self { vcenter, client, url, login, _stop: cancel.drop_guard() }
     }
 
     /// Sends a call whose inner XML is given.
@@ -90,8 +100,10 @@ impl Lab {
     }
 
     async fn login_as(&self, user: &str, password: &str) -> Answer {
+        let content = self.call("RetrieveServiceContent", &MoRef::new("ServiceInstance", "ServiceInstance"), "").await;
+        let manager = MoRef::read(content.value().child("sessionManager").unwrap());
         let arguments = format!("<userName>{user}</userName><password>{password}</password>");
-        self.call("Login", &MoRef::new("SessionManager", "SessionManager"), &arguments).await
+        self.call("Login", &manager, &arguments).await
     }
 
     /// A property, by pyVmomi's own way of reading them.

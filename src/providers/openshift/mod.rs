@@ -104,7 +104,9 @@ async fn other(profile: &Profile) -> ProviderResult<Cluster> {
     let options = ConnectOptions { login: Some(login), insecure: profile.insecure_skip_verify, ..ConnectOptions::default() };
     Cluster::connect(&options).await.map_err(|error| {
         let text = format!("{error:#}");
-        let about = |hint: &str| format!("{text}; hint: {hint}");
+        // The hints of a cluster's own connection name the keys of another file.
+        let plain = text.split("; hint:").next().unwrap_or(&text);
+        let about = |hint: &str| format!("{plain}; hint: {hint}");
         if text.contains("refused") && text.contains("password") {
             ProviderError::Login(about("check `username` and `password` of the profile"))
         } else if text.contains("certificate") {
@@ -156,7 +158,17 @@ impl SourceProvider for Openshift {
     }
 
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
-        make::vm(&self.cluster, request, self.guest.as_ref()).boxed()
+        async move {
+            let made = make::vm(&self.cluster, request, self.guest.as_ref()).await;
+            if made.is_err()
+                && let Err(error) = remove::half_made(&self.cluster, request).await
+            {
+                // What cannot be removed now is in the journal.
+                tracing::warn!(clone = request.name, "a source VM that could not be made stays: {error}");
+            }
+            made
+        }
+        .boxed()
     }
 
     fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {

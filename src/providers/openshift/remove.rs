@@ -8,7 +8,7 @@ use mtv_api::kinds;
 use super::{is_of, listed, machine, watch};
 use crate::{
     cluster::Cluster,
-    providers::{Leaving, ProviderError, ProviderResult},
+    providers::{CloneRequest, Leaving, ProviderError, ProviderResult},
 };
 
 /// Longest wait for a VM or a namespace to be gone: a running guest is shut down first.
@@ -21,6 +21,16 @@ pub async fn vm(cluster: &Cluster, vm: &DynamicObject) -> ProviderResult<()> {
     let deleted = cluster.delete(&kinds::VM, Some(namespace), name, uid).await;
     deleted.map_err(|error| ProviderError::Operation(format!("{error:#}")))?;
     watch::gone(cluster, &kinds::VM, namespace, name, uid, GONE).await
+}
+
+/// Deletes a VM whose making failed, if it is there. Its namespace stays for the other VMs of the run, whose making may be under way.
+pub async fn half_made(cluster: &Cluster, request: &CloneRequest) -> ProviderResult<()> {
+    let namespace = machine::namespace(&request.run);
+    let found = cluster.get(&kinds::VM, Some(&namespace), &request.name).await;
+    match found.map_err(|error| ProviderError::Operation(format!("{error:#}")))? {
+        Some(found) if is_of(&found, &request.run) => vm(cluster, &found).await,
+        _ => Ok(()),
+    }
 }
 
 /// Deletes the VM of a name and, when it was the last one, the namespace that the run made for them: also when the making had

@@ -95,7 +95,8 @@ pub async fn server(session: &Session, id: &str, doing: &str) -> ProviderResult<
 /// The id of a server's flavor, which Nova tells by name only.
 async fn flavor(session: &Session, server: &Value, doing: &str) -> ProviderResult<String> {
     let name = text(server, "/flavor/original_name");
-    let all = session.list(Service::Compute, "flavors", "/flavors?limit=1000", doing).await?;
+    // Without `is_public` administrators are told of public ones alone.
+    let all = session.list(Service::Compute, "flavors", "/flavors?is_public=None&limit=1000", doing).await?;
     let found = all.iter().find(|flavor| text(flavor, "/name") == name);
     found.map(|flavor| text(flavor, "/id").to_owned()).ok_or_else(|| {
         ProviderError::NotFound(format!(
@@ -104,11 +105,15 @@ async fn flavor(session: &Session, server: &Value, doing: &str) -> ProviderResul
     })
 }
 
-/// All networks of a server, one entry per port and in their order.
-async fn networks(session: &Session, id: &str, doing: &str) -> ProviderResult<Vec<Value>> {
+/// All networks of a server, one entry per port and in their order. A server without any must say so: an empty list means
+/// "whatever network there is".
+async fn networks(session: &Session, id: &str, doing: &str) -> ProviderResult<Value> {
     let mut ports = session.list(Service::Network, "ports", &format!("/ports?device_id={id}"), doing).await?;
     ports.sort_by(|a, b| text(a, "/created_at").cmp(text(b, "/created_at")));
-    Ok(ports.iter().map(|port| json!({"uuid": text(port, "/network_id")})).collect())
+    Ok(match ports.as_slice() {
+        [] => json!("none"),
+        ports => ports.iter().map(|port| json!({"uuid": text(port, "/network_id")})).collect(),
+    })
 }
 
 /// Volumes of a server, the one that boots first and the others by their device.

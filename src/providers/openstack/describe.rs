@@ -29,9 +29,13 @@ pub async fn vm(session: &Session, id: &str) -> ProviderResult<VmDescription> {
     } else {
         session.list(Service::Network, "networks", &format!("/networks?{}", filter.join("&")), &doing).await?
     };
-    let image = match text(&server, "/image/id") {
-        "" => Value::Null,
-        image => session.get_if_there(Service::Image, "GET images/ID", &format!("/images/{image}"), &doing).await?.unwrap_or_default(),
+    // What a volume was made of counts as long as it is there; Forklift reads the same.
+    let origin = || volumes.iter().map(|volume| text(volume, "/volume_image_metadata/image_id")).find(|id| !id.is_empty());
+    let image = match Some(text(&server, "/image/id")).filter(|id| !id.is_empty()).or_else(origin) {
+        None => Value::Null,
+        Some(image) => {
+            session.get_if_there(Service::Image, "GET images/ID", &format!("/images/{image}"), &doing).await?.unwrap_or_default()
+        }
     };
     Ok(read(&server, &volumes, ports, &networks, &image))
 }
@@ -48,18 +52,20 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         ..Nic::default()
     };
     let boots_from_image = !text(server, "/image/id").is_empty();
-    // What the boot disk's image says of the machine; Forklift reads the same.
-    let properties =
-        if boots_from_image { image.clone() } else { volumes.first().map(|v| v["volume_image_metadata"].clone()).unwrap_or_default() };
-    let vcpus = number(server, "/flavor/vcpus").max(1);
-    let property = |key: &str| number(&properties, &format!("/{key}"));
-    let (sockets, cores) = match (property("hw_cpu_sockets"), property("hw_cpu_cores")) {
-        (0, 0) => (vcpus, 1),
-        (sockets, cores) => (sockets.max(1), cores.max(1)),
+    // What the image says goes before what the flavor says, each for itself.
+    let count = |of_image: &str, of_flavor: &str| {
+        let text = image.get(of_image).or_else(|| server.pointer("/flavor/extra_specs").and_then(|specs| specs.get(of_flavor)));
+        text.and_then(|text| text.as_str()?.parse::<u64>().ok())
     };
+    let sockets = count("hw_cpu_sockets", "hw:cpu_sockets").unwrap_or_else(|| number(server, "/flavor/vcpus"));
+    let cores = count("hw_cpu_cores", "hw:cpu_cores").unwrap_or(1);
     let of_image = boots_from_image.then(|| Disk {
         name: text(image, "/name").to_owned(),
-        bytes: number(server, "/flavor/disk") << 30,
+        // A flavor without a disk gives one of the image's size.
+        bytes: match number(server, "/flavor/disk") {
+            0 => Some(number(image, "/virtual_size")).filter(|size| *size > 0).unwrap_or_else(|| number(image, "/size")),
+            disk => disk << 30,
+        },
         storage: IMAGES.to_owned(),
         ..Disk::default()
     });
@@ -87,7 +93,7 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         // Images and volume snapshots are objects of their own, which a migration does not touch.
         snapshots: Vec::new(),
         tools_running: text(server, "/status") == "ACTIVE",
-        windows: text(&properties, "/os_type").eq_ignore_ascii_case("windows"),
+        windows: text(image, "/os_type").eq_ignore_ascii_case("windows"),
     }
 }
 
@@ -102,7 +108,7 @@ mod tests {
     fn a_server_reads_with_its_parts() {
         let server = json!({"id": "s", "name": "rhel8", "status": "SHUTOFF", "flavor": {"vcpus": 4, "ram": 2048, "disk": 20}, "image": ""});
         let volumes = [
-            json!({"id": "v1", "name": "boot", "size": 10, "volume_type": "ceph", "volume_image_metadata": {"hw_cpu_cores": "2", "hw_cpu_sockets": "2"}}),
+            json!({"id": "v1", "name": "boot", "size": 10, "volume_type": "ceph", "volume_image_metadata": {"image_id": "i"}}),
             json!({"id": "v2", "name": "", "size": 4, "volume_type": "lvm"}),
         ];
         let ports = vec![
@@ -110,12 +116,19 @@ mod tests {
             json!({"mac_address": "fa:16:3e:00:00:01", "network_id": "n1", "created_at": "1", "fixed_ips": [{"ip_address": "192.0.2.5"}]}),
         ];
         let networks = [json!({"id": "n1", "name": "private"}), json!({"id": "n2", "name": "vlan10"})];
-        let vm = read(&server, &volumes, ports, &networks, &Value::Null);
+        let image = json!({"id": "i", "hw_cpu_cores": "2", "hw_cpu_sockets": "2"});
+        let vm = read(&server, &volumes, ports, &networks, &image);
         assert_eq!((vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib), (Power::Off, 2, 2, 2048));
         assert_eq!(vm.nics.iter().map(|n| n.network.as_str()).collect::<Vec<_>>(), ["private", "vlan10"]);
         assert_eq!(vm.disks.iter().map(|d| (d.name.as_str(), d.storage.as_str())).collect::<Vec<_>>(), [("boot", "ceph"), ("v2", "lvm")]);
         let booted = json!({"flavor": {"vcpus": 2, "ram": 512, "disk": 5}, "image": {"id": "i"}});
         let vm = read(&booted, &[], Vec::new(), &[], &json!({"name": "cirros", "os_type": "Windows"}));
         assert_eq!((vm.disks[0].storage.as_str(), vm.disks[0].bytes, vm.windows, vm.sockets), (IMAGES, 5 << 30, true, 2));
+        let specs = json!({"hw:cpu_sockets": "1", "hw:cpu_cores": "4"});
+        let diskless = json!({"flavor": {"vcpus": 4, "ram": 512, "disk": 0, "extra_specs": specs}, "image": {"id": "i"}});
+        let vm = read(&diskless, &[], Vec::new(), &[], &json!({"name": "cirros", "size": 7, "hw_cpu_cores": "2"}));
+        assert_eq!((vm.disks[0].bytes, vm.sockets, vm.cores_per_socket), (7, 1, 2), "the image goes before the flavor, value by value");
+        let vm = read(&diskless, &[], Vec::new(), &[], &json!({"virtual_size": 9, "size": 7}));
+        assert_eq!((vm.disks[0].bytes, vm.sockets, vm.cores_per_socket), (9, 1, 4));
     }
 }

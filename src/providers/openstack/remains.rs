@@ -143,7 +143,7 @@ async fn remove(session: &Session, service: Service, member: &str, id: &str) -> 
                     status if status.is_success() => asked = true,
                     StatusCode::NOT_FOUND => break,
                     // What Cinder thinks of the state decides, and it may change between look and request; the next look tells.
-                    StatusCode::BAD_REQUEST if tries.again(None).await => {}
+                    StatusCode::BAD_REQUEST | StatusCode::CONFLICT if tries.again(None).await => {}
                     _ => return Err(session.refused(&reply, &doing)),
                 }
             }

@@ -50,13 +50,27 @@ impl Service {
         }
     }
 
-    /// What stands between the endpoint and the resources, where endpoints leave it out.
-    const fn version(self) -> &'static str {
-        match self {
-            Self::Image => "/v2",
-            Self::Network => "/v2.0",
-            Self::Compute | Self::Volume => "",
-        }
+    /// The address of its resources from what a catalogue tells: endpoints may leave the version out, and that of Cinder the
+    /// project too. None for an endpoint of another version of the API.
+    fn complete(self, endpoint: &str, project: &str) -> Option<String> {
+        let url = endpoint.trim_end_matches('/');
+        let parts: Vec<&str> = url.split('/').skip(3).collect();
+        let has = |version: &str| {
+            parts.iter().any(|part| part.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        };
+        Some(match self {
+            Self::Compute if has("v2") => url.to_owned(),
+            Self::Compute => format!("{url}/v2.1"),
+            Self::Volume if has("v1") || has("v2") => return None,
+            Self::Volume if has("v3") && parts.last() == Some(&"v3") => format!("{url}/{project}"),
+            Self::Volume if has("v3") => url.to_owned(),
+            Self::Volume => format!("{url}/v3/{project}"),
+            Self::Image if has("v2") => url.to_owned(),
+            Self::Image if has("v1") => return None,
+            Self::Image => format!("{url}/v2"),
+            Self::Network if has("v2") => url.to_owned(),
+            Self::Network => format!("{url}/v2.0"),
+        })
     }
 
     /// Name in counts.
@@ -343,12 +357,10 @@ fn endpoints(token: &Value, region: &str) -> BTreeMap<Service, Url> {
         };
         entry["endpoints"].as_array()?.iter().find(here).map(|e| text(e, "/url").to_owned())
     };
+    let project = text(token, "/project/id");
     let of = |service: Service| {
-        let kinds = service.types().iter();
-        let url = kinds.flat_map(|kind| catalogue.iter().filter(move |entry| text(entry, "/type") == *kind)).find_map(public)?;
-        let url = url.trim_end_matches('/').to_owned();
-        let whole =
-            if service.version().is_empty() || url.ends_with(service.version()) { url } else { format!("{url}{}", service.version()) };
+        let entries = service.types().iter().flat_map(|kind| catalogue.iter().filter(move |entry| text(entry, "/type") == *kind));
+        let whole = entries.filter_map(public).find_map(|url| service.complete(&url, project))?;
         Some((service, Url::parse(&whole).ok()?))
     };
     Service::ALL.into_iter().filter_map(of).collect()
@@ -376,6 +388,24 @@ mod tests {
         assert_eq!(url(Service::Image), "https://one/image/v2");
         assert_eq!(url(Service::Network), "https://one/net/v2.0");
         assert_eq!(endpoints(&token, "two").len(), 1);
+    }
+
+    #[test]
+    fn endpoints_are_completed() {
+        for (service, told, expected) in [
+            (Service::Compute, "https://c/compute", Some("https://c/compute/v2.1")),
+            (Service::Compute, "https://c:8774/v2.1/p", Some("https://c:8774/v2.1/p")),
+            (Service::Compute, "https://c:8774/v2/p", Some("https://c:8774/v2/p")),
+            (Service::Volume, "https://c/volume/v3", Some("https://c/volume/v3/p")),
+            (Service::Volume, "https://c/volume/", Some("https://c/volume/v3/p")),
+            (Service::Volume, "https://c/volume/v3/p", Some("https://c/volume/v3/p")),
+            (Service::Volume, "https://c/volume/v2/p", None),
+            (Service::Image, "https://c:9292/", Some("https://c:9292/v2")),
+            (Service::Image, "https://c:9292/v2", Some("https://c:9292/v2")),
+            (Service::Network, "https://v2host:9696", Some("https://v2host:9696/v2.0")),
+        ] {
+            assert_eq!(service.complete(told, "p").as_deref(), expected, "{told}");
+        }
     }
 
     #[test]

@@ -17,9 +17,10 @@ pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Why a service refused: `{"badRequest": {"message": …}}`, `{"error": {"message": …}}`, `{"NeutronError": {"message": …}}`.
+/// Why a service refused: `{"badRequest": {"message": …}}`, `{"error": {"message": …}}`, `{"NeutronError": {"message": …}}`, and
+/// `{"message": "…<br />"}` of Glance.
 pub fn fault(body: &Value) -> Option<String> {
-    let message = |value: &Value| value["message"].as_str().map(str::to_owned);
+    let message = |value: &Value| value["message"].as_str().map(|text| text.replace("<br />", " ").trim().to_owned());
     message(body).or_else(|| body.as_object()?.values().find_map(message))
 }
 
@@ -48,6 +49,7 @@ mod tests {
             (json!({"error": {"message": "no", "title": "Unauthorized"}}), Some("no")),
             (json!({"NeutronError": {"type": "x", "message": "busy"}}), Some("busy")),
             (json!({"message": "plain"}), Some("plain")),
+            (json!({"message": "no image<br /><br />\n\n\n", "code": "404 Not Found"}), Some("no image")),
             (json!({}), None),
             (Value::Null, None),
         ] {

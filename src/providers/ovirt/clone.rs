@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     lookup, operate,
     session::Session,
-    wire::{members, search, term, text},
+    wire::{members, number, search, term, text},
 };
 use crate::{
     config::profile::ProviderKind,
@@ -82,13 +82,18 @@ async fn wait_for_copy(session: &Session, id: &str, doing: &str, correlation: &s
     Err(ProviderError::Operation(format!("failed to {doing}: {why}")))
 }
 
-/// What the engine says of a failed operation: its events of severity error, else the job that failed.
+/// What the engine says of a failed operation: its events of severity error, the oldest first, else the job that failed. The last
+/// event only says that it failed; what stands before it says why.
 async fn why(session: &Session, correlation: &str) -> Option<String> {
     let query = search(&term("correlation_id", correlation));
     let events = session.get("GET events", &format!("/events?{query}&max=20"), "read events").await.ok()?;
     let bad = |event: &&Value| matches!(text(event, "/severity"), "error" | "alert");
-    if let Some(event) = members(&events, "event").iter().find(bad) {
-        return Some(text(event, "/description").to_owned());
+    let mut told: Vec<&Value> = members(&events, "event").iter().filter(bad).collect();
+    told.sort_by_key(|event| number(event, "/index"));
+    let mut texts: Vec<&str> = told.iter().map(|event| text(event, "/description")).collect();
+    texts.dedup();
+    if !texts.is_empty() {
+        return Some(texts.join("; "));
     }
     let jobs = session.get("GET jobs", &format!("/jobs?{query}"), "read jobs").await.ok()?;
     members(&jobs, "job")

@@ -70,7 +70,11 @@ fn read_disk(attachment: &Value, domains: &Value) -> Disk {
     let label = [text(disk, "/alias"), text(disk, "/name"), text(attachment, "/id")].into_iter().find(|l| !l.is_empty());
     Disk {
         name: label.unwrap_or_default().to_owned(),
-        bytes: number(disk, "/provisioned_size"),
+        // A LUN has no size of its own here, its unit has.
+        bytes: match number(disk, "/provisioned_size") {
+            0 => number(disk, "/lun_storage/logical_units/logical_unit/0/size"),
+            size => size,
+        },
         storage: name.unwrap_or_default().to_owned(),
         key: 0,
         ..Disk::default()

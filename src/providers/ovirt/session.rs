@@ -223,7 +223,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
             "{doing}: the user name or password was refused for user `{}`{}; hint: check `username` (with its domain, as in \
              admin@internal) and `password` of the profile",
             profile.username,
-            if why.is_empty() { String::new() } else { format!(" ({why})") }
+            if why.is_empty() { String::new() } else { format!(" ({})", why.trim_end_matches('.')) }
         )));
     }
     Err(ProviderError::Unreachable(format!(

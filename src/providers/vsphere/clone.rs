@@ -26,7 +26,10 @@ const CLONE: Duration = Duration::from_mins(20);
 pub async fn clone(session: &Session, wanted: &CloneRequest) -> ProviderResult<String> {
     let live = session.live().await;
     if !live.vcenter {
-        return Err(ProviderError::Unsupported(format!("{} cannot clone; use its vCenter in `api_url`", live.product)));
+        return Err(ProviderError::Unsupported(format!(
+            "{} cannot clone; its vCenter can (`clone_provider` of the profile)",
+            live.product
+        )));
     }
     let source = lookup::one(session, &wanted.source).await?;
     let (source, place) = place::locate(session, &MoRef::vm(&source.id), wanted).await?;

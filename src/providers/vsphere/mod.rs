@@ -9,6 +9,7 @@ mod collector;
 mod describe;
 mod disk_spec;
 mod disks;
+mod endpoint;
 mod esxi;
 mod fault;
 mod guest_ops;
@@ -35,6 +36,27 @@ use crate::config::{
     copyoffload::CopyOffload,
     profile::{GuestLogin, Profile, ProviderKind},
 };
+
+/// Connects to what a profile names: a vCenter, or an ESXi host with the vCenter that clones for it.
+///
+/// # Errors
+/// Those of logging in, and an endpoint that is not of the kind that the profile says.
+pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider>> {
+    if let Some(cloner) = &profile.clone_provider {
+        return Ok(Box::new(endpoint::Endpoint::connect(profile, cloner).await?));
+    }
+    let connected = Vsphere::connect(profile).await?;
+    let live = connected.session.live().await;
+    if live.vcenter {
+        return Ok(Box::new(connected));
+    }
+    connected.disconnect().await;
+    Err(ProviderError::Unsupported(format!(
+        "{} of profile `{}` is {}, which cannot clone; hint: write `endpoint_type = \"esxi\"` into the profile, and `clone_provider` with \
+         the name of the profile of its vCenter",
+        profile.api_url, profile.name, live.product
+    )))
+}
 
 /// A connected vCenter (or ESXi host, which can do all but clone).
 #[derive(Debug)]

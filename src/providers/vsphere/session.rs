@@ -286,9 +286,11 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     ask(&action, Safety::Once, body).await.map_err(|error| match error {
         CallError::Unclear(_) => Unfinished::Lost(error.explained(&doing).to_string()),
         CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::Login(format!(
-            "{doing}: {} for user `{}`; hint: check `username` (with its domain, as in user@vsphere.local) and `password` of the profile",
+            "{doing}: {} for user `{}`; hint: check `username`{} and `password` of the profile",
             if fault.kind == "InvalidLogin" { "the user name or password was refused" } else { "logging in is not permitted" },
-            profile.username
+            profile.username,
+            // The users of a host have no domain.
+            if about.get("apiType") == Some("HostAgent") { "" } else { " (with its domain, as in user@vsphere.local)" }
         ))
         .into(),
         other => other.explained(&doing).into(),

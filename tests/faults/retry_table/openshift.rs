@@ -34,6 +34,7 @@ fn profile() -> Profile {
         extra: BTreeMap::default(),
         extra_secrets: BTreeMap::default(),
         copyoffload: None,
+        clone_provider: None,
     }
 }
 

@@ -10,7 +10,7 @@ use mtv_api::xml::Node;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::model::{KINDS, Model};
+use super::model::{KINDS, Model, own_id};
 use crate::{
     forklift::vcenter::{Access, MoRef, Result, Vcenter, property_spec},
     inventory::News,
@@ -143,11 +143,11 @@ async fn take_in(vcenter: &Vcenter, update: &Node, model: &RwLock<Model>, mut se
     for object in update.children_named("filterSet").flat_map(|set| set.children_named("objectSet")) {
         let Some(reference) = object.child("obj").map(MoRef::read) else { continue };
         if object.get("kind") == Some("leave") {
-            taken.others |= model.write().unwrap_or_else(PoisonError::into_inner).remove(&reference.id);
+            taken.others |= model.write().unwrap_or_else(PoisonError::into_inner).remove(&own_id(&reference));
             continue;
         }
         if let Some(seen) = seen.as_mut() {
-            seen.insert(reference.id.clone());
+            seen.insert(own_id(&reference));
         }
         touched.entry(reference.kind).or_default().push(reference.id);
     }

@@ -22,6 +22,18 @@ pub const KINDS: &[(&str, &[&str])] = &[
     ("VirtualMachine", super::vm::PATHS),
 ];
 
+/// The id of a datastore as the service has it: ESXi hosts name exports by server and path, which cannot stand in a URL.
+pub fn datastore_id(id: &str) -> String {
+    // What a URL's path takes as it is (RFC 3986), as Go's PathEscape has it.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~$&+:=@".contains(c);
+    if id.chars().all(plain) { id.to_owned() } else { format!("{:x}", md5::compute(id)) }
+}
+
+/// The id of an object as the service has it.
+pub fn own_id(object: &MoRef) -> String {
+    if object.kind == "Datastore" { datastore_id(&object.id) } else { object.id.clone() }
+}
+
 /// A collected object.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -86,7 +98,8 @@ impl Model {
     }
 
     /// Takes in what was read; true if it differs from what was known.
-    pub fn put(&mut self, found: Properties) -> bool {
+    pub fn put(&mut self, mut found: Properties) -> bool {
+        found.object.id = own_id(&found.object);
         let id = Id::new(&found.object.id);
         let mut vm = (found.object.kind == "VirtualMachine").then(|| Vm::read(&found));
         let known = self.objects.get(&id);
@@ -232,7 +245,8 @@ fn variant(kind: &str) -> Option<&'static str> {
 }
 
 fn refs(properties: &Properties, path: &str, kind: &str) -> Value {
-    let list = properties.get(path).map(|n| n.children.iter().map(|c| json!({ "kind": kind, "id": c.text })).collect::<Vec<_>>());
+    let id = |node: &Node| own_id(&MoRef::new(kind, &node.text));
+    let list = properties.get(path).map(|n| n.children.iter().map(|c| json!({ "kind": kind, "id": id(c) })).collect::<Vec<_>>());
     json!(list.unwrap_or_default())
 }
 
@@ -311,6 +325,13 @@ mod tests {
         model.put(object("Folder", "group-4", "datastore", Some(("Datacenter", "datacenter-1"))));
         model.put(object("Datastore", "datastore-61", "LocalDS_0", Some(("Folder", "group-4"))));
         model
+    }
+
+    #[test]
+    fn datastores_of_esxi_hosts_get_ids_that_a_url_takes() {
+        assert_eq!(datastore_id("datastore-61"), "datastore-61");
+        assert_eq!(datastore_id("5f0c2b6e-8a1b2c3d-4e5f-001b21aabbcc"), "5f0c2b6e-8a1b2c3d-4e5f-001b21aabbcc");
+        assert_eq!(datastore_id("nfs.lab:/exports/a").len(), 32);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use mtv_api::xml::Node;
 use serde::Serialize;
 
+use super::model::datastore_id;
 use crate::forklift::vcenter::{MoRef, Properties};
 
 /// Properties that a VM is read from.
@@ -286,7 +287,7 @@ impl Vm {
                     unit_number: number(Some(device), &["unitNumber"]),
                     controller_key,
                     file: text(backing, &["fileName"]),
-                    datastore: Ref::new("Datastore", &text(backing, &["datastore"])),
+                    datastore: Ref::new("Datastore", &datastore_id(&text(backing, &["datastore"]))),
                     capacity: if bytes > 0 { bytes } else { number(Some(device), &["capacityInKB"]) * 1024 },
                     shared: text(backing, &["sharing"]) == "sharingMultiWriter",
                     rdm: backing_kind.contains("RawDisk"),

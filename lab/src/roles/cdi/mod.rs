@@ -220,6 +220,7 @@ fn source(object: &DynamicObject) -> Option<String> {
     let candidates = [
         if reference.is_empty() { reference } else { data_source(&text("/spec/sourceRef/namespace"), &reference) },
         text("/spec/source/http/url"),
+        object.data.pointer("/spec/source/imageio/diskId").and_then(Value::as_str).map(|disk| format!("ovirt:{disk}")).unwrap_or_default(),
         object.annotations().get(DISK_SOURCE).cloned().unwrap_or_default(),
         base_disk(write::text(&object.data, "/spec/source/vddk/backingFile")),
     ];

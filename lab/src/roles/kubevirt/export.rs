@@ -46,8 +46,8 @@ pub(super) async fn tend(shared: Shared, mut latest: Latest<DynamicObject>) -> a
     clock.sleep(SERVER).await;
     let token = write::text(&object.data, "/spec/tokenSecretRef");
     let token = if token.is_empty() { made_token(&shared, &object).await? } else { token.to_owned() };
-    let base =
-        format!("https://virt-exportproxy-{}.apps.lab.invalid/api/export.kubevirt.io/v1beta1/namespaces/{namespace}", super::NAMESPACE);
+    let domain = &shared.cx.world.datacenter.cluster.domain;
+    let base = format!("https://virt-exportproxy-{}.{domain}/api/export.kubevirt.io/v1beta1/namespaces/{namespace}", super::NAMESPACE);
     let mut volumes = Vec::new();
     for claim in claims {
         let url = format!("{base}/virtualmachineexports/{name}/volumes/{}/disk.img.gz", claim.name_any());

@@ -7,6 +7,7 @@ use super::{Addresses, CONFIG_MANAGED, Item, NODE_PROVIDER};
 use crate::{
     datacenter::{ClusterModel, StorageClassModel},
     roles::{kubevirt, provisioner},
+    vsphere::model::uuid,
 };
 
 /// CPUs and memory of each worker: enough for every scenario at once.
@@ -14,7 +15,7 @@ const WORKER: (&str, &str) = ("32", "131072Mi");
 
 /// Everything but MTV.
 pub(super) fn items(model: &ClusterModel, addresses: &Addresses, now: &str) -> Vec<Item> {
-    let mut items = vec![version(model, now), infrastructure(addresses), virtctl(addresses), ingress_certificate(addresses)];
+    let mut items = vec![version(model, now), infrastructure(model, addresses), virtctl(addresses), ingress_certificate(addresses)];
     items.extend(model.workers.iter().enumerate().map(|(index, name)| node(name, index, model, now)));
     items.extend(model.storage_classes.iter().enumerate().map(|(index, class)| storage_class(class, index == 0)));
     items.push(
@@ -36,7 +37,7 @@ fn version(model: &ClusterModel, now: &str) -> Item {
     let image = format!("quay.io/openshift-release-dev/ocp-release:{version}-x86_64");
     Item::new(
         &kinds::CLUSTER_VERSION,
-        json!({ "metadata": { "name": "version" }, "spec": { "clusterID": "4a1f0000-1ab0-4000-8000-000000000001", "channel": format!("stable-{minor}") } }),
+        json!({ "metadata": { "name": "version" }, "spec": { "clusterID": uuid(0x4a, &model.infrastructure_name), "channel": format!("stable-{minor}") } }),
     )
     .with(json!({
         "desired": { "version": version, "image": image },
@@ -51,7 +52,7 @@ fn version(model: &ClusterModel, now: &str) -> Item {
     }))
 }
 
-fn infrastructure(addresses: &Addresses) -> Item {
+fn infrastructure(model: &ClusterModel, addresses: &Addresses) -> Item {
     Item::new(
         &kinds::INFRASTRUCTURE,
         json!({ "metadata": { "name": "cluster" }, "spec": { "cloudConfig": { "name": "" }, "platformSpec": { "type": "None" } } }),
@@ -59,7 +60,7 @@ fn infrastructure(addresses: &Addresses) -> Item {
     .with(json!({
         "apiServerURL": addresses.api,
         "apiServerInternalURI": addresses.api,
-        "infrastructureName": "lab-x7k2p",
+        "infrastructureName": model.infrastructure_name,
         "etcdDiscoveryDomain": "",
         "controlPlaneTopology": "HighlyAvailable",
         "infrastructureTopology": "HighlyAvailable",

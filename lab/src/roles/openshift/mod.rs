@@ -89,6 +89,31 @@ pub async fn start(cx: &Context, addresses: &Addresses) -> anyhow::Result<String
     Ok(inventory)
 }
 
+/// Makes what a cluster without MTV holds: the source of virtual machines.
+///
+/// # Errors
+/// What the API server says.
+pub async fn furnish(cx: &Context, api: &str, ca: &str) -> anyhow::Result<()> {
+    for name in ["default", "openshift", "openshift-config", CONFIG_MANAGED, kubevirt::NAMESPACE] {
+        make(cx, Item::new(&kinds::NAMESPACE, json!({ "metadata": { "name": name } }))).await?;
+    }
+    for item in images::items(&cx.world) {
+        make(cx, item).await?;
+    }
+    // Nothing but its API listens on this cluster.
+    let host = api.trim_start_matches("https://");
+    let addresses = Addresses {
+        api: api.to_owned(),
+        inventory: host.to_owned(),
+        inventory_is_ours: false,
+        monitoring: host.parse()?,
+        ca: ca.to_owned(),
+    };
+    let items = cluster::items(&cx.world.datacenter.cluster, &addresses, &cx.world.clock.now());
+    try_join_all(items.into_iter().map(|item| make(cx, item))).await?;
+    accounts::start(cx, ca.to_owned()).await
+}
+
 async fn make(cx: &Context, item: Item) -> anyhow::Result<()> {
     let name = write::text(&item.object, "/metadata/name").to_owned();
     let namespace = write::text(&item.object, "/metadata/namespace").to_owned();

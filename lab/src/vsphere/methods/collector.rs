@@ -11,6 +11,7 @@ use crate::vsphere::{
         read::contents,
         updates,
     },
+    face::Face,
     fault::Fault,
     ids::MoRef,
     model::reconfigure::{flag, number},
@@ -140,7 +141,7 @@ async fn wait(cx: &Context, request: &Request, limit: Option<Duration>, most: us
     let mut changed = cx.server.inner.changed.subscribe();
     loop {
         changed.borrow_and_update();
-        if let Some(update) = cx.session(|session, model| gather(session, model, collector, most))?? {
+        if let Some(update) = cx.session(|session, model| gather(cx.server.face(), session, model, collector, most))?? {
             return Ok(Reply::Value(update.into()));
         }
         let next = async {
@@ -160,6 +161,7 @@ async fn wait(cx: &Context, request: &Request, limit: Option<Duration>, most: us
 
 /// `UpdateSet` with what has changed; none if nothing has.
 fn gather(
+    face: &Face,
     session: &mut crate::vsphere::sessions::Session,
     model: &crate::vsphere::model::Model,
     collector: &str,
@@ -172,7 +174,7 @@ fn gather(
     for id in ids {
         // The filter is taken out while it looks at the session that it belongs to.
         let Some(Owned::Filter(mut filter)) = session.objects.remove(&id) else { continue };
-        let result = updates::changes(Sight { model, session: Some(session) }, &mut filter, left);
+        let result = updates::changes(Sight { model, face, session: Some(session) }, &mut filter, left);
         session.objects.insert(id.clone(), Owned::Filter(filter));
         let (objects, more) = result?;
         truncated |= more;

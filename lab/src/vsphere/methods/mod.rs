@@ -46,7 +46,7 @@ impl Context {
     pub fn look<T>(&self, look: impl FnOnce(Sight<'_>) -> T) -> T {
         let sessions = self.server.sessions();
         let session = self.cookie.as_deref().and_then(|c| sessions.get(c));
-        look(Sight { model: &self.server.model(), session })
+        look(Sight { model: &self.server.model(), face: self.server.face(), session })
     }
 
     /// Changes the session.
@@ -97,6 +97,9 @@ pub async fn call(cx: &mut Context, request: &Request) -> Outcome {
     let Some(kind) = cx.look(|sight| types::kind(sight, &request.this)) else {
         return Err(Fault::not_found(&request.this));
     };
+    if !cx.server.face().offers(&request.method) {
+        return Err(Fault::not_supported("The operation is not supported on the object."));
+    }
     let kind = types::service::manager(&request.this.id).map_or(kind, str::to_owned);
     if request.method == "Fetch" {
         return collector::fetch(cx, request);

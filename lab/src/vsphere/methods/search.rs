@@ -12,7 +12,7 @@ use crate::vsphere::{
         vm::Vm,
     },
     soap::{Reply, Request},
-    types::{entity::escaped, guest},
+    types::{Sight, entity::escaped, guest},
     value::{Value, refs},
 };
 
@@ -29,13 +29,12 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
         let model = sight.model;
         let many = request.method.starts_with("FindAllBy");
         let found = match request.method.as_str() {
-            "FindByInventoryPath" => path(model, &text("inventoryPath")).into_iter().collect(),
+            "FindByInventoryPath" => path(sight, &text("inventoryPath")).into_iter().collect(),
             "FindChild" => {
                 let entity = needed(request, "entity")?;
                 let name = text("name");
                 model.find(&entity)?;
-                let child = model.children(&entity.id).find(|e| e.name == name || escaped(&e.name) == name);
-                child.map(Entity::moref).into_iter().collect()
+                child(sight, &entity.id, &name).map(Entity::moref).into_iter().collect()
             }
             "FindByUuid" | "FindAllByUuid" if machines => {
                 let uuid = text("uuid");
@@ -69,12 +68,20 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
 }
 
 /// `/DC0/vm/folder/name`, with or without the first slash.
-fn path(model: &Model, path: &str) -> Option<MoRef> {
-    let mut here = model.entity(ROOT)?;
+fn path(sight: Sight<'_>, path: &str) -> Option<MoRef> {
+    let mut here = sight.model.entity(ROOT)?;
     for part in path.split('/').filter(|p| !p.is_empty()) {
-        here = model.children(&here.id).find(|e| e.name == part || escaped(&e.name) == part)?;
+        here = child(sight, &here.id, part)?;
     }
     Some(here.moref())
+}
+
+fn child<'m>(sight: Sight<'m>, parent: &str, wanted: &str) -> Option<&'m Entity> {
+    let named = |entity: &&Entity| {
+        let name = sight.face.name(sight.model, entity);
+        name == wanted || escaped(name) == wanted
+    };
+    sight.face.children(sight.model, parent).into_iter().find(named)
 }
 
 fn by_vm(model: &Model, body: &Node, fits: impl Fn(&Entity, &Vm) -> bool) -> Vec<MoRef> {

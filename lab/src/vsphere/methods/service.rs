@@ -15,7 +15,7 @@ use crate::vsphere::{
 /// The method's fault.
 pub fn call(cx: &Context, request: &Request) -> Outcome {
     match request.method.as_str() {
-        "RetrieveServiceContent" => Ok(Value::Object(cx.look(|s| service::content(s.model))).into()),
+        "RetrieveServiceContent" => Ok(Value::Object(cx.look(service::content)).into()),
         "CurrentTime" => Ok(Value::Time(Model::now()).into()),
         _ => Err(unknown(request)),
     }
@@ -33,7 +33,7 @@ pub fn options(cx: &Context, request: &Request) -> Outcome {
     let matches = |key: &str| wanted.is_empty() || key == wanted || (wanted.ends_with('.') && key.starts_with(wanted));
     let found: Vec<Value> = cx.look(|sight| {
         let fits = |o: &crate::vsphere::value::Object| o.get("key").and_then(Value::text).is_some_and(|k| matches(&k));
-        service::settings(sight.model, &request.this.id).filter(fits).map(Value::Object).collect()
+        service::settings(sight, &request.this.id).filter(fits).map(Value::Object).collect()
     });
     if found.is_empty() {
         return Err(Fault::new("InvalidName", format!("there is no setting {wanted}")).with("name", wanted));

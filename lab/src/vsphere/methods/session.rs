@@ -45,7 +45,7 @@ fn login(cx: &mut Context, request: &Request) -> Outcome {
     if cx.cookie.is_some() {
         return Err(Fault::new("InvalidLogin", "This session is logged in already."));
     }
-    let expected = cx.server.world().datacenter.vsphere.login.clone();
+    let expected = cx.server.face().login(cx.server.world());
     let user = needed_text(request, "userName")?;
     let password = needed_text(request, "password")?;
     if !user.eq_ignore_ascii_case(&expected.user) || password != expected.password {

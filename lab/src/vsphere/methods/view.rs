@@ -11,7 +11,7 @@ use crate::vsphere::{
 };
 
 /// What a container view can be about.
-const CONTAINERS: [&str; 5] = ["Folder", "Datacenter", "ClusterComputeResource", "ResourcePool", "HostSystem"];
+const CONTAINERS: [&str; 6] = ["Folder", "Datacenter", "ComputeResource", "ClusterComputeResource", "ResourcePool", "HostSystem"];
 
 /// Methods of the view manager and of views.
 ///

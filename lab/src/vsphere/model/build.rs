@@ -37,6 +37,7 @@ impl Model {
             events: Vec::new(),
             custom_fields: Vec::new(),
             wakeups: Vec::new(),
+            agents: BTreeMap::new(),
             instance_uuid: uuid(0x9b, &description.datacenter),
             programs: Vec::new(),
             transfers: BTreeMap::new(),
@@ -94,6 +95,7 @@ impl Model {
             let host = hosts.get(number % hosts.len().max(1)).cloned().unwrap_or_default();
             model.add_described(vm, &host, &pool);
         }
+        model.number_machines();
         model
     }
 

@@ -147,6 +147,28 @@ impl Model {
         Ok((datastore.id.clone(), rest.trim_start().to_owned()))
     }
 
+    /// Numbers machines that are new on their hosts, in the order in which they were made.
+    pub fn number_machines(&mut self) {
+        let made = |id: &str| id.trim_start_matches("vm-").parse::<u64>().unwrap_or_default();
+        let known = |host: &str, id: &str| self.number_at(host, id).is_some();
+        let mut fresh: Vec<(u64, String, String)> = self
+            .vms()
+            .filter(|(entity, vm)| !known(&vm.host, &entity.id))
+            .map(|(entity, vm)| (made(&entity.id), vm.host.clone(), entity.id.clone()))
+            .collect();
+        fresh.sort();
+        for (_, host, machine) in fresh {
+            let numbers = self.agents.entry(host).or_default();
+            let next = numbers.values().max().map_or(1, |last| last + 1);
+            numbers.insert(machine, next);
+        }
+    }
+
+    /// The number of a machine at the agent of a host; also of one that is gone.
+    pub fn number_at(&self, host: &str, machine: &str) -> Option<u64> {
+        self.agents.get(host)?.get(machine).copied()
+    }
+
     /// Every file on a datastore that the inventory knows of: path and size in bytes.
     pub fn files(&self, datastore: &str) -> Vec<(String, i64)> {
         let Some(prefix) = self.entity(datastore).map(|d| format!("[{}] ", d.name)) else { return Vec::new() };

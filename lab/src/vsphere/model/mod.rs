@@ -125,6 +125,8 @@ pub struct Model {
     pub transfers: BTreeMap<u64, (String, crate::guests::Files, String)>,
     /// Instance UUID of the server.
     pub instance_uuid: String,
+    /// Numbers of machines at the agents of their hosts: host, machine, number. A machine that is gone keeps its own.
+    agents: BTreeMap<String, BTreeMap<String, u64>>,
     counters: BTreeMap<&'static str, u64>,
     uuids: u64,
 }

@@ -9,9 +9,20 @@ use crate::vsphere::{
 /// Properties beyond those of every managed entity.
 pub const PROPERTIES: &[&str] = &["info", "summary", "host", "vm", "browser", "capability", "iormConfiguration"];
 
+/// Name of a datastore's volume on the hosts: the UUID of its file system, in the notation of VMFS.
+pub fn volume(id: &str) -> String {
+    let hex = crate::vsphere::model::uuid(0x5f, id).replace('-', "");
+    format!("{}-{}-{}-{}", &hex[..8], &hex[8..16], &hex[16..20], &hex[20..32])
+}
+
 /// URL of a datastore.
 pub fn url(id: &str) -> String {
-    format!("ds:///vmfs/volumes/{}/", crate::vsphere::model::uuid(0x5f, id))
+    format!("ds:///vmfs/volumes/{}/", volume(id))
+}
+
+/// Server and path of an NFS datastore.
+pub fn export(name: &str) -> (&'static str, String) {
+    ("nfs.lab", format!("/exports/{name}"))
 }
 
 /// Bytes that machines' disks take.
@@ -100,8 +111,8 @@ fn info(model: &Model, entity: &Entity, nfs: bool, capacity: u64, free: u64) -> 
                 .set("type", "NFS")
                 .set("name", &entity.name)
                 .set("capacity", long(capacity))
-                .set("remoteHost", "nfs.lab")
-                .set("remotePath", format!("/exports/{}", entity.name))
+                .set("remoteHost", export(&entity.name).0)
+                .set("remotePath", export(&entity.name).1)
                 .set("userName", ""),
         );
     }
@@ -116,7 +127,7 @@ fn info(model: &Model, entity: &Entity, nfs: bool, capacity: u64, free: u64) -> 
             .set("maxBlocks", 63_963_136)
             .set("majorVersion", 6)
             .set("version", "6.82")
-            .set("uuid", crate::vsphere::model::uuid(0x5f, &entity.id))
+            .set("uuid", volume(&entity.id))
             .list("extent", "HostScsiDiskPartition", [Object::new("HostScsiDiskPartition").set("diskName", disk).set("partition", 1)])
             .set("vmfsUpgradable", false),
     )

@@ -41,9 +41,9 @@ fn own_names(entity: &Entity) -> &'static [&'static str] {
     }
 }
 
-/// Names of all properties.
-pub fn names(entity: &Entity) -> Vec<&'static str> {
-    COMMON.iter().chain(own_names(entity)).copied().collect()
+/// Names of all properties; `own` are those beside the common ones, where they are not the vCenter's.
+pub fn names(entity: &Entity, own: Option<&'static [&'static str]>) -> Vec<&'static str> {
+    COMMON.iter().chain(own.unwrap_or_else(|| own_names(entity))).copied().collect()
 }
 
 /// Names in vSphere's paths: `/`, `\` and `%` are escaped.

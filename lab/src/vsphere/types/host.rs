@@ -184,7 +184,8 @@ fn thumbprint(id: &str) -> String {
     hex.as_bytes().chunks(2).take(20).map(|b| String::from_utf8_lossy(b).into_owned()).collect::<Vec<_>>().join(":")
 }
 
-fn product(version: &str) -> Object {
+/// `about` of a host, and its product as the vCenter shows it.
+pub fn product(version: &str) -> Object {
     Object::new("AboutInfo")
         .set("name", "VMware ESXi")
         .set("fullName", format!("VMware ESXi {version} build-24022510"))
@@ -305,29 +306,29 @@ fn cluster(model: &Model, entity: &Entity, pool: &str, name: &str) -> Option<Val
     Some(match name {
         "resourcePool" => MoRef::new("ResourcePool", pool).into(),
         "host" => refs(hosts()),
-        "summary" => {
-            let count = hosts().count();
-            let count_long = i64::try_from(count).unwrap_or(0);
-            let cores = i16::try_from(count).unwrap_or(0) * CORES.0;
-            Value::Object(
-                Object::new("ClusterComputeResourceSummary")
-                    .set("totalCpu", i32::from(cores) * CORES.1)
-                    .set("totalMemory", Value::Long(MEMORY * count_long))
-                    .set("numCpuCores", Value::Short(cores))
-                    .set("numCpuThreads", Value::Short(cores * 2))
-                    .set("effectiveCpu", i32::from(cores) * CORES.1)
-                    .set("effectiveMemory", Value::Long((MEMORY >> 20) * count_long))
-                    .set("numHosts", int(count))
-                    .set("numEffectiveHosts", int(count))
-                    .choice("overallStatus", "ManagedEntityStatus", "green"),
-            )
-        }
+        "summary" => Value::Object(compute_summary("ClusterComputeResourceSummary", hosts().count())),
         "environmentBrowser" => MoRef::new("EnvironmentBrowser", format!("envbrowser-{}", entity.id)).into(),
         "configurationEx" => Value::Object(configuration("ClusterConfigInfoEx")),
         "configuration" => Value::Object(configuration("ClusterConfigInfo")),
         "lifecycleManaged" => false.into(),
         _ => return None,
     })
+}
+
+/// Summary of a compute resource of so many hosts.
+pub fn compute_summary(kind: &'static str, hosts: usize) -> Object {
+    let long = i64::try_from(hosts).unwrap_or(0);
+    let cores = i16::try_from(hosts).unwrap_or(0) * CORES.0;
+    Object::new(kind)
+        .set("totalCpu", i32::from(cores) * CORES.1)
+        .set("totalMemory", Value::Long(MEMORY * long))
+        .set("numCpuCores", Value::Short(cores))
+        .set("numCpuThreads", Value::Short(cores * 2))
+        .set("effectiveCpu", i32::from(cores) * CORES.1)
+        .set("effectiveMemory", Value::Long((MEMORY >> 20) * long))
+        .set("numHosts", int(hosts))
+        .set("numEffectiveHosts", int(hosts))
+        .choice("overallStatus", "ManagedEntityStatus", "green")
 }
 
 fn pool(model: &Model, entity: &Entity, name: &str) -> Option<Value> {

@@ -14,6 +14,7 @@ pub mod task;
 pub mod vm;
 
 use super::{
+    face::Face,
     fault::Fault,
     ids::MoRef,
     model::Model,
@@ -26,6 +27,8 @@ use super::{
 pub struct Sight<'a> {
     /// State of the vCenter.
     pub model: &'a Model,
+    /// Who shows it.
+    pub face: &'a Face,
     /// The caller's session; none before login.
     pub session: Option<&'a Session>,
 }
@@ -37,8 +40,11 @@ fn known(condition: bool) -> Option<()> {
 
 /// The names of all properties of an object; none for objects that do not exist.
 pub fn names(sight: Sight<'_>, object: &MoRef) -> Option<Vec<&'static str>> {
+    if !sight.face.shows(sight.model, &object.id) {
+        return None;
+    }
     if let Some(entity) = sight.model.entity(&object.id) {
-        return Some(entity::names(entity));
+        return Some(entity::names(entity, sight.face.names(entity)));
     }
     if sight.model.task(&object.id).is_some() {
         return Some(task::PROPERTIES.to_vec());
@@ -51,8 +57,8 @@ pub fn names(sight: Sight<'_>, object: &MoRef) -> Option<Vec<&'static str>> {
 
 /// The type that an object really has; none for objects that do not exist.
 pub fn kind(sight: Sight<'_>, object: &MoRef) -> Option<String> {
-    if let Some(entity) = sight.model.entity(&object.id) {
-        return Some(entity.type_name().to_owned());
+    if let Some(entity) = sight.model.entity(&object.id).filter(|entity| sight.face.shows(sight.model, &entity.id)) {
+        return Some(sight.face.type_name(entity).to_owned());
     }
     names(sight, object).map(|_| object.kind.clone())
 }
@@ -79,7 +85,7 @@ pub fn property(sight: Sight<'_>, object: &MoRef, path: &str) -> Result<Option<V
 fn top(sight: Sight<'_>, object: &MoRef, name: &str) -> Option<Value> {
     let model = sight.model;
     if let Some(entity) = model.entity(&object.id) {
-        return entity::property(model, entity, name);
+        return sight.face.property(sight, entity, name);
     }
     if let Some(task) = model.task(&object.id) {
         return task::property(model, task, name);

@@ -1,6 +1,6 @@
 //! The service instance and its managers.
 
-use super::{Sight, event};
+use super::{Sight, event, host};
 use crate::vsphere::{
     ids::MoRef,
     model::{Model, build::ROOT},
@@ -79,13 +79,17 @@ pub fn about(model: &Model) -> Object {
         .set("licenseProductVersion", "8.0")
 }
 
-/// `ServiceContent`.
-pub fn content(model: &Model) -> Object {
+/// `ServiceContent`. Managers that a host agent does not have are left out of its answer on the way.
+pub fn content(sight: Sight<'_>) -> Object {
+    let model = sight.model;
     let mut content = Object::new("ServiceContent").set("rootFolder", MoRef::new("Folder", ROOT));
     for (at, (field, kind, id)) in MANAGERS.iter().enumerate() {
-        content = content.set(field, MoRef::new(*kind, *id));
+        if sight.face.has_manager(field) {
+            content = content.set(field, MoRef::new(*kind, *id));
+        }
         if at == 1 {
-            content = content.set("about", about(model));
+            let about = if sight.face.is_vcenter() { about(model) } else { host::product(&model.world.datacenter.vsphere.version) };
+            content = content.set("about", about);
         }
     }
     content
@@ -153,12 +157,12 @@ pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
     let model = sight.model;
     let kind = manager(id).or_else(|| attached(model, id))?;
     Some(match (kind, name) {
-        ("ServiceInstance", "content") => Value::Object(content(model)),
+        ("ServiceInstance", "content") => Value::Object(content(sight)),
         ("ServiceInstance", "serverClock") => Value::Time(Model::now()),
         ("ServiceInstance", "capability") => Value::Object(
             Object::new("Capability")
-                .set("provisioningSupported", true)
-                .set("multiHostSupported", true)
+                .set("provisioningSupported", sight.face.is_vcenter())
+                .set("multiHostSupported", sight.face.is_vcenter())
                 .set("userShellAccessSupported", false)
                 .set("networkBackupAndRestoreSupported", true)
                 .set("ftDrsWithoutEvcSupported", false),
@@ -187,7 +191,7 @@ pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
         ("CustomFieldsManager", "field") => {
             Value::List("CustomFieldDef", model.custom_fields.iter().map(|f| Value::Object(field_definition(f))).collect())
         }
-        ("OptionManager", "setting") => Value::List("OptionValue", settings(model, id).map(Value::Object).collect()),
+        ("OptionManager", "setting") => Value::List("OptionValue", settings(sight, id).map(Value::Object).collect()),
         ("OptionManager", "supportedOption") => Value::List("OptionDef", Vec::new()),
         ("ExtensionManager", "extensionList") => Value::List("Extension", Vec::new()),
         ("LicenseManager", "licenses") => Value::List("LicenseManagerLicenseInfo", Vec::new()),
@@ -277,13 +281,19 @@ fn admin_role() -> Value {
 }
 
 /// Settings of the server or of a host.
-pub fn settings(model: &Model, id: &str) -> impl Iterator<Item = Object> {
+pub fn settings(sight: Sight<'_>, id: &str) -> impl Iterator<Item = Object> {
+    let model = sight.model;
     let vcenter = [
         ("VirtualCenter.FQDN", "vcenter.lab".to_owned()),
         ("config.vpxd.hostnameUrl", "vcenter.lab".to_owned()),
         ("VirtualCenter.InstanceName", model.world.datacenter.vsphere.datacenter.clone()),
     ];
     let host = [("DataMover.HardwareAcceleratedMove", "1".to_owned()), ("UserVars.SuppressShellWarning", "0".to_owned())];
-    let list: Vec<_> = if id == "VpxSettings" { vcenter.to_vec() } else { host.to_vec() };
+    let agent = [("Config.HostAgent.plugins.solo.enableMob", "false".to_owned()), ("Config.HostAgent.log.level", "info".to_owned())];
+    let list: Vec<_> = match (id, sight.face.is_vcenter()) {
+        ("VpxSettings", true) => vcenter.to_vec(),
+        ("VpxSettings", false) => agent.to_vec(),
+        _ => host.to_vec(),
+    };
     list.into_iter().map(|(key, value)| Object::new("OptionValue").set("key", key).set("value", any(value)))
 }

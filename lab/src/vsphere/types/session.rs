@@ -24,7 +24,7 @@ pub fn names(sight: Sight<'_>, id: &str) -> Option<Vec<&'static str>> {
 /// A property of such an object.
 pub fn property(sight: Sight<'_>, id: &str, name: &str) -> Option<Value> {
     match (sight.session?.owned(id)?, name) {
-        (Owned::View(view), "view") => Some(refs(view::members(sight.model, view))),
+        (Owned::View(view), "view") => Some(refs(view::members(sight, view))),
         (Owned::View(view), _) => match (&view.kind, name) {
             (ViewKind::Container { container, .. }, "container") => Some(container.clone().into()),
             (ViewKind::Container { types, .. }, "type") => Some(strings(types.iter().cloned())),

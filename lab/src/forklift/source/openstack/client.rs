@@ -15,6 +15,7 @@ use crate::forklift::{
 
 /// Services with the types by which a catalogue knows them, and what endpoints may leave out.
 const SERVICES: &[(&str, &[&str], &str)] = &[
+    ("identity", &["identity"], "/v3"),
     ("compute", &["compute"], ""),
     ("volume", &["block-storage", "volumev3"], ""),
     ("image", &["image"], "/v2"),
@@ -65,6 +66,9 @@ impl Cloud {
         if let Some(body) = &body {
             request = request.json(body);
         }
+        if body.is_some() && service == "image" {
+            request = request.header("Content-Type", "application/openstack-images-v2.1-json-patch");
+        }
         let answer = request.send().await?;
         let status = answer.status();
         Ok((status, answer.json().await.unwrap_or_default()))
@@ -75,6 +79,29 @@ impl Cloud {
         let (status, body) = self.call(service, Method::GET, path, None).await?;
         anyhow::ensure!(status.is_success(), "GET {service}{path}: {status}");
         Ok(body)
+    }
+
+    /// Reads a list to its last page.
+    pub async fn list(&self, service: &str, path: &str, member: &str) -> anyhow::Result<Vec<Value>> {
+        let mut query = String::new();
+        let mut all = Vec::new();
+        loop {
+            let body = self.get(service, &format!("{path}{query}")).await?;
+            all.extend(body.items(&format!("/{member}")).iter().cloned());
+            let links = body.items(&format!("/{member}_links"));
+            let linked = links.iter().find(|link| link.text("/rel") == "next").map(|link| link.text("/href"));
+            // Glance has the next page in a field of its own.
+            let next = linked.or_else(|| body["next"].as_str()).and_then(|next| next.split_once('?'));
+            let Some((_, next)) = next else { return Ok(all) };
+            query = format!("?{next}");
+        }
+    }
+
+    /// Changes something in place.
+    pub async fn patch(&self, service: &str, path: &str, body: Value) -> anyhow::Result<()> {
+        let (status, body) = self.call(service, Method::PATCH, path, Some(body)).await?;
+        anyhow::ensure!(status.is_success(), "PATCH {service}{path}: {status} {body}");
+        Ok(())
     }
 
     /// Creates something or calls an action.

@@ -18,6 +18,8 @@ use crate::{
 
 /// Collections of the service, with service, path and member in the API.
 const COLLECTIONS: &[(&str, &str, &str, &str)] = &[
+    ("regions", "identity", "/regions", "regions"),
+    ("projects", "identity", "/auth/projects", "projects"),
     ("images", "image", "/images", "images"),
     ("flavors", "compute", "/flavors/detail", "flavors"),
     ("networks", "network", "/networks", "networks"),
@@ -45,9 +47,8 @@ pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::
             };
             let mut model = Model::new();
             for (name, service, path, member) in COLLECTIONS {
-                let body = cloud.get(service, path).await?;
-                let members = body.items(&format!("/{member}")).iter().map(|object| (object.text("/id").to_owned(), object.clone()));
-                model.insert(name, members.collect());
+                let all = cloud.list(service, path, member).await?;
+                model.insert(name, all.into_iter().map(|object| (object.text("/id").to_owned(), object)).collect());
             }
             *session = Some(cloud);
             Ok(model)
@@ -59,7 +60,7 @@ pub fn follow(provider: String, login: Login, clock: Clock, changed: broadcast::
 /// Whether the service has such a collection. Ports are none: they are read for the machines only.
 pub fn known(name: &str) -> Option<&'static str> {
     let own = COLLECTIONS.iter().map(|(name, ..)| *name).filter(|name| *name != "ports");
-    own.chain(["workloads", "regions", "projects"]).find(|known| *known == name)
+    own.chain(["workloads"]).find(|known| *known == name)
 }
 
 /// Objects of a collection by id.
@@ -67,11 +68,34 @@ pub fn all<'m>(model: &'m Model, name: &str) -> impl Iterator<Item = &'m Value> 
     model.get(if name == "workloads" { "vms" } else { name }).into_iter().flat_map(BTreeMap::values)
 }
 
+/// What a server is made of, in full: the service's view for the migration itself.
+pub fn workload(model: &Model, provider: &str, server: &Value) -> Value {
+    let mut out = json(provider, "workloads", server, u8::MAX);
+    let ids = |pointer: &str| server.items(pointer).iter().map(|o| o.text("/id").to_owned()).collect::<Vec<_>>();
+    let volumes = ids("/os-extended-volumes:volumes_attached");
+    let of = |name: &'static str, fits: &dyn Fn(&Value) -> bool| -> Vec<Value> {
+        all(model, name).filter(|o| fits(o)).map(|o| json(provider, name, o, u8::MAX)).collect()
+    };
+    let origin = all(model, "volumes")
+        .filter(|v| volumes.iter().any(|id| id == v.text("/id")))
+        .map(|v| v.text("/volume_image_metadata/image_id"))
+        .find(|id| !id.is_empty());
+    let image = Some(server.text("/image/id")).filter(|id| !id.is_empty()).or(origin).unwrap_or_default();
+    out["image"] = of("images", &|o| o.text("/id") == image).pop().unwrap_or_else(|| json!({}));
+    out["flavor"] = of("flavors", &|o| o.text("/name") == server.text("/flavor/original_name")).pop().unwrap_or_else(|| json!({}));
+    out["volumes"] = of("volumes", &|o| volumes.iter().any(|id| id == o.text("/id"))).into();
+    let names = server["addresses"].as_object().map(|all| all.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    out["networks"] = of("networks", &|o| names.iter().any(|name| name == o.text("/name"))).into();
+    out
+}
+
 /// An object as the service shows it.
 pub fn json(provider: &str, name: &str, object: &Value, detail: u8) -> Value {
     let id = object.text("/id");
+    // Regions are called by their id.
+    let title = Some(object.text("/name")).filter(|title| !title.is_empty()).unwrap_or(id);
     let mut out = json!({
-        "id": id, "revision": 1, "path": object.text("/name"), "name": object.text("/name"),
+        "id": id, "revision": 1, "path": title, "name": title,
         "selfLink": format!("providers/openstack/{provider}/{name}/{id}"),
     });
     if detail == 0 {
@@ -103,7 +127,7 @@ pub fn json(provider: &str, name: &str, object: &Value, detail: u8) -> Value {
             "minRAM": field("min_ram"), "sizeBytes": field("size"), "virtualSize": field("virtual_size"), "properties": object, "tags": [],
         }),
         "flavors" => {
-            json!({ "disk": field("disk"), "ram": field("ram"), "vcpus": field("vcpus"), "rxtxFactor": "1", "swap": 0, "isPublic": true, "ephemeral": 0, "extraSpecs": {} })
+            json!({ "disk": field("disk"), "ram": field("ram"), "vcpus": field("vcpus"), "rxtxFactor": "1", "swap": 0, "isPublic": true, "ephemeral": 0, "extraSpecs": field("extra_specs") })
         }
         "networks" => json!({
             "description": "", "adminStateUp": true, "status": field("status"), "subnets": field("subnets"), "tenantID": field("tenant_id"),
@@ -112,6 +136,11 @@ pub fn json(provider: &str, name: &str, object: &Value, detail: u8) -> Value {
         "subnets" => {
             json!({ "networkID": field("network_id"), "cidr": field("cidr"), "ipVersion": field("ip_version"), "gatewayIP": field("gateway_ip"), "enableDHCP": true })
         }
+        "regions" => json!({ "description": field("description"), "parentRegionID": field("parent_region_id") }),
+        "projects" => json!({
+            "isDomain": field("is_domain"), "description": field("description"), "domainID": field("domain_id"), "enabled": field("enabled"),
+            "parentID": field("parent_id"),
+        }),
         "snapshots" => {
             json!({ "status": field("status"), "size": field("size"), "volumeID": field("volume_id"), "metadata": field("metadata"), "description": "" })
         }

@@ -81,6 +81,10 @@ impl Connected {
                 let list = inventory::all(&model, name).filter(|o| query.name.is_empty() || o.text("/name") == query.name);
                 Reply::Json(query.page(list.map(|o| inventory::json(provider, name, o, detail)).collect()))
             }
+            [_, id] if name == "workloads" => match inventory::all(&model, name).find(|o| o.text("/id") == *id) {
+                Some(server) => Reply::Json(inventory::workload(&model, provider, server)),
+                None => Reply::Status(StatusCode::NOT_FOUND),
+            },
             [_, id] => match inventory::all(&model, name).find(|o| o.text("/id") == *id) {
                 Some(object) => Reply::Json(inventory::json(provider, name, object, u8::MAX)),
                 None => Reply::Status(StatusCode::NOT_FOUND),
@@ -107,7 +111,7 @@ impl Source for Connected {
         let model = self.reader.model();
         let count = |name: &str| inventory::all(&model, name).count();
         let counters = json!({
-            "regionCount": 1, "projectCount": 1, "vmCount": count("vms"), "imageCount": count("images"), "volumeCount": count("volumes"),
+            "regionCount": count("regions"), "projectCount": count("projects"), "vmCount": count("vms"), "imageCount": count("images"), "volumeCount": count("volumes"),
             "volumeTypeCount": count("volumetypes"), "networkCount": count("networks"),
         });
         drop(model);
@@ -175,29 +179,47 @@ impl Source for Connected {
     }
 }
 
+/// What Forklift makes of a server. Of several adapters in one network it takes the first alone: it reads the addresses by the
+/// name of their network.
 fn machine(model: &Model, server: &Value) -> Machine {
     let id = server.text("/id");
     let mut ports: Vec<&Value> = inventory::all(model, "ports").filter(|port| port.text("/device_id") == id).collect();
     ports.sort_by_key(|port| (port.text("/created_at"), port.text("/mac_address")));
-    let nic = |port: &&Value| Nic {
-        network: port.text("/network_id").to_owned(),
-        mac: port.text("/mac_address").to_lowercase(),
-        connected: true,
-    };
-    let nics: Vec<Nic> = ports.iter().map(nic).collect();
-    let mut networks: Vec<String> = nics.iter().map(|nic| nic.network.clone()).collect();
+    let mut networks: Vec<String> = Vec::new();
+    let mut nics = Vec::new();
+    for port in &ports {
+        let network = port.text("/network_id").to_owned();
+        if !networks.contains(&network) {
+            networks.push(network.clone());
+            nics.push(Nic { network, mac: port.text("/mac_address").to_lowercase(), connected: true });
+        }
+    }
     networks.sort();
-    networks.dedup();
     let attached = server.items("/os-extended-volumes:volumes_attached").iter().map(|v| v.text("/id"));
     let volumes: Vec<&Value> = attached.filter_map(|id| model.get("volumes")?.get(id)).collect();
-    let image = inventory::all(model, "images").find(|image| image.text("/id") == server.text("/image/id"));
-    let properties = image.or_else(|| volumes.first().map(|v| &v["volume_image_metadata"])).cloned().unwrap_or_default();
-    let number = |key: &str| properties.text(key).parse::<i64>().ok();
+    let images = || inventory::all(model, "images");
+    let own = images().find(|image| image.text("/id") == server.text("/image/id"));
+    // Of a volume the image counts that it was made of, as long as that is there.
+    let origin = || images().find(|image| volumes.iter().any(|v| v.text("/volume_image_metadata/image_id") == image.text("/id")));
+    let properties = own.or_else(origin).cloned().unwrap_or_default();
+    let boot_volume = || volumes.iter().filter(|v| v.text("/bootable") == "true").map(|v| &v["volume_image_metadata"]).next_back();
+    let firmware = match properties.text("/hw_firmware_type") {
+        "" => boot_volume().map(|said| said.text("/hw_firmware_type")).unwrap_or_default(),
+        own => own,
+    };
+    let number = |image: &str, flavor: &str| {
+        let text = properties.get(image).or_else(|| server.pointer("/flavor/extra_specs").and_then(|specs| specs.get(flavor)));
+        text.and_then(|text| text.as_str()?.parse::<i64>().ok())
+    };
     let type_of = |name: &str| inventory::all(model, "volumetypes").find(|t| t.text("/name") == name).map(|t| t.text("/id").to_owned());
-    let of_image = image.map(|_| Disk {
+    let size_of_image = |image: &Value| match server.number("/flavor/disk") {
+        0 => image.number("/size"),
+        disk => disk << 30,
+    };
+    let of_image = own.map(|image| Disk {
         task: images::of_server(id),
         storage: GLANCE.to_owned(),
-        capacity: server.number("/flavor/disk") << 30,
+        capacity: size_of_image(image),
         ..Disk::default()
     });
     let of_volume = volumes.iter().zip(1..).map(|(volume, key)| Disk {
@@ -215,10 +237,10 @@ fn machine(model: &Model, server: &Value) -> Machine {
         uuid: id.to_owned(),
         serial: Some(id.to_owned()),
         windows: properties.text("/os_type") == "windows",
-        efi: properties.text("/hw_firmware_type") == "uefi",
-        sockets: number("/hw_cpu_sockets").unwrap_or_else(|| server.number("/flavor/vcpus")),
-        cores: number("/hw_cpu_cores").unwrap_or(1),
-        threads: number("/hw_cpu_threads"),
+        efi: firmware == "uefi",
+        sockets: number("hw_cpu_sockets", "hw:cpu_sockets").unwrap_or_else(|| server.number("/flavor/vcpus")),
+        cores: number("hw_cpu_cores", "hw:cpu_cores").unwrap_or(1),
+        threads: number("hw_cpu_threads", "hw:cpu_threads"),
         memory_mib: server.number("/flavor/ram"),
         networks,
         nics,

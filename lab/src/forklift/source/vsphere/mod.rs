@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// Setting that says whether the URL leads to a vCenter or to an ESXi host.
+const ENDPOINT: &str = "sdkEndpoint";
+
 /// The kind.
 pub struct Vsphere;
 
@@ -65,7 +68,7 @@ impl Kind for Vsphere {
             })?;
             vcenter.logout().await;
             let (wanted, is_vcenter) =
-                (login.settings.get("sdkEndpoint").map(String::as_str), vcenter.about.get("apiType") == Some("VirtualCenter"));
+                (login.settings.get(ENDPOINT).map(String::as_str), vcenter.about.get("apiType") == Some("VirtualCenter"));
             match wanted {
                 Some("vcenter") if !is_vcenter => Err(Refused::other("sdkEndpoint says vcenter, but an ESXi host answers")),
                 Some("esxi") if is_vcenter => Err(Refused::other("sdkEndpoint says esxi, but a vCenter answers")),
@@ -161,13 +164,17 @@ impl Source for Connected {
         let authority = access.url.split("://").last().and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let user: String = access.user.replace('\\', "%5c").replace('@', "%40");
         let verify = if access.ca.is_none() { "?no_verify=1" } else { "" };
+        let esxi = self.login.settings.get(ENDPOINT).is_some_and(|endpoint| endpoint == "esxi");
         let work = migrating.work;
         let fingerprint = work.source.as_ref().map(|s| s.text("/status/fingerprint")).unwrap_or_default();
         let settings = self.with_vm(&migrating.vm.id, |model, vm| {
             let mut settings = json!({
                 "V2V_HOSTNAME": vm.host_name,
                 "V2V_fingerprint": fingerprint,
-                "V2V_libvirtURL": format!("vpx://{user}@{authority}{}{verify}", model.host_path(vm)),
+                "V2V_libvirtURL": match esxi {
+                    true => format!("esx://{user}@{}{verify}", authority.split(':').next().unwrap_or_default()),
+                    false => format!("vpx://{user}@{authority}{}{verify}", model.host_path(vm)),
+                },
                 "V2V_source": "vSphere",
             });
             if work.spec.preserve_static_ips.unwrap_or(true) {
