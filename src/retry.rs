@@ -76,13 +76,13 @@ pub struct Policy {
 
 impl Policy {
     /// The one that everything uses. A kube-apiserver gives up a request after a minute (`--request-timeout`), and so do the
-    /// proxies in front of vCenters and Routes; seven attempts with pauses of 13 s in all outlast the change of a leader or of a
-    /// proxy's backend; three minutes bound the case that every attempt hangs.
+    /// proxies in front of vCenters and Routes; twelve attempts with pauses of 31 to 63 s in all outlast the restart of a service, the
+    /// change of a leader or of a proxy's backend; three minutes bound the case that every attempt hangs.
     pub const STANDARD: Self = Self {
         patience: Duration::from_mins(1),
         first_pause: Duration::from_millis(200),
         longest_pause: Duration::from_secs(10),
-        attempts: 7,
+        attempts: 12,
         budget: Duration::from_mins(3),
     };
 
@@ -265,22 +265,23 @@ mod tests {
         use Safety::{Once, Repeatable};
         for (safety, fate, expected) in [
             (Repeatable, Final, 1),
-            (Repeatable, NotNow(None), 7),
-            (Repeatable, Unclear(None), 7),
-            (Once, NotNow(None), 7),
+            (Repeatable, NotNow(None), 12),
+            (Repeatable, Unclear(None), 12),
+            (Once, NotNow(None), 12),
             (Once, Unclear(None), 1),
         ] {
             let (made, took, story) = attempts(POLICY, safety, fate).await;
             assert_eq!(made, expected, "{safety:?} {fate:?}");
-            assert!(took <= Duration::from_secs(13), "{took:?}");
-            assert_eq!(story.contains("tried 7 times"), expected > 1, "{story}");
+            // An outage of half a minute is outlasted.
+            assert!(expected == 1 || (Duration::from_secs(31)..=Duration::from_secs(63)).contains(&took), "{took:?}");
+            assert_eq!(story.contains("tried 12 times"), expected > 1, "{story}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_server_s_pause_is_kept_or_told() {
         let (made, took, _) = attempts(POLICY, Safety::Once, Fate::NotNow(Some(Duration::from_secs(20)))).await;
-        assert_eq!((made, took.as_secs()), (7, 120));
+        assert_eq!((made, took.as_secs()), (9, 160));
         let (made, took, story) = attempts(POLICY, Safety::Once, Fate::NotNow(Some(Duration::from_hours(1)))).await;
         assert_eq!((made, took.as_secs()), (1, 0));
         assert!(story.contains("asks to wait 1h00m"), "{story}");

@@ -105,7 +105,7 @@ async fn a_busy_service_is_asked_again(kind: ProviderKind, vm: &str) {
     lab.world.faults.add(Rule { times: None, ..busy }).unwrap();
     let error = hasty(source.clone_vm(&request(vm))).await.unwrap_err();
     let told = error.to_string();
-    assert!(matches!(error, ProviderError::Unreachable(_)) && told.contains("503") && told.contains("7 times"), "{told}");
+    assert!(matches!(error, ProviderError::Unreachable(_)) && told.contains("503") && told.contains("12 times"), "{told}");
     assert_eq!(lab.names(), before);
 }
 

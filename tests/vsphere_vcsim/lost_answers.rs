@@ -76,7 +76,7 @@ async fn a_clone_request_that_is_always_lost_leaves_nothing() {
         front.next("CloneVM_Task", Fate::LostOnTheWay);
     }
     let error = source.clone_vm(&request()).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("tried 7 times")), "{error:?}");
+    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("tried 12 times")), "{error:?}");
     assert_eq!((front.left(), source.of_run("r1").await.unwrap()), (0, vec![]));
 }
 

@@ -60,7 +60,7 @@ fn what_a_rule_lacks_is_told() {
         ("effect = \"stall\"\nseconds = -1.0", "not between 0 and"),
         ("effect = \"close\"\nretry_after = 1", "`retry_after` means nothing here"),
         ("effect = \"silence\"", "`verb = \"watch\"` only"),
-        ("effect = \"fault\"\nfault = \"X\"", "`server = \"vsphere\"` only"),
+        ("effect = \"fault\"\nfault = \"X\"", "`server = \"vsphere\"` or `\"esxi\"` only"),
         ("effect = \"reset\"\nverb = \"connect\"", "by `close` and `stall` only"),
         ("effect = \"close\"\nprobability = 5.0", "not between 0 and 1"),
         ("effect = \"close\"\nevery = 0", "makes no sense"),

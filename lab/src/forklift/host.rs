@@ -30,7 +30,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> anyhow::Result<Option<Du
     let now = context.now();
     let mut staged = Staged::begin(&written.conditions);
     let provider = look_at_provider(context, &host, &mut staged, &now).await?;
-    look_at_reference(context, &host, provider.as_ref(), &mut staged, &now).await?;
+    look_at_reference(context, &host, provider.as_ref(), &mut staged, &now)?;
     if host.text("/spec/ipAddress").is_empty() {
         staged.set(condition("IpNotValid", "Critical", "NotSet", "`ipAddress` must be set."), &now);
     }
@@ -73,13 +73,7 @@ async fn look_at_provider(context: &Context, host: &Value, staged: &mut Staged, 
     Ok(Some(provider))
 }
 
-async fn look_at_reference(
-    context: &Context,
-    host: &Value,
-    provider: Option<&Value>,
-    staged: &mut Staged,
-    now: &str,
-) -> anyhow::Result<()> {
+fn look_at_reference(context: &Context, host: &Value, provider: Option<&Value>, staged: &mut Staged, now: &str) -> anyhow::Result<()> {
     let not_valid = |reason: &str, text: &str| condition("RefNotValid", "Critical", reason, text);
     let reference = Reference::read(&host["spec"]);
     if reference.id.is_empty() && reference.name.is_empty() {

@@ -190,7 +190,7 @@ pub fn named(guide: Guide<'_>, value: &Value, path: &mut Path, into: &mut Paths)
         if member {
             into.insert(path.clone());
         }
-        if !element.starts_with("v:") && !(member && next.merge(part) == Merge::Whole) {
+        if !element.starts_with("v:") && (!member || next.merge(part) != Merge::Whole) {
             named(next, part, path, into);
         }
         path.pop();

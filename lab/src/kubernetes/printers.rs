@@ -161,7 +161,7 @@ impl PodState {
                 }
             }
             if state.reason == "Completed" && running {
-                state.reason = if holds(pod, "Ready") { "Running" } else { "NotReady" }.to_owned();
+                if holds(pod, "Ready") { "Running" } else { "NotReady" }.clone_into(&mut state.reason);
             }
         }
         if !pod["metadata"]["deletionTimestamp"].is_null() {

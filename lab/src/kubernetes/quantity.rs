@@ -88,6 +88,7 @@ impl Quantity {
     }
 
     /// The same in whole thousandths, as lists of resources keep it.
+    #[must_use]
     pub fn in_thousandths(self) -> Self {
         Self { nano: rounded(self.nano, MILLI) * MILLI, ..self }
     }

@@ -205,9 +205,8 @@ async fn other(server: &Arc<Inner>, parts: &Parts, caller: &Caller) -> Answer<Re
     if matches!(health.next(), Some("healthz" | "livez" | "readyz")) && matches!(health.next(), None | Some("ping" | "log" | "etcd")) {
         return Ok(response::with(StatusCode::OK, "text/plain; charset=utf-8", response::full("ok")));
     }
-    match path {
-        "/version" => return Ok(response::json(StatusCode::OK, &discovery::version(&server.options.version))),
-        _ => {}
+    if path == "/version" {
+        return Ok(response::json(StatusCode::OK, &discovery::version(&server.options.version)));
     }
     access::authorize_path(server, caller, &verb, path)?;
     match path {

@@ -60,7 +60,7 @@ fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn misfit(&mut self, owner: &Message, value: &Value, shown: &str) {
         let place = self.fields.join(".");
         let found = called(value);

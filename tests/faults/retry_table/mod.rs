@@ -113,7 +113,7 @@ async fn rows() -> Vec<Row> {
     rows.extend(vsphere::rows());
     rows.extend(rest::rows());
     rows.extend(openshift::rows().await);
-    rows.extend(beside::rows().await);
+    rows.extend(Box::pin(beside::rows()).await);
     // `MTV_TEST_ROWS=OAuth` tries only the rows with this in their name.
     let wanted = std::env::var("MTV_TEST_ROWS").unwrap_or_default();
     rows.retain(|row| row.name.contains(&wanted));

@@ -92,7 +92,7 @@ fn quantities(values: &[Value]) -> Option<(i128, i128)> {
 /// A function of an object, which comes first among the values.
 pub fn method(name: &str, values: &[Value]) -> Outcome {
     let Some((object, arguments)) = values.split_first() else { return overload() };
-    if let Some(inner) = held(object) {
+    if let Some(inner) = held(object).map(<[Value]>::first) {
         return match (name, arguments) {
             ("hasValue", []) => Ok(inner.is_some().into()),
             ("value", []) => inner.cloned().ok_or_else(|| "optional.none() dereference".to_owned()),

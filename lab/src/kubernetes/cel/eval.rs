@@ -39,9 +39,9 @@ pub fn optional(value: Option<Value>) -> Value {
     Value::Object(map)
 }
 
-/// What an optional value holds; nothing for a value that is none.
-pub fn held(value: &Value) -> Option<Option<&Value>> {
-    value.as_object()?.get(OPTIONAL).map(|inner| inner.as_array().and_then(|inner| inner.first()))
+/// What an optional value holds, one value or none; nothing for a value that is not optional.
+pub fn held(value: &Value) -> Option<&[Value]> {
+    value.as_object()?.get(OPTIONAL).map(|inner| inner.as_array().map_or(&[][..], Vec::as_slice))
 }
 
 /// Evaluates an expression.
@@ -52,7 +52,7 @@ pub fn evaluate(expression: &Expression, scope: &Scope<'_>) -> Outcome {
         Expression::Field(object, field, lenient) => {
             let object = evaluate(object, scope)?;
             if let Some(inner) = held(&object) {
-                return Ok(optional(inner.and_then(|inner| inner.get(field)).cloned()));
+                return Ok(optional(inner.first().and_then(|inner| inner.get(field)).cloned()));
             }
             if *lenient {
                 return Ok(optional(object.get(field).cloned()));
@@ -69,7 +69,7 @@ pub fn evaluate(expression: &Expression, scope: &Scope<'_>) -> Outcome {
         Expression::Index(object, index, lenient) => {
             let (object, index) = (evaluate(object, scope)?, evaluate(index, scope)?);
             let (object, lenient) = match held(&object) {
-                Some(inner) => (inner.cloned().unwrap_or_default(), true),
+                Some(inner) => (inner.first().cloned().unwrap_or_default(), true),
                 None => (object, *lenient),
             };
             let found = element(&object, &index);
@@ -253,7 +253,12 @@ fn each(object: &Value, name: &str, variable: &str, parts: &[Expression], scope:
     match name {
         "all" | "exists" => {
             let and = name == "all";
-            items.iter().fold(Ok(Value::Bool(and)), |sum, item| logic(and, sum, || of(item, 0)))
+            let mut sum = Ok(Value::Bool(and));
+            // An error is forgotten where a later item decides.
+            for item in &items {
+                sum = logic(and, sum, || of(item, 0));
+            }
+            sum
         }
         "exists_one" | "existsOne" => {
             let mut count = 0;

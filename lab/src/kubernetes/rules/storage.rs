@@ -148,12 +148,9 @@ fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
     let bound = old["status"]["phase"] == "Bound";
     let rest = |claim: &Value| {
         let mut spec = claim["spec"].as_object().cloned().unwrap_or_default();
-        if bound {
-            if let Some(requests) =
-                spec.get_mut("resources").and_then(|resources| resources.get_mut("requests")).and_then(Value::as_object_mut)
-            {
-                requests.shift_remove("storage");
-            }
+        let requests = spec.get_mut("resources").and_then(|resources| resources.get_mut("requests")).and_then(Value::as_object_mut);
+        if let Some(requests) = requests.filter(|_| bound) {
+            requests.shift_remove("storage");
         }
         spec.shift_remove("volumeAttributesClassName");
         // A default class may be found later.

@@ -266,7 +266,8 @@ fn of_image(cloud: &Cloud, model: &mut Model, server: &Server, own: &str, name: 
     let (server, size) = (server.id.clone(), server.flavor.disk << 30);
     let (saving, busy) = (id.clone(), server.clone());
     cloud.later(IMAGE / 2, move |_, model| {
-        if let Some(image) = model.images.get_mut(&saving) {
+        // The end may have come first: tasks that are due at nearly the same time run in any order.
+        if let Some(image) = model.images.get_mut(&saving).filter(|image| image.status == "queued") {
             image.status = "saving";
         }
         if let Some(server) = model.servers.get_mut(&busy).filter(|server| server.task == Some("image_snapshot")) {

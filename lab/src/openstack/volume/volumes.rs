@@ -330,7 +330,8 @@ fn upload(cloud: &Cloud, model: &mut Model, asked: &Value, id: &str) -> Answered
     model.world.disks.copy(&content(id), content(&image));
     let (saving, saved, volume) = (image.clone(), image.clone(), id.to_owned());
     cloud.later(UPLOAD / 3, move |_, model| {
-        if let Some(image) = model.images.get_mut(&saving) {
+        // The end may have come first: tasks that are due at nearly the same time run in any order.
+        if let Some(image) = model.images.get_mut(&saving).filter(|image| image.status == "queued") {
             image.status = "saving";
         }
     });

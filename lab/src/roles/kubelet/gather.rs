@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use kube::{ResourceExt, api::ListParams};
+use kube::{
+    ResourceExt,
+    api::{ListParams, TypeMeta},
+};
 use mtv_api::kinds::{self, Kind};
 use serde_json::json;
 
@@ -99,7 +102,9 @@ async fn gather(running: &Running<'_>, wish: &Wish) -> anyhow::Result<(BTreeMap<
         .unwrap_or_default();
     for kind in KINDS {
         let Some(found) = write::missing(write::all(&running.cx.client, kind).list(&ListParams::default()).await)? else { continue };
-        for object in found {
+        for mut object in found {
+            // Lists of built-in kinds leave it out.
+            object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.kind.to_owned() });
             let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
             // What Forklift makes carries the plan's UID; maps, Providers and Migrations lie beside the plan.
             let of_plan = object.labels().get("plan").map_or(namespace == wish.namespace, |plan| *plan == uid);
