@@ -42,7 +42,13 @@ async fn disturbed(lab: &Lab, results: &str, what: impl AsyncFnOnce(&str, &std::
 async fn results_that_are_deleted_come_back() {
     let lab = Lab::start(&["--time-scale", "50"]);
     let before = lab.objects().await;
-    let (output, folder, _) = disturbed(&lab, "deleted", async |_, folder| fs::remove_dir_all(folder).unwrap()).await;
+    // In one step, so that no file comes into the folder while it goes.
+    let deleted = async |_: &str, folder: &std::path::Path| {
+        let aside = folder.with_extension("deleted");
+        fs::rename(folder, &aside).unwrap();
+        fs::remove_dir_all(aside).unwrap();
+    };
+    let (output, folder, _) = disturbed(&lab, "deleted", deleted).await;
     assert!(output.status.success(), "{}", told(&output));
     let cases = junit(&folder.join("junit-report.xml"));
     assert!(cases.len() >= 9 && cases.iter().all(|(_, ended)| ended == "passed"), "{cases:?}");

@@ -1,6 +1,11 @@
 //! Every object that a scenario creates or patches, sent to a real kube-apiserver with the real CRDs: no unknown field,
 //! no missing one.
-#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails ends the test")]
+
+mod recorded;
+#[path = "../lab/support.rs"]
+#[allow(dead_code, reason = "each of the tests that share it uses a part")]
+mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
