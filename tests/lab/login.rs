@@ -69,10 +69,13 @@ async fn a_protected_cluster_stays_untouched() {
     let lab = Lab::start(&[]);
     let before = lab.objects().await;
     let client = lab.client().await;
-    let system: k8s_openapi::api::core::v1::Namespace = kube::Api::all(client).get("kube-system").await.unwrap();
+    let system: k8s_openapi::api::core::v1::Namespace = kube::Api::all(client.clone()).get("kube-system").await.unwrap();
+    let versions = kube::Api::<kube::api::DynamicObject>::all_with(client, &mtv_api::kinds::CLUSTER_VERSION.resource());
+    let id = versions.get("version").await.unwrap().data["spec"]["clusterID"].as_str().unwrap().to_uppercase();
     for rule in [
         format!("cluster_id = \"{}\"", system.metadata.uid.unwrap()),
-        "cluster_id = \"4A1F0000-1ab0-*\"".to_owned(),
+        // The beginning of it, in other letters.
+        format!("cluster_id = \"{}*\"", &id[..14]),
         "api_host = [\"api.prod.example.com\", \"127.*\"]".to_owned(),
         "infrastructure_name = \"LAB-*\"".to_owned(),
     ] {
