@@ -45,7 +45,7 @@ ok 'object.collect waits for tools' 'guestToolsRunning' object.collect -s vm/gov
 ok 'vm.ip' '[0-9]\.' vm.ip -wait 10s govc-clone
 ok 'vm.ip of all adapters' '192.168.77.10' vm.ip -a -v4 govc-clone
 ok 'guest.run' 'rhel8' guest.run -vm govc-clone -l root:lab-linux cat /etc/hostname
-ok 'guest.run writes' '' guest.run -vm govc-clone -l root:lab-linux 'echo by-govc > /tmp/note'
+ok 'guest.run writes' '' guest.run -vm govc-clone -l root:lab-linux /bin/bash -c '"echo by-govc > /tmp/note"'
 ok 'guest.download' 'by-govc' guest.download -vm govc-clone -l root:lab-linux /tmp/note -
 ok 'guest.ps' 'bash' guest.ps -vm govc-clone -l root:lab-linux -x
 ok 'guest.rm' '' guest.rm -vm govc-clone -l root:lab-linux /tmp/note
