@@ -11,6 +11,7 @@ use crate::{
     cluster::ConnectOptions,
     config::{profile::Profile, settings::Settings},
     engine::{self, Emitter, Interrupts, PlannedRun, signals},
+    exit::{self, ExitCode},
     jira,
     journal::{Header, Journal, ProfileRef},
     report::{
@@ -81,13 +82,12 @@ async fn run(request: RunRequest) -> CliResult {
     let planned = planned(&request, &settings);
     let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
-    let problems = tell_of(reports.finish());
+    let exit = with_reports(outcome.exit(), &reports.finish());
     #[cfg(feature = "lab")]
     if let Some(lab) = place.lab {
         lab.shut_down().await;
     }
-    // A report that could not be written must not look like a pass.
-    Ok(if problems { crate::exit::INTERNAL } else { outcome.exit() })
+    Ok(exit)
 }
 
 /// The scenarios as the engine takes them.
@@ -112,12 +112,17 @@ fn options(settings: &Settings, results: &Results) -> engine::Options {
     }
 }
 
-/// Says which reports could not be written; true if there are any.
-fn tell_of(problems: Vec<String>) -> bool {
-    for problem in &problems {
+/// Says which reports could not be written. A run without them must not look like a pass, and keeps any other exit code: the
+/// summary has shown it already.
+fn with_reports(exit: ExitCode, unwritten: &[String]) -> ExitCode {
+    for problem in unwritten {
         tell(&format!("error: {problem}"));
     }
-    !problems.is_empty()
+    if unwritten.is_empty() || exit != exit::PASSED {
+        return exit;
+    }
+    tell(&format!("error: the run passed, but not everything is in its reports: exit code {}", exit::USAGE.code));
+    exit::USAGE
 }
 
 /// Does something that takes its time before the engine runs. An interrupt ends it, and comes back for the engine to see.
@@ -136,7 +141,7 @@ async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen
     let (events, reports) = report::start(sinks(results, screen, request.verbose, None).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(id, events);
     let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(settings, results), emitter, interrupts).await;
-    Ok(if tell_of(reports.finish()) { crate::exit::INTERNAL } else { outcome.exit() })
+    Ok(with_reports(outcome.exit(), &reports.finish()))
 }
 
 /// Jobs of mtv-api-tests look for `resources.json` in the folder of what is collected. The journal stays where it is, so that it is

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Kills in an ordinary test run.
-const SAMPLE: usize = 26;
+const SAMPLE: usize = 34;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {
@@ -32,6 +32,7 @@ async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {
         eyes.api(&kinds::SECRET, Some(&name)).create(&PostParams::default(), &secret).await.unwrap();
     }
     let (before, settings, beside) = (lab.objects().await, eyes.settings().await, eyes.beside().await);
+    let another = lab.source_objects().await;
     let most = wanted(SAMPLE);
     let tallies = matrix.carry_out(&victims(), most, side_by_side()).await;
     let sum = table(&tallies);
@@ -39,6 +40,7 @@ async fn killed_at_any_point_clean_leaves_nothing_and_takes_nothing_foreign() {
     assert!(sum.killed * 10 >= (sum.killed + sum.not_reached) * 8, "too few processes came to their point");
     assert!(sum.littered > 0, "no kill left anything to clean up: the test tests nothing");
     assert_eq!(lab.objects().await, before);
+    assert_eq!(lab.source_objects().await, another);
     assert_eq!(eyes.settings().await, settings);
     assert_eq!(eyes.beside().await, beside);
 }

@@ -32,6 +32,10 @@ pub enum Job {
     Openstack,
     /// From OpenShift, where the source VMs are made of a boot source.
     Openshift,
+    /// From an ESXi host, whose vCenter clones.
+    Esxi,
+    /// From another OpenShift, where the source VMs are made as they are on the cluster of the run.
+    Another,
     /// From OVA files, which nothing is made of on the source.
     Ova,
     /// Copies by the storage array, with MTV's SSH key in the ESXi host.
@@ -51,6 +55,8 @@ impl Job {
             Self::Ovirt => ("sanity-cold", "ovirt"),
             Self::Openstack => ("sanity-cold", "openstack"),
             Self::Openshift => ("sanity-cold", "openshift"),
+            Self::Esxi => ("sanity-cold", "vsphere-esxi"),
+            Self::Another => ("sanity-cold", "openshift-remote"),
             Self::Ova => ("sanity-cold", "ova"),
             Self::Offload => ("copyoffload-thin", "vsphere"),
             Self::Placed => ("comprehensive-cold", "vsphere"),
@@ -70,12 +76,14 @@ pub enum Victim {
 
 impl Victim {
     /// All.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Run(Job::Cold),
         Self::Run(Job::Warm),
         Self::Run(Job::Ovirt),
         Self::Run(Job::Openstack),
         Self::Run(Job::Openshift),
+        Self::Run(Job::Esxi),
+        Self::Run(Job::Another),
         Self::Run(Job::Ova),
         Self::Run(Job::Offload),
         Self::Run(Job::Placed),
@@ -83,6 +91,8 @@ impl Victim {
         Self::Clean(Job::Cold),
         Self::Clean(Job::Ovirt),
         Self::Clean(Job::Openstack),
+        Self::Clean(Job::Esxi),
+        Self::Clean(Job::Another),
         Self::Clean(Job::Offload),
     ];
 

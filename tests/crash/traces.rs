@@ -45,9 +45,24 @@ const KINDS: &[&Kind] = &[
     &kinds::NODE,
 ];
 
+/// Kinds in which a run can leave something on another cluster that VMs come from.
+const SOURCE_KINDS: &[&Kind] = &[
+    &kinds::NAMESPACE,
+    &kinds::SECRET,
+    &kinds::CONFIG_MAP,
+    &kinds::PVC,
+    &kinds::PV,
+    &kinds::POD,
+    &kinds::VM,
+    &kinds::VMI,
+    &kinds::DATA_VOLUME,
+    &kinds::NAD,
+];
+
 /// Looks into a lab.
 pub struct Eyes {
     client: Client,
+    another: Client,
     source: Box<dyn SourceProvider>,
     sources: Sources,
 }
@@ -58,7 +73,8 @@ impl Eyes {
         let file = ProfileFile::load(&lab.path("lab/providers.toml")).unwrap();
         let (profile, _) = file.select("vsphere", &|_| None).unwrap();
         let sources = Sources::of(&lab.path("lab/providers.toml"));
-        Self { client, source: providers::connect(&profile).await.unwrap(), sources }
+        let another = lab.client_of("kubeconfig-remote").await;
+        Self { client, another, source: providers::connect(&profile).await.unwrap(), sources }
     }
 
     pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -74,19 +90,18 @@ impl Eyes {
 
     /// All objects of the kinds above, by `Kind namespace/name`.
     pub async fn all(&self) -> BTreeMap<String, DynamicObject> {
-        let lists = join_all(KINDS.iter().map(|kind| async move {
-            let list = self.api(kind, None).list(&ListParams::default()).await.unwrap();
-            list.items.into_iter().map(|object| (key(kind, &object), object)).collect::<Vec<_>>()
-        }))
-        .await;
-        lists.into_iter().flatten().collect()
+        objects(&self.client, KINDS).await
     }
 
     /// Everything that names a run, wherever: name, namespace, label, annotation, specification; and what it made on the sources.
     pub async fn traces(&self, run: &str) -> Vec<String> {
-        let (objects, vms, beside) = tokio::join!(self.all(), self.source.of_run(run), self.sources.all());
-        let mut traces: Vec<String> =
-            objects.into_iter().filter(|(_, object)| serde_json::to_string(object).unwrap().contains(run)).map(|(key, _)| key).collect();
+        let another = objects(&self.another, SOURCE_KINDS);
+        let (objects, another, vms, beside) = tokio::join!(self.all(), another, self.source.of_run(run), self.sources.all());
+        let naming = |objects: BTreeMap<String, DynamicObject>| {
+            objects.into_iter().filter(|(_, object)| serde_json::to_string(object).unwrap().contains(run)).map(|(key, _)| key)
+        };
+        let mut traces: Vec<String> = naming(objects).collect();
+        traces.extend(naming(another).map(|key| format!("{key} on the source")));
         traces.extend(vms.unwrap().into_iter().map(|vm| format!("VM {} on the source", vm.name)));
         traces.extend(beside.into_iter().filter(|(_, shown)| shown.contains(run)).map(|(key, _)| format!("{key} on the source")));
         traces
@@ -124,6 +139,17 @@ impl Eyes {
         };
         controllers.items.into_iter().map(part).collect()
     }
+}
+
+/// All objects of some kinds, by `Kind namespace/name`.
+async fn objects(client: &Client, wanted: &[&Kind]) -> BTreeMap<String, DynamicObject> {
+    let lists = join_all(wanted.iter().map(|kind| async move {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
+        let list = api.list(&ListParams::default()).await.unwrap();
+        list.items.into_iter().map(|object| (key(kind, &object), object)).collect::<Vec<_>>()
+    }))
+    .await;
+    lists.into_iter().flatten().collect()
 }
 
 pub fn key(kind: &Kind, object: &DynamicObject) -> String {

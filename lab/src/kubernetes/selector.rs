@@ -355,6 +355,11 @@ impl Fields {
             (found == *value) == *equal
         })
     }
+
+    /// Whether an object of this name can match.
+    pub fn admit(&self, name: &str) -> bool {
+        self.0.iter().all(|(field, equal, value)| field != "metadata.name" || (name == value) == *equal)
+    }
 }
 
 /// What an absent field counts as.

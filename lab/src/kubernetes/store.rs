@@ -27,6 +27,11 @@ impl Key {
         Self { resource: resource.clone(), path }
     }
 
+    /// The object's name.
+    pub fn name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&*self.path, |(_, name)| name)
+    }
+
     /// Whether the object lies in `namespace`; the empty one holds everything.
     pub fn within(&self, namespace: &str) -> bool {
         namespace.is_empty() || self.path.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))

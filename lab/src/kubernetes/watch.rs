@@ -17,7 +17,7 @@ use super::{
     response::{self, Body},
     selector::Selector,
     status::{Answer, Cause, Failure},
-    store::{Change, Event, Version},
+    store::{Change, Event},
     table,
 };
 
@@ -89,20 +89,24 @@ impl Watcher {
         self.next_bookmark = next_bookmark(self.deadline);
     }
 
+    /// Whether a change can mean anything for this watch, by its key alone: versions of the past are not unpacked for nothing.
+    fn concerns(&self, event: &Event) -> bool {
+        event.key.resource == self.resource.storage && event.key.within(&self.namespace) && self.selector.fields.admit(event.key.name())
+    }
+
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
     fn translate(&self, event: &Event) -> Option<(&'static str, Arc<Value>)> {
-        if event.key.resource != self.resource.storage || !event.key.within(&self.namespace) {
-            return None;
-        }
-        let (object, previous) = (event.object.whole(), event.previous.as_ref().map(Version::whole));
-        let before = previous.as_deref().is_some_and(|previous| self.selector.matches(previous));
-        let after = event.change != Change::Deleted && self.selector.matches(&object);
+        let object = event.object.whole();
+        let matches = |object: &Value| self.selector.is_empty() || self.selector.matches(object);
+        // The version before is only unpacked where it decides.
+        let before = event.previous.as_ref().is_some_and(|previous| self.selector.is_empty() || matches(&previous.whole()));
+        let after = event.change != Change::Deleted && matches(&object);
         match (before, after) {
             (false, true) => Some(("ADDED", object)),
             (true, true) => Some(("MODIFIED", object)),
             (true, false) if event.change == Change::Deleted => Some(("DELETED", object)),
             (true, false) => {
-                let mut last = previous.as_deref().cloned().unwrap_or_default();
+                let mut last = event.previous.as_ref().map(|previous| Value::clone(&previous.whole())).unwrap_or_default();
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
                 Some(("DELETED", Arc::new(last)))
             }
@@ -114,16 +118,19 @@ impl Watcher {
     fn advance(&mut self) {
         self.newest.mark_unchanged();
         let server = self.server.clone();
+        // Only taken under the lock: everybody else waits meanwhile.
         let taken = server.store.read(|state| {
-            let events: Vec<_> = state.since(self.cursor)?.filter_map(|event| self.translate(event)).collect();
+            let events: Vec<_> = state.since(self.cursor)?.filter(|event| self.concerns(event)).cloned().collect();
             Ok::<_, super::store::Compacted>((events, state.revision()))
         });
         match taken {
             Ok((events, revision)) => {
                 // A watch may begin at a version that is still to come.
                 self.cursor = self.cursor.max(revision);
-                for (kind, object) in events {
-                    self.push_object(kind, &object);
+                for event in events {
+                    if let Some((kind, object)) = self.translate(&event) {
+                        self.push_object(kind, &object);
+                    }
                 }
             }
             Err(compacted) => {

@@ -177,6 +177,36 @@ async fn a_warm_import_pauses_at_each_checkpoint() {
     assert!(bench.cx.world.guest(&format!("pvc:{}", claim.uid().unwrap())).is_some());
 }
 
+#[tokio::test]
+async fn a_claim_is_cloned_and_what_nobody_serves_is_never_done() {
+    let bench = bench("n").await;
+    pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
+    cdi::start(&bench.cx).await.unwrap();
+    let made = bench.make(&kinds::PVC, claim("golden")).await;
+    bench.cx.world.disks.put(format!("pvc:{}", made.uid().unwrap()), DiskImage { guest: Some("rhel8".to_owned()) });
+    let new = |name: &str, source: Value| {
+        let mut object = volume(name, &json!({ "source": source }));
+        object["metadata"].as_object_mut().unwrap().remove("annotations");
+        object
+    };
+    bench.make(&kinds::DATA_VOLUME, new("copy", json!({ "pvc": { "name": "golden", "namespace": "n" } }))).await;
+    bench.until(&kinds::DATA_VOLUME, "copy", phase("Succeeded")).await;
+    let copy = bench.api(&kinds::PVC).get("copy").await.unwrap();
+    assert!(bench.cx.world.guest(&format!("pvc:{}", copy.uid().unwrap())).is_some());
+    for (name, source, why) in [
+        ("absent", json!({ "pvc": { "name": "none", "namespace": "n" } }), "claim n/none does not exist"),
+        ("image", json!({ "registry": { "url": "docker://x/y" } }), "nothing in the lab serves the content of source [\"registry\"]"),
+    ] {
+        bench.make(&kinds::DATA_VOLUME, new(name, source)).await;
+        let crashing = |object: &Value| object.pointer("/status/restartCount") == Some(&json!(1));
+        let seen = bench.until(&kinds::DATA_VOLUME, name, crashing).await;
+        let running = write::list(&seen, "/status/conditions").iter().find(|c| c["type"] == "Running").unwrap();
+        assert_eq!((write::text(running, "/reason"), write::text(running, "/message")), ("Error", why));
+        assert_eq!(write::text(&seen, "/status/phase"), "ImportInProgress");
+    }
+}
+
 fn owned(name: &str, owner: &DynamicObject) -> Value {
     json!({ "metadata": { "name": name, "namespace": "n", "ownerReferences": [write::controller_of(&kinds::CONFIG_MAP, &owner.name_any(), &owner.uid().unwrap())] } })
 }

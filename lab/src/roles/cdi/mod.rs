@@ -103,7 +103,9 @@ impl Volume<'_> {
         let known = write::list(&volume.data, "/status/conditions");
         let conditions = phase.conditions(known, &self.name, bound, &self.cx.world.clock.now());
         let mut status = json!({ "phase": phase.name(), "progress": progress, "claimName": self.name, "conditions": conditions });
-        if !matches!(phase, Phase::Pending | Phase::ImportScheduled) {
+        if matches!(phase, Phase::Crashing(_)) {
+            status["restartCount"] = json!(1);
+        } else if !matches!(phase, Phase::Pending | Phase::ImportScheduled) {
             status["restartCount"] = json!(0);
         }
         write::status(&self.api, MANAGER, &self.name, status).await.map(drop)
@@ -197,14 +199,20 @@ async fn copy(
         }
         volume.say(&object, Phase::ImportScheduled, "N/A", true).await?;
         cx.world.clock.sleep(SCHEDULE / 3).await;
+        // An importer that finds nothing is started again and again, as a pod is; the end is whoever waits for it losing patience.
+        let from = loop {
+            match content(cx, &latest.get()).await? {
+                Ok(from) => break from,
+                Err(why) => volume.say(&latest.get(), Phase::Crashing(why), "N/A", true).await?,
+            }
+            latest.changed_within(cx.world.clock.scaled(IMPORT)).await;
+        };
         for tick in 0..=TICKS {
             let percent = f64::from(tick) * 100.0 / f64::from(TICKS);
             volume.say(&latest.get(), Phase::ImportInProgress, &format!("{percent:.2}%"), true).await?;
             cx.world.clock.sleep(IMPORT / TICKS).await;
         }
-        if let Some(source) = source(&object) {
-            cx.world.disks.copy(&cx.world.disks.newest(&source), target);
-        }
+        cx.world.disks.copy(&cx.world.disks.newest(&from), target);
         let Some(current) = last else {
             return volume.say(&latest.get(), Phase::Succeeded, "100.0%", true).await;
         };
@@ -213,9 +221,16 @@ async fn copy(
     }
 }
 
-/// The disk to copy from, as the world knows it.
-fn source(object: &DynamicObject) -> Option<String> {
+/// The disk to copy from, as the world knows it, or why the importer cannot.
+async fn content(cx: &Context, object: &DynamicObject) -> anyhow::Result<Result<String, String>> {
     let text = |pointer: &str| write::text(&object.data, pointer).to_owned();
+    let cloned = text("/spec/source/pvc/name");
+    if !cloned.is_empty() {
+        let namespace = Some(text("/spec/source/pvc/namespace")).filter(|n| !n.is_empty()).or(object.namespace()).unwrap_or_default();
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(cx.client.clone(), &namespace);
+        let claim = claims.get_opt(&cloned).await?;
+        return Ok(claim.and_then(|c| c.uid()).map(|uid| format!("pvc:{uid}")).ok_or(format!("claim {namespace}/{cloned} does not exist")));
+    }
     let reference = text("/spec/sourceRef/name");
     let candidates = [
         if reference.is_empty() { reference } else { data_source(&text("/spec/sourceRef/namespace"), &reference) },
@@ -224,7 +239,8 @@ fn source(object: &DynamicObject) -> Option<String> {
         object.annotations().get(DISK_SOURCE).cloned().unwrap_or_default(),
         base_disk(write::text(&object.data, "/spec/source/vddk/backingFile")),
     ];
-    candidates.into_iter().find(|disk| !disk.is_empty())
+    let kinds: Vec<&String> = object.data.pointer("/spec/source").and_then(Value::as_object).into_iter().flat_map(|s| s.keys()).collect();
+    Ok(candidates.into_iter().find(|disk| !disk.is_empty()).ok_or(format!("nothing in the lab serves the content of source {kinds:?}")))
 }
 
 /// How the world calls what a DataSource stands for.

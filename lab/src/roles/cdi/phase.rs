@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::roles::write;
 
 /// Where an import stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     /// No claim yet.
     Pending,
@@ -13,6 +13,8 @@ pub(super) enum Phase {
     ImportScheduled,
     /// Bytes are copied.
     ImportInProgress,
+    /// The importer has ended with an error and is started again, for as long as that takes.
+    Crashing(String),
     /// A checkpoint is copied, the next one awaited.
     Paused,
     /// Done.
@@ -21,18 +23,18 @@ pub(super) enum Phase {
 
 impl Phase {
     /// As CDI spells it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Pending => "Pending",
             Self::ImportScheduled => "ImportScheduled",
-            Self::ImportInProgress => "ImportInProgress",
+            Self::ImportInProgress | Self::Crashing(_) => "ImportInProgress",
             Self::Paused => "Paused",
             Self::Succeeded => "Succeeded",
         }
     }
 
     /// Bound, Running and Ready, with what people read about them in Forklift's task reasons.
-    pub(super) fn conditions(self, known: &[Value], claim: &str, bound: bool, now: &str) -> Vec<Value> {
+    pub(super) fn conditions(&self, known: &[Value], claim: &str, bound: bool, now: &str) -> Vec<Value> {
         let (reason, message) = match (self, bound) {
             (Self::Pending, _) => ("NotFound", "no claim yet".to_owned()),
             (_, false) => ("Pending", format!("claim {claim} is not bound yet")),
@@ -41,12 +43,13 @@ impl Phase {
         let list = write::condition(known, "Bound", bound, reason, &message, now);
         let (running, reason, message) = match self {
             Self::Pending | Self::ImportScheduled => (false, "ContainerCreating", "the importer is starting"),
+            Self::Crashing(why) => (false, "Error", why.as_str()),
             Self::ImportInProgress => (true, "Pod is running", "the importer copies"),
             Self::Paused => (false, "Completed", "the checkpoint is copied"),
             Self::Succeeded => (false, "Completed", "the import is complete"),
         };
         let list = write::condition(&list, "Running", running, reason, message, now);
-        let ready = self == Self::Succeeded;
+        let ready = *self == Self::Succeeded;
         write::condition(&list, "Ready", ready, if ready { "" } else { "TransferRunning" }, "", now)
     }
 }
@@ -62,5 +65,7 @@ mod tests {
         assert_eq!(list[0]["message"], "claim c is not bound yet");
         let list = Phase::Succeeded.conditions(&list, "c", true, "u");
         assert!(write::holds(&list, "Bound") && write::holds(&list, "Ready") && !write::holds(&list, "Running"));
+        let list = Phase::Crashing("no such file".into()).conditions(&[], "c", true, "t");
+        assert_eq!((list[1]["reason"].as_str(), list[1]["message"].as_str()), (Some("Error"), Some("no such file")));
     }
 }
