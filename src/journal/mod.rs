@@ -67,6 +67,20 @@ impl Journal {
         Ok((Self::over(path, ledger, writer), found))
     }
 
+    /// The same for a file that can be read only, as an artifact of a CI job often is, or on a full disk: nothing is noted in it, and
+    /// whoever cleans again finds out what is gone.
+    ///
+    /// # Errors
+    /// The file cannot be read, or another process holds it.
+    pub fn read_only(path: &Path) -> Result<(Self, Read)> {
+        if let Some(holder) = holder(path) {
+            anyhow::bail!("failed to open the journal {}: it is in use by {holder}", path.display());
+        }
+        let found = read(path)?;
+        let shared = Shared { path: path.to_owned(), ledger: Mutex::new(Ledger::of(&found)), writer: None };
+        Ok((Self { shared: Arc::new(shared) }, found))
+    }
+
     /// A list without a file: of what was found by its label or mark, and can be found so again.
     pub fn in_memory(header: &Header, found: impl IntoIterator<Item = (Entry, String)>) -> Self {
         let mut ledger = Ledger::default();

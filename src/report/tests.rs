@@ -283,3 +283,27 @@ async fn a_sink_that_fails_harms_no_other_and_is_told_once() {
     assert_eq!(reports.finish(), ["failed to write flaky: no room on the disk (2 to go)"]);
     assert!(paper.text().contains("6 scenarios"), "{}", paper.text());
 }
+
+/// A writer that fails.
+struct Failing(io::ErrorKind);
+
+impl Write for Failing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(self.0.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_gone_is_no_problem_and_a_full_disk_is() {
+    let events = mixed().await;
+    let problems = |kind| {
+        let mut sink = ConsoleSink::new(Screen::to(Failing(kind)), Failing(kind), ConsoleOptions::default());
+        events.iter().filter(|event| sink.event(event).is_err()).count()
+    };
+    assert_eq!(problems(io::ErrorKind::BrokenPipe), 0);
+    assert_eq!(problems(io::ErrorKind::StorageFull), 1);
+}

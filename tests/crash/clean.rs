@@ -23,7 +23,7 @@ fn clean(lab: &Lab, arguments: &[&str]) -> Output {
 }
 
 /// A run that was killed while its Migration ran; the folder of its results and its id.
-async fn killed(lab: &Lab, results: &str, scenario: &str) -> (std::path::PathBuf, String) {
+pub async fn killed(lab: &Lab, results: &str, scenario: &str) -> (std::path::PathBuf, String) {
     let mut run = lab.run_into(results, &[scenario]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let (folder, id) = wait_for_folder(&mut run, &lab.path(results));
     let namespace = names::namespace("mtv-test", &id);

@@ -201,7 +201,7 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
     let mut host: toml::Table = toml::from_str(&profile(lab, &[])).unwrap();
     host["provider"]["vsphere"]["copyoffload"]["esxi_password"] = secret.into();
     private(&folder.join("host.toml"), &host.to_string());
-    for source in ["ovirt", "openstack"] {
+    for source in ["ovirt", "openstack", "vsphere-esxi", "openshift-remote"] {
         private(
             &folder.join(format!("{source}.toml")),
             &profile_of(lab, source, &[("password", secret), ("guest_vm_linux_password", secret)]),
@@ -276,7 +276,9 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
         ("password of an ESXi host", run_of(&good, "vsphere", "host.toml", &["copyoffload-thin"]), &[7]),
         ("password of oVirt", run_of(&good, "ovirt", "ovirt.toml", &["-m", "tier0"]), &[7]),
         ("password of OpenStack", run_of(&good, "openstack", "openstack.toml", &["-m", "tier0"]), &[7]),
-        ("password of another OpenShift", run_of(&good, "openshift", "openshift.toml", &["-m", "tier0"]), &[7]),
+        ("password of an ESXi host as a source", run_of(&good, "vsphere-esxi", "vsphere-esxi.toml", &["-m", "tier0"]), &[7]),
+        ("password of this OpenShift as a source", run_of(&good, "openshift", "openshift.toml", &["-m", "tier0"]), &[7]),
+        ("password of another OpenShift", run_of(&good, "openshift-remote", "openshift-remote.toml", &["-m", "tier0"]), &[7]),
         ("token of Jira in the environment", asking, &[0]),
         ("token of Jira in a file", run_of(&good, "ovirt", &profiles, &jira_by_file), &[0]),
         ("key of a kubeconfig", run("key", &profiles), &[7]),
@@ -334,7 +336,7 @@ fn no_secret_leaves_by_any_sink() {
     });
     let (texts, count): (usize, usize) = (searches.iter().map(|s| s.texts).sum(), searches.iter().map(|s| s.searches).sum());
     let hits: Vec<String> = searches.into_iter().flat_map(|s| s.hits).collect();
-    println!("{} canaries through 26 inputs: {texts} texts, {count} searches, {} hits", CANARIES.len(), hits.len());
+    println!("{} canaries through 28 inputs: {texts} texts, {count} searches, {} hits", CANARIES.len(), hits.len());
     assert!(hits.is_empty(), "{hits:#?}");
 }
 
@@ -344,7 +346,7 @@ fn no_secret_leaves_by_any_sink() {
 fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
     // Which canary is the password of what. A password of guests is a line of YAML in cloud-init, so it has none that YAML escapes.
     let (vcenter, linux, windows, admin, ovirt, openstack) = (CANARIES[1], CANARIES[5], CANARIES[3], CANARIES[4], CANARIES[8], CANARIES[7]);
-    let (esxi, array, jira) = (CANARIES[9], CANARIES[6], CANARIES[10]);
+    let (esxi, array, jira, another) = (CANARIES[9], CANARIES[6], CANARIES[10], CANARIES[0]);
     let mut model: toml::Table = toml::from_str(mtv_lab::datacenter::DEFAULT).unwrap();
     let set = |table: &mut toml::Value, login: &str, user: &str, password: &str| {
         let login = table.as_table_mut().unwrap().entry(login).or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap();
@@ -364,6 +366,7 @@ fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
     }
     let cluster = model.entry("cluster").or_insert_with(|| toml::Table::new().into());
     set(cluster, "admin", "kubeadmin", admin);
+    set(&mut model["source_cluster"], "admin", "kubeadmin", another);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("datacenter.toml");
     fs::write(&file, model.to_string()).unwrap();
@@ -372,7 +375,7 @@ fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
     let token = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
     let info: serde_json::Value = serde_json::from_slice(&fs::read(lab.path("lab/lab.json")).unwrap()).unwrap();
     fs::write(lab.path("ca.pem"), info["ca_pem"].as_str().unwrap()).unwrap();
-    let secrets = [vcenter, linux, windows, admin, ovirt, openstack, esxi, array, jira, token];
+    let secrets = [vcenter, linux, windows, admin, ovirt, openstack, esxi, array, jira, another, token];
     let run = |provider: &str, results: &str, scenario: &[&str]| {
         let mut command = binary();
         command.current_dir(lab.folder.path()).env("HOME", lab.folder.path());
@@ -384,7 +387,7 @@ fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
     };
     let mut search = Search::default();
     // What each run must have shown, so that a search that finds nothing means something.
-    let passing: [(&str, &[&str], &[&str]); 6] = [
+    let passing: [(&str, &[&str], &[&str]); 8] = [
         (
             "vsphere",
             &["sanity-cold"],
@@ -393,7 +396,9 @@ fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
         ("vsphere", &["copyoffload-thin"], &["kubernetes POST", "copyoffload-storage", "STORAGE_PASSWORD: \"[secret]\""]),
         ("ovirt", &["sanity-cold", "warm-2disks2nics"], &["POST sso/oauth/token", "access_token: \"[secret]\"", "DELETE vms/ID"]),
         ("openstack", &["sanity-cold"], &["POST auth/tokens", "password: \"[secret]\"", "POST compute/servers"]),
+        ("vsphere-esxi", &["sanity-cold"], &["<Login xmlns=", "sdkEndpoint: esxi", "password: \"[secret]\""]),
         ("openshift", &["sanity-cold"], &["userData: \"[secret]\""]),
+        ("openshift-remote", &["sanity-cold"], &["userData: \"[secret]\"", "token: \"[secret]\""]),
         ("ova", &["sanity-cold"], &["inventory GET"]),
     ];
     for (number, (provider, scenario, shown)) in passing.into_iter().enumerate() {

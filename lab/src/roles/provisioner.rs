@@ -39,6 +39,11 @@ pub async fn start(cx: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Name of the volume that is made for a claim.
+pub(super) fn volume_of(claim: &str) -> String {
+    format!("pvc-{claim}")
+}
+
 async fn provide(cx: Context, classes: Store<StorageClass>, mut latest: Latest<PersistentVolumeClaim>) -> anyhow::Result<()> {
     let claim = latest.get();
     let asked = claim.annotations().get(pv::PROVISIONER).is_some_and(|who| who == DRIVER);
@@ -48,7 +53,7 @@ async fn provide(cx: Context, classes: Store<StorageClass>, mut latest: Latest<P
     }
     let (name, namespace, uid) = (claim.name_any(), claim.namespace(), claim.uid().unwrap_or_default());
     let Some(class) = pv::class_of(&classes, spec.storage_class_name.as_deref()) else { return Ok(()) };
-    let volume = format!("pvc-{uid}");
+    let volume = volume_of(&uid);
     let object = PersistentVolume {
         metadata: ObjectMeta {
             name: Some(volume.clone()),

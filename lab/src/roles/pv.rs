@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Context,
     life::{self, Latest, Lives},
-    write,
+    provisioner, write,
 };
 
 const MANAGER: &str = "lab-pv";
@@ -56,10 +56,11 @@ pub async fn start(cx: &Context) -> anyhow::Result<()> {
     let context = cx.clone();
     let volumes =
         life::each(cx, Api::all(cx.client.clone()), watcher::Config::default(), move |volume| release(context.clone(), volume)).await?;
-    // A volume is released when its claim goes.
+    // A volume is released when its claim goes, also one that goes before it was bound.
     life::observe(cx, Api::<PersistentVolumeClaim>::all(cx.client.clone()), (), move |claim| {
-        if let Some(volume) = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) {
-            volumes.poke("", volume);
+        match claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) {
+            Some(volume) => volumes.poke("", volume),
+            None => volumes.poke("", &provisioner::volume_of(&claim.uid().unwrap_or_default())),
         }
     })
     .await?;

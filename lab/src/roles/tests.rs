@@ -102,6 +102,26 @@ async fn a_claim_is_bound_and_its_volume_goes_with_it() {
     bench.until_gone(&kinds::PV, &volume).await;
 }
 
+#[tokio::test]
+async fn a_volume_goes_with_a_claim_that_went_before_it_was_bound() {
+    let bench = bench("n").await;
+    let mut held = claim("c");
+    held["metadata"]["finalizers"] = json!(["example.com/keep"]);
+    let uid = bench.make(&kinds::PVC, held).await.uid().unwrap();
+    bench.remove(&kinds::PVC, "c", DeleteParams::default()).await;
+    pv::start(&bench.cx).await.unwrap();
+    provisioner::start(&bench.cx).await.unwrap();
+    let name = provisioner::volume_of(&uid);
+    let spec = json!({ "accessModes": ["ReadWriteMany"], "capacity": { "storage": "1Gi" }, "persistentVolumeReclaimPolicy": "Delete",
+        "storageClassName": "lab-block", "volumeMode": "Block", "csi": { "driver": provisioner::DRIVER, "volumeHandle": name },
+        "claimRef": { "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "c", "namespace": "n", "uid": uid } });
+    let made_by = json!({ "pv.kubernetes.io/provisioned-by": provisioner::DRIVER });
+    bench.make(&kinds::PV, json!({ "metadata": { "name": name, "annotations": made_by }, "spec": spec })).await;
+    write::merge(&bench.api(&kinds::PVC), "test", "c", json!({ "metadata": { "finalizers": null } })).await.unwrap();
+    bench.until_gone(&kinds::PVC, "c").await;
+    bench.until_gone(&kinds::PV, &name).await;
+}
+
 fn job(name: &str, container: &str, map: Option<&str>) -> Value {
     let volumes = map.map(|m| json!([{ "name": "hook", "configMap": { "name": m } }])).unwrap_or_default();
     json!({ "metadata": { "name": name, "namespace": "n" }, "spec": { "backoffLimit": 1, "template": { "spec": {

@@ -4,18 +4,17 @@
 use std::time::Duration;
 
 use futures::{FutureExt as _, future::try_join_all};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
     lookup::{self, MARK},
     operate,
-    session::{New, Service, Session},
+    session::{New, Request, Service, Session},
     wire::{escaped, items, number, text},
 };
 use crate::{
     config::profile::ProviderKind,
-    providers::{CloneRequest, Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait},
+    providers::{CloneRequest, Leaving, Power, ProviderError, ProviderResult, poll::Wait},
 };
 
 /// Longest wait for a volume, a snapshot or an image; mtv-api-tests gave volumes 300 s, which copies of big ones miss.
@@ -204,8 +203,7 @@ async fn wait_for(session: &Session, kind: &str, id: &str, doing: &str) -> Provi
 async fn wait_for_boot(session: &Session, id: &str, doing: &str) -> ProviderResult<()> {
     let mut wait = Wait::new(format!("to {doing}, for the server to become active"), BOOT);
     loop {
-        let reply =
-            session.call(Service::Compute, "GET servers/ID", Method::GET, &format!("/servers/{id}"), None, Safety::Repeatable).await?;
+        let reply = session.call(&Request::get(Service::Compute, "GET servers/ID", &format!("/servers/{id}"))).await?;
         let server = &reply.body["server"];
         match text(server, "/status") {
             "ACTIVE" | "SHUTOFF" => return Ok(()),

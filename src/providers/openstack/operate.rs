@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     lookup::{self, IMAGE_MARK, MARK},
     remains,
-    session::{New, Service, Session},
+    session::{New, Request, Service, Session},
     wire::{escaped, fault, text},
 };
 use crate::providers::{
     Leaving, Power, ProviderError, ProviderResult,
-    http::Safety,
     poll::{Wait, until_quiet},
 };
 
@@ -86,7 +85,7 @@ fn busy(server: &Value) -> Option<&str> {
 async fn act(session: &Session, id: &str, action: &str, doing: &str) -> ProviderResult<Option<String>> {
     let path = format!("/servers/{id}/action");
     let name = format!("POST servers/ID/{action}");
-    let reply = session.call(Service::Compute, &name, Method::POST, &path, Some(&json!({action: null})), Safety::Repeatable).await?;
+    let reply = session.call(&Request::post(Service::Compute, &name, &path, &json!({action: null}))).await?;
     match reply.status {
         status if status.is_success() => Ok(None),
         StatusCode::CONFLICT => Ok(Some(fault(&reply.body).unwrap_or_default())),

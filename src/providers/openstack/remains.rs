@@ -4,15 +4,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::{
     lookup::{IMAGE_MARK, MARK},
-    session::{Service, Session},
+    session::{Request, Service, Session},
     wire::{items, text},
 };
-use crate::providers::{MarkedVm, ProviderError, ProviderResult, SourceVm, http::Safety, poll::Wait};
+use crate::providers::{MarkedVm, ProviderError, ProviderResult, SourceVm, poll::Wait};
 
 /// Longest wait for a volume or a snapshot to be gone.
 const GONE: Duration = Duration::from_mins(5);
@@ -138,7 +138,7 @@ async fn remove(session: &Session, service: Service, member: &str, id: &str) -> 
             state if service == Service::Volume && !matches!(state, "available" | "error") => wait.pause(state).await?,
             _ => {
                 tries.begin();
-                let reply = session.call(service, &format!("DELETE {name}"), Method::DELETE, &path, None, Safety::Repeatable).await?;
+                let reply = session.call(&Request::delete(service, &format!("DELETE {name}"), &path)).await?;
                 match reply.status {
                     status if status.is_success() => asked = true,
                     StatusCode::NOT_FOUND => break,

@@ -84,6 +84,34 @@ impl Service {
     }
 }
 
+/// A request of a service.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    service: Service,
+    name: &'a str,
+    method: Method,
+    path: &'a str,
+    body: Option<&'a Value>,
+    safety: Safety,
+}
+
+impl<'a> Request<'a> {
+    /// Reads. `name` is what the request is counted as, `path` begins after the service's endpoint.
+    pub const fn get(service: Service, name: &'a str, path: &'a str) -> Self {
+        Self { service, name, method: Method::GET, path, body: None, safety: Safety::Repeatable }
+    }
+
+    /// Deletes.
+    pub fn delete(service: Service, name: &'a str, path: &'a str) -> Self {
+        Self { method: Method::DELETE, ..Self::get(service, name, path) }
+    }
+
+    /// Asks for something that may be asked for again.
+    pub fn post(service: Service, name: &'a str, path: &'a str, body: &'a Value) -> Self {
+        Self { method: Method::POST, body: Some(body), ..Self::get(service, name, path) }
+    }
+}
+
 /// Something to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct New<'a> {
@@ -138,13 +166,13 @@ impl Session {
 
     /// Reads something. `path` begins after the service's endpoint; `doing` says why, for errors.
     pub async fn get(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
-        let reply = self.call(service, name, Method::GET, path, None, Safety::Repeatable).await?;
+        let reply = self.call(&Request::get(service, name, path)).await?;
         if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
     }
 
     /// Reads something that may not be there.
     pub async fn get_if_there(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
-        let reply = self.call(service, name, Method::GET, path, None, Safety::Repeatable).await?;
+        let reply = self.call(&Request::get(service, name, path)).await?;
         match reply.status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(reply.body)),
@@ -174,7 +202,11 @@ impl Session {
     /// Makes something of which there must not be two; `id` is where the answer names it. `look` tells whether a request whose
     /// answer was lost has made it. Returns its id.
     pub async fn make<'a>(&'a self, new: New<'a>, look: Look<'_, 'a>) -> ProviderResult<String> {
-        let send = || self.sent(new.service, new.name, Method::POST, new.path, Some(new.body), Safety::Once).boxed();
+        let request = Request { safety: Safety::Once, ..Request::post(new.service, new.name, new.path, new.body) };
+        let send = || {
+            let request = request.clone();
+            async move { self.sent(&request).await }.boxed()
+        };
         let read = |reply: &Reply| match text(&reply.body, new.id) {
             id if reply.status.is_success() && !id.is_empty() => Ok(id.to_owned()),
             _ => Err(self.refused(reply, new.doing)),
@@ -184,56 +216,31 @@ impl Session {
 
     /// Deletes something; gone already is success.
     pub async fn delete(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<()> {
-        let reply = self.call(service, name, Method::DELETE, path, None, Safety::Repeatable).await?;
+        let reply = self.call(&Request::delete(service, name, path)).await?;
         if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND { Ok(()) } else { Err(self.refused(&reply, doing)) }
     }
 
     /// One request with a token; an expired one is renewed once.
-    pub async fn call(
-        &self,
-        service: Service,
-        name: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        safety: Safety,
-    ) -> ProviderResult<Reply> {
-        match self.sent(service, name, method, path, body, safety).await? {
+    pub async fn call(&self, request: &Request<'_>) -> ProviderResult<Reply> {
+        match self.sent(request).await? {
             Sent::Answered(reply) => Ok(reply),
             Sent::Unclear(error) => Err(error),
         }
     }
 
-    async fn sent(
-        &self,
-        service: Service,
-        name: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        safety: Safety,
-    ) -> ProviderResult<Sent> {
+    async fn sent(&self, request: &Request<'_>) -> ProviderResult<Sent> {
         let used = self.login.read().await.clone();
-        match self.once(&used, service, name, method.clone(), path, body, safety).await? {
+        match self.once(&used, request).await? {
             Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
             other => return Ok(other),
         }
         // Refused before anything was done, so even what may not be repeated can be sent again.
         let fresh = self.renew(&used).await?;
-        self.once(&fresh, service, name, method, path, body, safety).await
+        self.once(&fresh, request).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a request is made of")]
-    async fn once(
-        &self,
-        login: &Login,
-        service: Service,
-        name: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        safety: Safety,
-    ) -> ProviderResult<Sent> {
+    async fn once(&self, login: &Login, request: &Request<'_>) -> ProviderResult<Sent> {
+        let Request { service, path, .. } = *request;
         let endpoint = login.endpoints.get(&service).ok_or_else(|| {
             let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
             ProviderError::NotFound(format!(
@@ -249,8 +256,9 @@ impl Session {
             // 2.60 (Queens): flavors inside servers since 2.47, the image's id in the answer since 2.45.
             headers.push(("OpenStack-API-Version", "compute 2.60".to_owned()));
         }
-        let name = name.replacen(' ', &format!(" {}/", service.name()), 1);
-        let body = body.map_or(Body::None, Body::Json);
+        let name = request.name.replacen(' ', &format!(" {}/", service.name()), 1);
+        let (method, safety) = (request.method.clone(), request.safety);
+        let body = request.body.map_or(Body::None, Body::Json);
         self.rest.tried(&Call { name: &name, method, url, headers, body, safety, reads: Reads::Json }).await
     }
 

@@ -8,7 +8,7 @@ mod summary;
 pub use style::use_live_lines;
 pub use summary::{clean_command, summary};
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::Result;
 
@@ -69,8 +69,9 @@ impl Sink for ConsoleSink {
         }
         if matches!(event.what, What::RunFinished { .. }) {
             let text = summary(&self.run, Paint::new(self.options.summary_color), self.options.clean.as_deref());
-            self.summary.write_all(text.as_bytes())?;
-            self.summary.flush()?;
+            let written = self.summary.write_all(text.as_bytes()).and_then(|()| self.summary.flush());
+            // Whoever read it may have gone, as `head` does; the files hold all of it.
+            return written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) });
         }
         Ok(())
     }

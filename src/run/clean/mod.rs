@@ -9,6 +9,7 @@ pub(super) use told::Lines;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -60,8 +61,25 @@ pub fn clean(request: CleanRequest) -> CliResult {
     }
 }
 
+/// The journal, to be continued; where it cannot be written, what it says must be enough.
+fn opened(path: &Path) -> anyhow::Result<(Journal, journal::Read)> {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let unwritable = |error: &anyhow::Error| {
+        let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+        error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| kinds.contains(&cause.kind()))
+    };
+    Journal::resume(path).or_else(|error| {
+        if !unwritable(&error) {
+            return Err(error);
+        }
+        let opened = Journal::read_only(path)?;
+        tell(&format!("warning: {error:#}; what is deleted will not be noted there, and the command can be repeated all the same"));
+        Ok(opened)
+    })
+}
+
 async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
-    let (journal, found) = Journal::resume(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let (journal, found) = opened(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
     let header = journal.header().ok_or_else(|| {
         CliError::usage(format!("{} does not say which run it is of, so nothing in it can be proved to be ours", path.display()))
             .hint(format!("objects of runs carry the label {RUN_LABEL}; `mtv-test clean --orphans` finds those of runs that are over"))
