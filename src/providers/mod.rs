@@ -1,6 +1,9 @@
 //! Sources of virtual machines. One small trait; a new provider is one folder and one line in [`connect`].
 
+mod clone_request;
+mod error;
 pub(crate) mod http;
+mod machine;
 mod openshift;
 mod openstack;
 mod ova;
@@ -10,308 +13,20 @@ mod rest;
 pub(crate) mod tls;
 pub mod vsphere;
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+pub use clone_request::{CloneRequest, Leaving, NewDisk, NewDiskKind};
+pub use error::{ProviderError, ProviderResult};
+pub use machine::{Boot, Disk, GuestAddress, MarkedVm, Nic, Power, Snapshot, SourceVm, VmDescription};
+
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
-use mtv_api::forklift::SourceRef;
 use serde_json::Value;
 
 use crate::{
     cluster::Cluster,
-    config::{
-        profile::{GuestLogin, Profile, ProviderKind},
-        scenario::{DiskController, DiskMode, DiskType, RdmType},
-    },
+    config::profile::{GuestLogin, Profile, ProviderKind},
     secrets::Secret,
 };
-
-/// Why a provider could not do what it was asked for. The kind decides the exit code and whether a retry makes sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProviderError {
-    /// User name or password refused.
-    Login(String),
-    /// No connection, with the address.
-    Unreachable(String),
-    /// The certificate is not trusted.
-    Certificate(String),
-    /// A VM, datastore or other object that does not exist, or exists twice.
-    NotFound(String),
-    /// The source refused or failed an operation.
-    Operation(String),
-    /// The deadline ended; what was awaited.
-    Deadline(String),
-    /// The source cannot do this at all.
-    Unsupported(String),
-}
-
-impl ProviderError {
-    /// Whether it is the environment (address, certificate, login) rather than the operation.
-    pub fn is_environment(&self) -> bool {
-        matches!(self, Self::Login(_) | Self::Unreachable(_) | Self::Certificate(_))
-    }
-}
-
-impl std::fmt::Display for ProviderError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Login(text)
-        | Self::Unreachable(text)
-        | Self::Certificate(text)
-        | Self::NotFound(text)
-        | Self::Operation(text)
-        | Self::Deadline(text)
-        | Self::Unsupported(text)) = self;
-        f.write_str(text)
-    }
-}
-
-impl std::error::Error for ProviderError {}
-
-/// Result of a provider operation.
-pub type ProviderResult<T> = Result<T, ProviderError>;
-
-/// Power of a VM.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Power {
-    /// Runs.
-    On,
-    /// Does not run.
-    #[default]
-    Off,
-    /// Suspended, paused, in between.
-    Other,
-}
-
-/// What a disk that is added to a clone holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NewDiskKind {
-    /// A new, empty disk.
-    Empty {
-        /// Size.
-        bytes: u64,
-        /// Layout.
-        provisioning: DiskType,
-        /// Mode.
-        mode: DiskMode,
-        /// Bus.
-        controller: DiskController,
-    },
-    /// A LUN, mapped raw.
-    Rdm {
-        /// Its canonical name, `naa.…`.
-        lun: String,
-        /// How it is mapped.
-        mode: RdmType,
-    },
-}
-
-/// A disk that is added to a clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewDisk {
-    /// What it holds.
-    pub kind: NewDiskKind,
-    /// Id of its datastore; none: that of the clone.
-    pub datastore: Option<String>,
-    /// Folder on the datastore, made if it is not there; none: that of the clone. It stays when the clone goes: others may
-    /// have files in it.
-    pub folder: Option<String>,
-}
-
-/// How to clone a VM.
-#[derive(Debug, Clone, Default)]
-pub struct CloneRequest {
-    /// Name of the VM or template to clone.
-    pub source: String,
-    /// Name of the clone. Unique by the run id in it.
-    pub name: String,
-    /// Run id, written into the clone so that ownership can be proved from the source alone.
-    pub run: String,
-    /// Switch on changed block tracking, which warm migration needs.
-    pub changed_block_tracking: bool,
-    /// Id of the datastore of its disks; none: that of the source.
-    pub datastore: Option<String>,
-    /// Host that it is placed on, by name; none: the source decides.
-    pub host: Option<String>,
-    /// Hosts that it must not be placed on, by id, where no host is asked for.
-    pub avoided_hosts: Vec<String>,
-    /// Resource pool, by name; none: that of the source VM.
-    pub resource_pool: Option<String>,
-    /// Layout of the disks that it gets from its source; none: as there.
-    pub provisioning: Option<DiskType>,
-    /// Disks that it gets beside those of its source.
-    pub disks: Vec<NewDisk>,
-}
-
-impl CloneRequest {
-    /// Whether it asks for anything that only some sources can do.
-    pub fn is_special(&self) -> bool {
-        self.datastore.is_some()
-            || self.host.is_some()
-            || !self.avoided_hosts.is_empty()
-            || self.resource_pool.is_some()
-            || self.provisioning.is_some()
-            || !self.disks.is_empty()
-    }
-
-    /// For sources that only make clones like their originals: what they cannot do is refused and never left out in silence.
-    pub fn must_be_plain(&self, kind: ProviderKind) -> ProviderResult<()> {
-        if !self.is_special() {
-            return Ok(());
-        }
-        Err(ProviderError::Unsupported(format!(
-            "clone `{}` of `{}`: a source of type {kind} makes clones like their originals, without another datastore, host, pool, \
-             layout or further disks; hint: give the scenario `requires.providers = [\"vsphere\"]`",
-            self.name, self.source
-        )))
-    }
-}
-
-/// A VM of a source as it is listed: what `clean` needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceVm {
-    /// Managed object reference for vSphere, UUID elsewhere.
-    pub id: String,
-    /// Name.
-    pub name: String,
-    /// Run id found in the VM, if it is a clone of ours.
-    pub run: Option<String>,
-}
-
-/// A VM that a run has made, whichever run: what a search for leftovers needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MarkedVm {
-    /// The VM; `run` is set.
-    pub vm: SourceVm,
-    /// When it was made, where the source tells.
-    pub created: Option<Timestamp>,
-}
-
-/// What a source says of one network adapter.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Nic {
-    /// Device label.
-    pub name: String,
-    /// MAC address, lower case with colons.
-    pub mac: String,
-    /// Network name.
-    pub network: String,
-    /// Network id (managed object reference for vSphere): what tells one network from another.
-    pub network_id: String,
-    /// How a NetworkMap names the network, where that is not by its id.
-    pub network_ref: Option<SourceRef>,
-    /// Guest addresses, if tools tell.
-    pub addresses: Vec<String>,
-    /// The same with what tools tell of their configuration; empty where they tell addresses only.
-    pub configured: Vec<GuestAddress>,
-    /// Default gateway by way of this adapter, if tools tell.
-    pub gateway: Option<IpAddr>,
-    /// Name of the adapter in the guest, if the source tells.
-    pub guest_name: Option<String>,
-}
-
-/// An address in a guest.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct GuestAddress {
-    /// The address.
-    pub ip: IpAddr,
-    /// Length of its network's prefix.
-    pub prefix: Option<u8>,
-    /// Whether it was configured by hand rather than given by DHCP; `None` where tools do not tell, as those of many Linuxes.
-    pub fixed: Option<bool>,
-}
-
-/// What a source says of one disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Disk {
-    /// Device label.
-    pub name: String,
-    /// Bytes.
-    pub bytes: u64,
-    /// Datastore, storage domain, volume type or storage class.
-    pub storage: String,
-    /// How a StorageMap names the storage, where that is not by its name.
-    pub storage_ref: Option<SourceRef>,
-    /// Device key.
-    pub key: i64,
-    /// Id of the datastore (managed object reference for vSphere), empty if the source does not tell.
-    pub storage_id: String,
-    /// `[datastore] folder/file.vmdk` of the base disk, below all snapshots; empty where disks are no files.
-    pub file: String,
-    /// Layout; none where the source does not tell.
-    pub provisioning: Option<DiskType>,
-    /// Mode; none where the source does not tell, or has one that no scenario asks for.
-    pub mode: Option<DiskMode>,
-    /// How it is mapped, if it is a LUN.
-    pub rdm: Option<RdmType>,
-    /// Kind of controller: `scsi`, `sata`, `ide` or `nvme`; empty where the source does not tell.
-    pub bus: String,
-    /// Whether it is a difference to a snapshot.
-    pub on_snapshot: bool,
-    /// Key of its controller; 0 where the source does not tell.
-    pub controller: i64,
-    /// Its place on the controller; 0 where the source does not tell.
-    pub unit: i64,
-}
-
-/// A snapshot of a source VM.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Snapshot {
-    /// Number within the VM.
-    pub id: i64,
-    /// Name.
-    pub name: String,
-    /// RFC 3339.
-    pub created: String,
-    /// Power of the VM when it was taken.
-    pub state: String,
-}
-
-/// How a VM boots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Boot {
-    /// By UEFI; otherwise by BIOS.
-    pub efi: bool,
-    /// UEFI verifies what it boots.
-    pub secure: bool,
-    /// It has a TPM.
-    pub tpm: bool,
-}
-
-/// Everything that checks need to know about a source VM, in one description.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
-pub struct VmDescription {
-    /// Managed object reference for vSphere, UUID elsewhere.
-    pub id: String,
-    /// Name.
-    pub name: String,
-    /// Namespace, OpenShift sources only.
-    pub namespace: Option<String>,
-    /// BIOS UUID.
-    pub uuid: String,
-    /// Serial number of the firmware, where the migrated VM gets it as it is; otherwise it is made of the UUID.
-    pub serial: Option<String>,
-    /// How it boots, where the source tells.
-    pub boot: Option<Boot>,
-    /// Power.
-    pub power: Power,
-    /// Sockets; 0 where the source does not tell.
-    pub sockets: u32,
-    /// Cores per socket; 0 where the source does not tell.
-    pub cores_per_socket: u32,
-    /// Mebibytes; 0 where the source does not tell.
-    pub memory_mib: u64,
-    /// Network adapters.
-    pub nics: Vec<Nic>,
-    /// Disks.
-    pub disks: Vec<Disk>,
-    /// Snapshots, oldest first, all branches.
-    pub snapshots: Vec<Snapshot>,
-    /// Whether a guest agent or tools run.
-    pub tools_running: bool,
-    /// Whether the guest is Windows.
-    pub windows: bool,
-}
 
 /// What a source lets the tool do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -370,32 +85,6 @@ impl Field {
             Self::Plain(value) => value,
             Self::Secret(value) => value.expose(),
         }
-    }
-}
-
-/// A clone that is to go, as the journal knows it.
-#[derive(Debug, Clone, Copy)]
-pub struct Leaving<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The run that made it.
-    pub run: &'a str,
-    /// Its id, if the making came to its end.
-    pub id: Option<&'a str>,
-}
-
-impl Leaving<'_> {
-    /// Whether a VM of its name is this clone, by id or by the run that the VM's mark names. One of another run is not, and then
-    /// ours was never made or is gone; one without a mark could be anybody's, which is an error.
-    pub fn is_it(&self, id: &str, run: Option<&str>) -> ProviderResult<bool> {
-        if self.id == Some(id) || run == Some(self.run) {
-            return Ok(true);
-        }
-        if run.is_some() {
-            tracing::warn!(vm = self.name, "a VM of this name is of another run; it was left alone");
-            return Ok(false);
-        }
-        Err(ProviderError::Operation("a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned()))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
         documents::{self, Document},
         model::Snapshot,
     },
-    Changed, RESTORED, SNAPSHOT_BEGUN, SNAPSHOT_TAKEN, conflict, done, missing, text, truth, vm_of,
+    Changed, RESTORED, SNAPSHOT_BEGUN, SNAPSHOT_TAKEN, conflict, done, missing, text, vm_of,
 };
 
 /// A snapshot without memory.
@@ -32,8 +32,6 @@ pub fn take(engine: &Engine, id: &str, body: &Value, correlation: &str) -> Chang
     let shown = documents::snapshot(&of, &taken, "regular");
     let begun = format!("Snapshot '{}' creation for VM '{}' was initiated by {user}.", taken.description, of.name);
     model.event(SNAPSHOT_BEGUN, "normal", begun, Some(&of), correlation);
-    // Memory is written by default, which a VM that is down has none of.
-    let _with_memory = truth(body, "/persist_memorystate");
     drop(model);
     let (id, correlation) = (id.to_owned(), correlation.to_owned());
     engine.later(SNAPSHOT, move |_, model| {

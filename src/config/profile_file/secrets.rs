@@ -1,0 +1,115 @@
+//! Fetching the secrets of a profile.
+
+use std::{fs, path::Path};
+
+use super::{Env, ProfileFile};
+use crate::{
+    config::{
+        diagnostics::{Problem, Problems},
+        profile::GuestLogin,
+        read::{self, At},
+    },
+    secrets::Secret,
+};
+
+/// Fetches secrets and remembers what went wrong.
+pub(in crate::config) struct Secrets<'a> {
+    pub(super) file: &'a ProfileFile,
+    pub(super) env: Env<'a>,
+    pub(in crate::config) problems: &'a mut Problems,
+}
+
+type MaybeText = Option<At<String>>;
+
+impl Secrets<'_> {
+    /// At most one of the three ways, and a warning for one that everybody can read.
+    pub(in crate::config) fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
+        let source = &self.file.source;
+        let mut given = [inline, env, file].into_iter().flatten();
+        if let (Some(first), Some(second)) = (given.next(), given.next()) {
+            self.problems.push(
+                Problem::error(format!("`{key}` is given in two ways"))
+                    .at(source, second.span.clone(), "second")
+                    .also(source, first.span.clone(), "first")
+                    .help(format!("keep one of `{key}`, `{key}_env` and `{key}_file`")),
+            );
+            return false;
+        }
+        if let (Some(inline), true) = (inline, self.file.world_readable) {
+            self.problems.push(
+                Problem::warning(format!("`{key}` stands in a file that every user of this machine can read"))
+                    .at(source, inline.span.clone(), "")
+                    .help(format!("chmod 600 {}, or use `{key}_env` or `{key}_file`", self.file.path.display())),
+            );
+        }
+        true
+    }
+
+    /// The secret, if one is given.
+    pub(in crate::config) fn one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> Option<Secret> {
+        if !self.exactly_one(key, inline, env, file) {
+            return None;
+        }
+        let source = &self.file.source;
+        if let Some(inline) = inline {
+            return Some(Secret::new(inline.value.clone()));
+        }
+        if let Some(name) = env {
+            let value = (self.env)(&name.value).filter(|value| !value.is_empty());
+            if value.is_none() {
+                self.problems.push(
+                    Problem::error(format!("environment variable {} is not set", name.value))
+                        .at(source, name.span.clone(), format!("holds `{key}`"))
+                        .help(format!("set {} and run again", name.value)),
+                );
+            }
+            return value.map(Secret::new);
+        }
+        let at = file.as_ref()?;
+        let path = self.file.beside(Path::new(&at.value));
+        match fs::read_to_string(&path) {
+            Ok(mut text) => {
+                if text.ends_with('\n') {
+                    text.pop();
+                    if text.ends_with('\r') {
+                        text.pop();
+                    }
+                }
+                if text.is_empty() {
+                    let title = format!("{} is empty", path.display());
+                    self.problems.push(Problem::error(title).at(source, at.span.clone(), format!("holds `{key}`")));
+                    return None;
+                }
+                Some(Secret::new(text))
+            }
+            Err(error) => {
+                let title = format!("cannot read {}: {}", path.display(), read::io_reason(&error));
+                self.problems.push(Problem::error(title).at(source, at.span.clone(), format!("holds `{key}`")));
+                None
+            }
+        }
+    }
+
+    /// User and password of a guest: both or none.
+    pub(super) fn login(&mut self, guest: &str, user: &MaybeText, password: Option<Secret>) -> Option<GuestLogin> {
+        match (user, password) {
+            (Some(user), Some(password)) => Some(GuestLogin { user: user.value.clone(), password }),
+            (Some(user), None) if !self.problems.has_errors() => {
+                self.problems.push(
+                    Problem::error(format!("`guest_vm_{guest}_user` has no password")).at(&self.file.source, user.span.clone(), "").help(
+                        format!("add `guest_vm_{guest}_password`, `guest_vm_{guest}_password_env` or `guest_vm_{guest}_password_file`"),
+                    ),
+                );
+                None
+            }
+            (None, Some(_)) => {
+                self.problems.push(
+                    Problem::error(format!("`guest_vm_{guest}_password` has no user"))
+                        .help(format!("add `guest_vm_{guest}_user` to the profile")),
+                );
+                None
+            }
+            _ => None,
+        }
+    }
+}
