@@ -100,9 +100,11 @@ struct Volume<'a> {
 
 impl Volume<'_> {
     async fn say(&self, volume: &DynamicObject, phase: Phase, progress: &str, bound: bool) -> anyhow::Result<()> {
+        let cloning =
+            ["/spec/sourceRef", "/spec/source/pvc", "/spec/source/snapshot"].iter().any(|part| volume.data.pointer(part).is_some());
         let known = write::list(&volume.data, "/status/conditions");
         let conditions = phase.conditions(known, &self.name, bound, &self.cx.world.clock.now());
-        let mut status = json!({ "phase": phase.name(), "progress": progress, "claimName": self.name, "conditions": conditions });
+        let mut status = json!({ "phase": phase.name(cloning), "progress": progress, "claimName": self.name, "conditions": conditions });
         if matches!(phase, Phase::Crashing(_)) {
             status["restartCount"] = json!(1);
         } else if !matches!(phase, Phase::Pending | Phase::ImportScheduled) {

@@ -22,14 +22,16 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    /// As CDI spells it.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::ImportScheduled => "ImportScheduled",
-            Self::ImportInProgress | Self::Crashing(_) => "ImportInProgress",
-            Self::Paused => "Paused",
-            Self::Succeeded => "Succeeded",
+    /// As CDI spells it: what comes from a claim or boot source of the cluster is a clone.
+    pub(super) const fn name(&self, cloning: bool) -> &'static str {
+        match (self, cloning) {
+            (Self::Pending, _) => "Pending",
+            (Self::ImportScheduled, false) => "ImportScheduled",
+            (Self::ImportScheduled, true) => "CloneScheduled",
+            (Self::ImportInProgress | Self::Crashing(_), false) => "ImportInProgress",
+            (Self::ImportInProgress | Self::Crashing(_), true) => "CloneInProgress",
+            (Self::Paused, _) => "Paused",
+            (Self::Succeeded, _) => "Succeeded",
         }
     }
 
