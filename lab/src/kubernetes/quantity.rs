@@ -1,5 +1,7 @@
 //! Quantities as Kubernetes writes them: one canonical text for each value, in the family of units that the client chose.
 
+use serde_json::Value;
+
 /// Units below one, with their power of ten.
 const SMALL: [(&str, i32); 3] = [("n", -9), ("u", -6), ("m", -3)];
 /// Units above one, with their power of ten.
@@ -85,6 +87,15 @@ impl Quantity {
         // What is larger than anything real is kept as the largest.
         let value = value.unwrap_or(i128::MAX / 2);
         Ok(Self { nano: if negative { -value } else { value }, family })
+    }
+
+    /// That of a field: texts and plain numbers are quantities.
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::parse(text).ok(),
+            Value::Number(number) => Self::parse(&number.to_string()).ok(),
+            _ => None,
+        }
     }
 
     /// The same in whole thousandths, as lists of resources keep it.

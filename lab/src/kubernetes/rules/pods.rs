@@ -213,10 +213,9 @@ fn mounts(container: &Value, at: &str, volumes: &[&str], causes: &mut Vec<Cause>
 }
 
 fn resources(container: &Value, at: &str, causes: &mut Vec<Cause>) {
-    let amount = |value: &Value| value.as_str().and_then(|text| Quantity::parse(text).ok());
     for (what, request) in container["resources"]["requests"].as_object().into_iter().flatten() {
         let limit = &container["resources"]["limits"][what];
-        if let (Some(request), Some(limit)) = (amount(request), amount(limit))
+        if let (Some(request), Some(limit)) = (Quantity::of(request), Quantity::of(limit))
             && request.nano() > limit.nano()
         {
             let detail = format!("must be less than or equal to {what} limit of {}", limit.text());

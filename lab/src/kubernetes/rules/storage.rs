@@ -106,10 +106,6 @@ fn modes(spec: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn amount(value: &Value) -> Option<Quantity> {
-    value.as_str().and_then(|text| Quantity::parse(text).ok())
-}
-
 /// What is wrong with an object of one of these kinds.
 pub fn validate(resource: &Resource, old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
     match (resource.group.as_str(), resource.kind.as_str()) {
@@ -135,7 +131,7 @@ fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
     let spec = &object["spec"];
     let Some(old) = old else {
         modes(spec, causes);
-        match amount(&spec["resources"]["requests"]["storage"]) {
+        match Quantity::of(&spec["resources"]["requests"]["storage"]) {
             None => causes.push(Cause::required("spec.resources[storage]", "")),
             Some(size) if size.nano() <= 0 => {
                 causes.push(Cause::invalid("spec.resources[storage]", &size.text().into(), "must be greater than zero"));
@@ -167,7 +163,7 @@ fn claim(old: Option<&Value>, object: &Value, causes: &mut Vec<Cause>) {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         causes.push(Cause::forbidden("spec", detail));
     } else if let (Some(has), Some(wanted)) =
-        (amount(&old["status"]["capacity"]["storage"]), amount(&spec["resources"]["requests"]["storage"]))
+        (Quantity::of(&old["status"]["capacity"]["storage"]), Quantity::of(&spec["resources"]["requests"]["storage"]))
         && wanted.nano() < has.nano()
     {
         causes.push(Cause::forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"));

@@ -160,16 +160,13 @@ pub fn identify(object: &mut Value) {
     default(object, "/spec/selector", json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": uid } }));
     default(object, "/spec/template/metadata", json!({}));
     default(object, "/spec/template/metadata/labels", json!({}));
-    // A Job without labels of its own carries those of its pods.
-    if let Some(labels) = object.pointer("/spec/template/metadata/labels").filter(|labels| *labels != &json!({})).cloned() {
-        default(object, "/metadata/labels", labels);
-    }
     if let Some(Value::Object(labels)) = object.pointer_mut("/spec/template/metadata/labels") {
         for prefix in ["batch.kubernetes.io/", ""] {
             labels.insert(format!("{prefix}controller-uid"), uid.clone());
             labels.insert(format!("{prefix}job-name"), name.clone());
         }
     }
+    // A Job without labels of its own carries those of its pods.
     if let Some(labels) = object.pointer("/spec/template/metadata/labels").cloned() {
         default(object, "/metadata/labels", labels);
     }
@@ -181,11 +178,12 @@ pub fn without_identity(object: &mut Value) {
         return;
     }
     super::without(object, "/spec", "selector");
-    let Some(own) = object.pointer_mut("/spec/template/metadata/labels").and_then(Value::as_object_mut) else { return };
-    own.retain(|label, _| !matches!(label.trim_start_matches("batch.kubernetes.io/"), "controller-uid" | "job-name"));
-    if own.is_empty() {
-        super::without(object, "/spec/template/metadata", "labels");
-        super::without(object, "/metadata", "labels");
+    for place in ["/spec/template/metadata", "/metadata"] {
+        let Some(own) = object.pointer_mut(&format!("{place}/labels")).and_then(Value::as_object_mut) else { continue };
+        own.retain(|label, _| !matches!(label.trim_start_matches("batch.kubernetes.io/"), "controller-uid" | "job-name"));
+        if own.is_empty() {
+            super::without(object, place, "labels");
+        }
     }
     if object.pointer("/spec/template/metadata").is_some_and(|metadata| metadata == &json!({})) {
         super::without(object, "/spec/template", "metadata");
