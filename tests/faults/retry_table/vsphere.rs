@@ -125,6 +125,7 @@ async fn cell(call: Call, rule: Rule) -> Seen {
     // What the call looks at without faults: a delete reads the power state, and that of a host's machine looks for it in the vCenter.
     let usual = match (what, endpoint) {
         (Act::Clone, _) => count(LOOK) - before,
+        (Act::Find, _) => 1,
         (Act::Delete, Endpoint::Vcenter) => 1,
         (Act::Delete, Endpoint::Host) => 3,
         _ => 0,
