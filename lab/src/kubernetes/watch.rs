@@ -97,10 +97,9 @@ impl Watcher {
     /// What a change means for this watch: an object that no longer matches goes, one that starts to match comes.
     fn translate(&self, event: &Event) -> Option<(&'static str, Arc<Value>)> {
         let object = event.object.whole();
-        let matches = |object: &Value| self.selector.is_empty() || self.selector.matches(object);
         // The version before is only unpacked where it decides.
-        let before = event.previous.as_ref().is_some_and(|previous| self.selector.is_empty() || matches(&previous.whole()));
-        let after = event.change != Change::Deleted && matches(&object);
+        let before = event.previous.as_ref().is_some_and(|previous| self.selector.is_empty() || self.selector.matches(&previous.whole()));
+        let after = event.change != Change::Deleted && self.selector.matches(&object);
         match (before, after) {
             (false, true) => Some(("ADDED", object)),
             (true, true) => Some(("MODIFIED", object)),
