@@ -84,6 +84,12 @@ pub fn mask(text: &str) -> String {
     known.alone.iter().filter(|s| text.contains(s.as_str())).fold(masked, |text, secret| replace_alone(&text, secret))
 }
 
+/// The first `chars` characters of a text from outside, for an error or a log line: masked before it is
+/// cut, because the rest of a secret that was cut in two would not be recognised any more.
+pub fn excerpt(text: &str, chars: usize) -> String {
+    mask(text).chars().take(chars).collect()
+}
+
 /// Replaces a short secret where it is a word of its own.
 fn replace_alone(text: &str, secret: &str) -> String {
     let mut masked = String::with_capacity(text.len());
@@ -160,6 +166,15 @@ mod tests {
     fn a_short_secret_is_masked_where_it_stands_alone() {
         let _secret = Secret::new("q7");
         assert_eq!(mask("q7 \"q7\" xq7 q7x password=q7."), format!("{MASK} \"{MASK}\" xq7 q7x password={MASK}."));
+    }
+
+    #[test]
+    fn an_excerpt_never_ends_within_a_secret() {
+        let _secret = Secret::new("cut-me-in-two-canary");
+        for chars in 0..40 {
+            let cut = excerpt("before: cut-me-in-two-canary after", chars);
+            assert!(!cut.contains("cut"), "{cut}");
+        }
     }
 
     #[test]

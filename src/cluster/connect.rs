@@ -13,7 +13,7 @@ use kube::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
-use super::{Cluster, Requests, hub::Hub, oauth, pause::PauseInStatus, trace::Trace};
+use super::{Cluster, Requests, ServerClock, hub::Hub, oauth, pause::PauseInStatus, trace::Trace};
 use crate::{retry::Policy, secrets::Secret};
 
 /// Longest wait for a TCP connection to the API server.
@@ -71,20 +71,28 @@ impl Cluster {
         // Repeated by our own policy: kube's would send a create again after a 504 without a look.
         config.default_retry = false;
         config.headers.push((header::USER_AGENT, HeaderValue::from_static(AGENT)));
-        let requests = Requests::default();
+        let (requests, clock) = (Requests::default(), ServerClock::default());
         let client = ClientBuilder::try_from(config.clone())
             .with_context(|| format!("failed to set up a client for {}", config.cluster_url))?
             .with_layer(&PauseInStatus)
             .with_layer(&Trace("kubernetes"))
             .with_layer(&requests)
+            .with_layer(&clock)
             .build();
-        Ok(Self { client, hub: Hub::default(), requests, config, policy: Policy::current() })
+        Ok(Self { client, hub: Hub::default(), requests, clock, config, policy: Policy::current() })
     }
 
     /// A cluster behind a client that is there already, for tests without a network.
     pub fn over(client: Client) -> Self {
         let config = Config::new(http::Uri::from_static("https://cluster.invalid"));
-        Self { client, hub: Hub::default(), requests: Requests::default(), config, policy: Policy::current() }
+        Self {
+            client,
+            hub: Hub::default(),
+            requests: Requests::default(),
+            clock: ServerClock::default(),
+            config,
+            policy: Policy::current(),
+        }
     }
 }
 

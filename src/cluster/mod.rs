@@ -1,5 +1,6 @@
 //! The OpenShift cluster: connection, plain requests, one shared watch per kind and scope, and the port-forward stream.
 
+mod clock;
 mod connect;
 mod count;
 mod error;
@@ -15,6 +16,7 @@ mod service;
 mod trace;
 mod watch;
 
+pub use clock::ServerClock;
 pub use connect::{ConnectOptions, PasswordLogin};
 pub use count::Requests;
 pub use error::{describe, fate, is_conflict, is_not_found, words};
@@ -57,6 +59,7 @@ pub struct Cluster {
     client: Client,
     hub: Hub,
     requests: Requests,
+    clock: ServerClock,
     config: kube::Config,
     policy: Policy,
 }
@@ -91,6 +94,11 @@ impl Cluster {
     /// Whether the server's certificate is verified; unverified is the user's own choice.
     pub fn tls_verified(&self) -> bool {
         !self.config.accept_invalid_certs
+    }
+
+    /// The API server's clock.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Host of the API server, without port.
