@@ -177,6 +177,11 @@ pub enum What {
         /// `Plan mig/x`, `VM x on vsphere`.
         object: String,
     },
+    /// A teardown set a shared setting back to what it was before the run.
+    Restored {
+        /// `/spec/controller_precopy_interval of ForkliftController openshift-mtv/forklift-controller`.
+        object: String,
+    },
     /// An object is still there after a teardown.
     LeftBehind {
         /// `Plan mig/x`, `VM x on vsphere`.
@@ -223,6 +228,7 @@ impl What {
             Self::StepSkipped { reason } => Self::StepSkipped { reason: map(reason) },
             Self::CancelBegun { stage, reason } => Self::CancelBegun { stage, reason: map(reason) },
             Self::Deleted { object } => Self::Deleted { object: map(object) },
+            Self::Restored { object } => Self::Restored { object: map(object) },
             Self::LeftBehind { object, reason } => Self::LeftBehind { object: map(object), reason: map(reason) },
             // What the run itself says of itself.
             Self::RunStarted { .. }

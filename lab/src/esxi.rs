@@ -282,11 +282,20 @@ fn one(files: &Files, words: &[String], input: &str) -> (String, u32) {
             }
             (text, 0)
         }
-        // `\|TEXT|d`: without the lines that hold the text.
-        ["sed", script, path] => {
-            let wanted = script.strip_prefix("\\|").and_then(|script| script.strip_suffix("|d"));
-            let (Some(wanted), Some(text)) = (wanted, files.read(path)) else { return ended(false) };
-            (text.split_inclusive('\n').filter(|line| !line.contains(wanted)).collect(), 0)
+        ["sed", scripts @ .., path] => {
+            let Some(text) = files.read(path) else { return ended(false) };
+            let scripts: Vec<&str> = scripts.iter().copied().filter(|word| *word != "-e").collect();
+            let deleted =
+                |line: &str| scripts.iter().map(|script| deletes(script, line.trim_end_matches('\n'))).collect::<Option<Vec<_>>>();
+            let mut kept = String::new();
+            for line in text.split_inclusive('\n') {
+                match deleted(line) {
+                    Some(by) if by.contains(&true) => {}
+                    Some(_) => kept.push_str(line),
+                    None => return ended(false),
+                }
+            }
+            (kept, 0)
         }
         ["ls", folder] => {
             let folder = format!("{}/", folder.trim_end_matches('/'));
@@ -308,6 +317,23 @@ fn one(files: &Files, words: &[String], input: &str) -> (String, u32) {
         ["echo", words @ ..] => (words.join(" ") + "\n", 0),
         _ => (String::new(), 127),
     }
+}
+
+/// Whether sed's `\|PATTERN|d` deletes a line. Of basic regular expressions only `.`, and `^` and `$` at the ends; none for others.
+fn deletes(script: &str, line: &str) -> Option<bool> {
+    let pattern = script.strip_prefix("\\|")?.strip_suffix("|d")?;
+    let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
+    let (ends, pattern) = pattern.strip_suffix('$').map_or((false, pattern), |rest| (true, rest));
+    if pattern.contains(['*', '[', '\\', '|']) {
+        return None;
+    }
+    let (pattern, line): (Vec<char>, Vec<char>) = (pattern.chars().collect(), line.chars().collect());
+    let at = |start: usize| {
+        let here = &line[start..];
+        let same = here.len() >= pattern.len() && pattern.iter().zip(here).all(|(wanted, c)| *wanted == '.' || wanted == c);
+        same && (!ends || here.len() == pattern.len())
+    };
+    Some(if begins { at(0) } else { (0..=line.len()).any(at) })
 }
 
 #[cfg(test)]
@@ -334,6 +360,9 @@ mod tests {
         assert_eq!(run(&files, r"sed '\|key|d' /keys > /keys.new && mv /keys.new /keys", ""), (String::new(), 0));
         assert_eq!(files.read("/keys").unwrap(), "one\ntwo\n");
         assert_eq!(files.paths(), ["/keys"]);
+        files.write("/keys", "one key\nkey\nkey x\nkez\n");
+        assert_eq!(run(&files, r"sed -e '\|^ke.$|d' -e '\|^key x$|d' /keys", ""), ("one key\n".to_owned(), 0));
+        assert_eq!(run(&files, r"sed -e '\|k*|d' /keys", "").1, 1, "no sed with all that belongs to one");
         files.write("/etc/ssh/x", "");
         assert_eq!(run(&files, "ls /etc/ssh && ls /", "").0, "x\nkeys\n");
     }

@@ -16,9 +16,12 @@ use crate::{
 /// Delete what a run left on the cluster and on the source
 ///
 /// Reads the resources.json of a run and deletes what still exists, in the right order. Only objects that are provably the
-/// run's own are deleted; shared settings that the run changed are put back unless somebody else changed them since. What cannot
-/// be deleted is listed with the reason, and the exit code is 8. The command can be repeated and interrupted. Rules of `protect`
-/// do not stop it, because it only takes away what runs made; it says that the cluster is protected.
+/// run's own are deleted, whatever the file says: they carry the run's label or mark under a name that the run gives. Shared
+/// settings that the run holds are put back unless somebody else changed them since. What cannot be deleted is listed with the
+/// reason, and the exit code is 8. Copies that people made are listed and stay. The command can be repeated and interrupted. Rules
+/// of `protect` do not stop it, because it only deletes what runs made; it says that the cluster is protected.
+///
+/// Profiles come from --providers, the settings or providers.toml in this folder, never from a path in resources.json.
 ///
 /// With --orphans no file is needed: objects carry the label `mtv-test.io/run`, and clones a mark. A resources.json of
 /// mtv-api-tests holds names only: what holds the id of the listed session and is older than the list is deleted, anything else
@@ -28,7 +31,7 @@ pub(super) struct Args {
     /// resources.json of the run, or the folder that holds it
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "orphans")]
     path: Option<PathBuf>,
-    /// Show what would be deleted, and delete nothing
+    /// Read the cluster and the sources, show what would be deleted and restored, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Find what runs have left that are over, without their files; with --provider on the source too

@@ -79,7 +79,7 @@ impl Cluster {
             .with_layer(&requests)
             .with_layer(&clock)
             .build();
-        Ok(Self { client, hub: Hub::default(), requests, clock, config, policy: Policy::current() })
+        Ok(Self { client, hub: Hub::default(), requests, clock, config, policy: Policy::current(), served: std::sync::Arc::default() })
     }
 
     /// A cluster behind a client that is there already, for tests without a network.
@@ -92,6 +92,7 @@ impl Cluster {
             clock: ServerClock::default(),
             config,
             policy: Policy::current(),
+            served: std::sync::Arc::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod connect;
+mod content;
 mod count;
 mod error;
 mod exec;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use clock::ServerClock;
 pub use connect::{ConnectOptions, PasswordLogin};
+pub use content::{Content, Contents, Served};
 pub use count::Requests;
 pub use error::{describe, fate, is_conflict, is_not_found, words};
 pub use exec::copy_out;
@@ -62,6 +64,8 @@ pub struct Cluster {
     clock: ServerClock,
     config: kube::Config,
     policy: Policy,
+    /// Kinds that the cluster serves, once they were asked for.
+    served: std::sync::Arc<tokio::sync::OnceCell<Vec<Served>>>,
 }
 
 /// One attempt, with an end.
@@ -239,9 +243,9 @@ impl Cluster {
         self.list_if_served(kind, None, labels).await
     }
 
-    /// Lists all objects of a namespace; `None` if the cluster does not serve the kind.
-    pub async fn list_in_served(&self, kind: &'static Kind, namespace: &str) -> anyhow::Result<Option<Vec<DynamicObject>>> {
-        self.list_if_served(kind, Some(namespace), "").await
+    /// Lists objects of a namespace by a label selector; `None` if the cluster does not serve the kind.
+    pub async fn list_in_served(&self, kind: &'static Kind, namespace: &str, labels: &str) -> anyhow::Result<Option<Vec<DynamicObject>>> {
+        self.list_if_served(kind, Some(namespace), labels).await
     }
 
     async fn list_if_served(

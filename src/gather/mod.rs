@@ -74,7 +74,7 @@ pub async fn gather(
     cx.progress(format!("gathering logs and objects of {told}"), None);
     // The name says whose it is, and of what: two scenarios of a run gather at the same time.
     let digest = Sha256::digest(format!("{told}\0{}", folder.display()));
-    let name = names::namespace("mtv-test-gather", &format!("{}-{:02x}{:02x}", owner.run, digest[0], digest[1]));
+    let name = names::namespace(names::GATHER, &format!("{}-{:02x}{:02x}", owner.run, digest[0], digest[1]));
     let work = work(owner, cx, mtv_namespace, target, folder, (&name, limit));
     let result = tokio::select! {
         result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {

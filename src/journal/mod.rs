@@ -81,6 +81,11 @@ impl Journal {
         Ok((Self { shared: Arc::new(shared) }, found))
     }
 
+    /// What was read of a file, to be looked at: nothing is locked or written.
+    pub fn of(found: &Read) -> Self {
+        Self { shared: Arc::new(Shared { path: PathBuf::new(), ledger: Mutex::new(Ledger::of(found)), writer: None }) }
+    }
+
     /// A list without a file: of what was found by its label or mark, and can be found so again.
     pub fn in_memory(header: &Header, found: impl IntoIterator<Item = (Entry, String)>) -> Self {
         let mut ledger = Ledger::default();

@@ -99,19 +99,59 @@ pub struct Leaving<'a> {
     pub run: &'a str,
     /// Its id, if the making came to its end.
     pub id: Option<&'a str>,
+    /// The id was looked up and judged a moment ago, by other proof than a mark. An id that a file holds is no proof.
+    pub looked_up: bool,
 }
 
-impl Leaving<'_> {
-    /// Whether a VM of its name is this clone, by id or by the run that the VM's mark names. One of another run is not, and then
-    /// ours was never made or is gone; one without a mark could be anybody's, which is an error.
-    pub fn is_it(&self, id: &str, run: Option<&str>) -> ProviderResult<bool> {
-        if self.id == Some(id) || run == Some(self.run) {
+impl<'a> Leaving<'a> {
+    /// A clone of a run, by its mark.
+    pub fn of_run(run: &'a str, name: &'a str, id: Option<&'a str>) -> Self {
+        Self { name, run, id, looked_up: false }
+    }
+
+    /// Whether a VM of its name is this clone: it carries the run's mark, and has the id that is known. One of another run or with
+    /// another id is not, and then ours was never made or is gone; one without a mark could be anybody's, which is an error.
+    pub fn is_it(&self, id: &str, mark: Option<&str>) -> ProviderResult<bool> {
+        let same_id = self.id.is_none_or(|known| known == id);
+        if self.looked_up && self.id.is_some() && same_id {
             return Ok(true);
         }
-        if run.is_some() {
-            tracing::warn!(vm = self.name, "a VM of this name is of another run; it was left alone");
-            return Ok(false);
+        match mark.filter(|mark| !mark.is_empty()) {
+            Some(mark) if mark == self.run && same_id => Ok(true),
+            Some(mark) if mark == self.run => {
+                tracing::warn!(
+                    vm = self.name,
+                    id,
+                    "a VM of this name carries the run's mark and is not the clone: a copy; it was left alone"
+                );
+                Ok(false)
+            }
+            Some(_) => {
+                tracing::warn!(vm = self.name, "a VM of this name is of another run; it was left alone");
+                Ok(false)
+            }
+            None => Err(ProviderError::Operation(
+                "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
+            )),
         }
-        Err(ProviderError::Operation("a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_known_by_its_mark_and_its_id_alone_proves_nothing() {
+        let leaving = |id| Leaving::of_run("r1", "vm", id);
+        assert!(leaving(Some("vm-1")).is_it("vm-1", Some("r1")).unwrap());
+        assert!(leaving(None).is_it("vm-1", Some("r1")).unwrap());
+        assert!(!leaving(Some("vm-1")).is_it("vm-2", Some("r1")).unwrap(), "a copy has the mark, too");
+        assert!(!leaving(Some("vm-1")).is_it("vm-1", Some("r2")).unwrap());
+        assert!(leaving(Some("vm-1")).is_it("vm-1", None).is_err(), "an id in a file is no proof");
+        assert!(leaving(None).is_it("vm-1", Some("")).is_err());
+        let looked_up = Leaving { looked_up: true, ..Leaving::of_run("", "vm", Some("vm-1")) };
+        assert!(looked_up.is_it("vm-1", None).unwrap());
+        assert!(looked_up.is_it("vm-2", None).is_err());
     }
 }

@@ -165,6 +165,18 @@ pub trait SourceProvider: Send + Sync {
             Ok(removed)
         })
     }
+    /// What [`SourceProvider::remove`] would take, one line each; reads only.
+    fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for vm in self.find(&[leaving.name.to_owned()]).await? {
+                if leaving.is_it(&vm.id, vm.run.as_deref())? {
+                    all.push(format!("VM {}", vm.name));
+                }
+            }
+            Ok(all)
+        })
+    }
     /// Name of a volume snapshot by its id; `None` if it is not there.
     fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
@@ -177,13 +189,14 @@ pub trait SourceProvider: Send + Sync {
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
     }
-    /// Lets a public SSH key into the host that copies disks, for MTV's wrapper on this datastore only. False if it was let in
-    /// before.
-    fn authorize_key<'a>(&'a self, _key: &'a str, _datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
+    /// Lets a public SSH key of a run into the host that copies disks, for MTV's wrapper on this datastore only. False if it was
+    /// let in before.
+    fn authorize_key<'a>(&'a self, _key: &'a str, _run: &'a str, _datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
     }
-    /// Keeps a public SSH key out of that host; one that is out is success.
-    fn revoke_key<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+    /// Keeps a public SSH key out of that host, as far as this run let it in; whether it was in. Anybody else's lines stay. With
+    /// `look_only` nothing is changed.
+    fn revoke_key<'a>(&'a self, _key: &'a str, _run: &'a str, _look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
     }
     /// Ends the session.

@@ -165,6 +165,7 @@ impl Run {
             What::Warning { message } => self.warnings.push((event.scenario.clone(), message.clone())),
             What::CancelBegun { stage, reason } => self.cancelled = Some((*stage, reason.clone())),
             What::Deleted { .. } => self.deleted += 1,
+            What::Restored { .. } => {}
             What::LeftBehind { object, reason } => self.left.push((object.clone(), reason.clone())),
             What::RunFinished { exit, took, requests } => {
                 self.finished = Some(Finished { exit: *exit, took: *took, requests: requests.clone() });

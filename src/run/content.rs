@@ -1,75 +1,92 @@
-//! What lies in a namespace of ours and is not ours: a namespace takes its content along, so it is looked at before it goes.
+//! What lies in a namespace of ours and is not ours: a namespace takes its content along, so everything that it serves is looked at
+//! before it goes.
 
 use std::collections::BTreeSet;
 
-use futures::future::try_join_all;
 use kube::api::DynamicObject;
-use mtv_api::kinds::{self, Kind};
+use mtv_api::kinds;
 
-use super::{Teardown, names::RUN_LABEL};
+use super::{
+    Teardown, names,
+    proof::{self, Whose},
+};
 use crate::{
-    cluster::name_of,
-    engine::Failure,
+    cluster::Content,
+    engine::{Failure, StepCx},
     journal::{Entry, Record},
 };
 
-/// Kinds of which people and tools make objects on purpose, and no controller does behind the scenes. Forklift makes
-/// VirtualMachines, and labels them with the UID of their Plan.
-const MADE_ON_PURPOSE: &[&Kind] =
-    &[&kinds::PLAN, &kinds::MIGRATION, &kinds::PROVIDER, &kinds::STORAGE_MAP, &kinds::NETWORK_MAP, &kinds::NAD, &kinds::VM];
-
-/// Kinds of which controllers make objects of their own in every namespace: only one that has a name of ours is looked at.
-const MADE_BY_MANY: &[&Kind] = &[&kinds::SECRET, &kinds::CONFIG_MAP];
-
 impl Teardown<'_> {
     /// Objects in a namespace of ours that are not of this run, as `Plan mig/x`.
-    pub(super) async fn foreign_in(&self, namespace: &str) -> Result<Vec<String>, Failure> {
+    pub(super) async fn foreign_in(&self, namespace: &DynamicObject, cx: &StepCx) -> Result<Vec<String>, Failure> {
+        let name = namespace.metadata.name.as_deref().unwrap_or_default();
+        let contents = self.cluster.everything_in(name).await?;
+        if !contents.unseen.is_empty() {
+            cx.progress(format!("the login may not list {} in namespace {name}: not looked for there", contents.unseen.join(", ")), None);
+        }
         let records = self.journal.snapshot();
-        let named: BTreeSet<(&str, &str)> = records.iter().filter_map(|r| object_in(r, namespace)).collect();
-        let kinds = MADE_ON_PURPOSE.iter().chain(MADE_BY_MANY.iter().filter(|kind| named.iter().any(|(k, _)| *k == kind.kind)));
-        let lists = try_join_all(kinds.map(|kind| async move {
-            // A kind that the cluster does not serve has no objects.
-            let objects = self.cluster.list_in_served(kind, namespace).await?;
-            anyhow::Ok((*kind, objects.unwrap_or_default()))
-        }))
-        .await?;
-        let plans: BTreeSet<&str> = records.iter().filter_map(plan_uid).collect();
         let uids: BTreeSet<&str> = records.iter().filter_map(|r| r.reference.as_deref()).collect();
-        let mut foreign = Vec::new();
-        for (kind, objects) in &lists {
-            for object in objects {
-                let name = object.metadata.name.as_deref().unwrap_or_default();
-                let counts = MADE_ON_PURPOSE.contains(kind) || named.contains(&(kind.kind, name));
-                if counts && !self.belongs(object, &plans, &uids) {
-                    foreign.push(name_of(kind, Some(namespace), name));
+        let executed = self.executed(&records).await;
+        let known = |object: &Content| {
+            if self.looked_up {
+                return object.metadata.uid.as_deref().is_some_and(|uid| uids.contains(uid)) || executed.made(object);
+            }
+            proof::is_content_of(&self.run, object, |uid| uids.contains(uid)) || executed.made(object)
+        };
+        let made = namespace.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let strangers = self.cluster.strangers_in(contents, made, names::RUN_LABEL, known).await?;
+        Ok(strangers.iter().map(Content::name).collect())
+    }
+
+    /// UIDs of the run's Plans and Migrations, by which Forklift labels what it makes. One that the file names although the object of
+    /// that UID is not the run's proves nothing.
+    async fn executed(&self, records: &[Record]) -> Executed {
+        let of = |wanted: &str| -> Vec<(String, String)> {
+            let recorded = records.iter().filter_map(|record| match &record.entry {
+                Entry::Object { kind, namespace, name, .. } if kind == wanted => {
+                    let own = self.looked_up || names::is_own_namespace(&self.run, namespace);
+                    Some((record.reference.clone()?, name.clone())).filter(|_| own)
                 }
+                _ => None,
+            });
+            recorded.collect()
+        };
+        let (mut plans, mut migrations) = (of(kinds::PLAN.kind), of(kinds::MIGRATION.kind));
+        if !self.looked_up {
+            for (kind, known) in [(&kinds::PLAN, &mut plans), (&kinds::MIGRATION, &mut migrations)] {
+                if known.is_empty() {
+                    continue;
+                }
+                // Those that are gone were deleted by this run's teardown; those that are there can be asked.
+                let there = self.cluster.list_served(kind, "").await.ok().flatten().unwrap_or_default();
+                let foreign = there.iter().filter(|object| proof::whose(&self.run, kind, object, None) != Whose::Ours);
+                let foreign: BTreeSet<&str> = foreign.filter_map(|object| object.metadata.uid.as_deref()).collect();
+                known.retain(|(uid, _)| !foreign.contains(uid.as_str()));
             }
         }
-        Ok(foreign)
-    }
-
-    /// Ours by label or UID, made by Forklift for a Plan of ours, owned by another object, or on its way out already.
-    fn belongs(&self, object: &DynamicObject, plans: &BTreeSet<&str>, uids: &BTreeSet<&str>) -> bool {
-        let label = |key: &str| object.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-        label(RUN_LABEL) == Some(&self.run)
-            || label("plan").is_some_and(|plan| plans.contains(plan))
-            || object.metadata.uid.as_deref().is_some_and(|uid| uids.contains(uid))
-            || object.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
-            || (object.metadata.deletion_timestamp.is_some() && object.metadata.finalizers.as_ref().is_none_or(Vec::is_empty))
+        Executed { plans, migrations }
     }
 }
 
-/// Kind and name of a record inside the namespace.
-fn object_in<'r>(record: &'r Record, wanted: &str) -> Option<(&'r str, &'r str)> {
-    match &record.entry {
-        Entry::Object { kind, namespace, name, .. } if namespace == wanted => Some((kind, name)),
-        _ => None,
-    }
+/// The run's Plans and Migrations, with UID and name.
+struct Executed {
+    plans: Vec<(String, String)>,
+    migrations: Vec<(String, String)>,
 }
 
-fn plan_uid(record: &Record) -> Option<&str> {
-    match &record.entry {
-        Entry::Object { kind, .. } if kind == kinds::PLAN.kind => record.reference.as_deref(),
-        _ => None,
+impl Executed {
+    /// Whether Forklift made an object for one of them.
+    fn made(&self, object: &Content) -> bool {
+        let has = |known: &[(String, String)], uid: &str| !uid.is_empty() && known.iter().any(|(known, _)| known == uid);
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        // What is made for a Plan and not for one of its VMs carries no UID in all releases; it is called after the Plan.
+        let helper = [("resource", "vddk-config"), ("resource", "hook-config"), ("use", "vddk-conf")]
+            .iter()
+            .any(|(key, value)| object.label(key) == *value);
+        let called_after = || {
+            let plan = |plan: &str| name.strip_prefix(plan).is_some_and(|rest| rest.starts_with('-'));
+            self.plans.iter().any(|(_, known)| plan(known))
+        };
+        has(&self.plans, object.label("plan")) || has(&self.migrations, object.label("migration")) || (helper && called_after())
     }
 }

@@ -14,11 +14,28 @@ use crate::{
     events::What,
 };
 
+/// What [`remove`] would delete, as `VirtualMachine ns/x`.
+///
+/// # Errors
+/// The cluster does not answer.
+pub async fn made(cluster: &Cluster, namespace: &str, plan: &str) -> Result<Vec<String>, Failure> {
+    let selector = format!("plan={plan}");
+    let mut all = Vec::new();
+    for kind in KINDS {
+        let labelled = cluster.list_in_served(kind, namespace, &selector).await?.unwrap_or_default();
+        all.extend(labelled.iter().map(|object| told(kind, namespace, object)));
+    }
+    Ok(all)
+}
+
+/// What Forklift makes for a Plan, users first.
+const KINDS: [&Kind; 3] = [&kinds::VM, &kinds::DATA_VOLUME, &kinds::PVC];
+
 /// Removes it and waits until it is gone. VirtualMachines own their claims, so those usually go by themselves.
 pub async fn remove(cluster: &Cluster, cx: &StepCx, namespace: &str, plan: &str, limit: Duration) -> Result<(), Failure> {
     let mine = |o: &DynamicObject| o.metadata.labels.as_ref().and_then(|l| l.get("plan")).is_some_and(|p| p == plan);
     let claims = cluster.watched(cx, &kinds::PVC, Some(namespace), mine).await?;
-    for kind in [&kinds::VM, &kinds::DATA_VOLUME, &kinds::PVC] {
+    for kind in KINDS {
         let objects = cluster.watched(cx, kind, Some(namespace), mine).await?;
         // A claim that its VirtualMachine takes along is being deleted already.
         let standing = objects.iter().filter(|o| o.metadata.deletion_timestamp.is_none() && !owned_by_gone(o, kind));

@@ -8,6 +8,7 @@ mod must_gather;
 pub mod names;
 mod offload;
 mod owned;
+pub(crate) mod proof;
 mod protect;
 mod remote;
 mod removal;

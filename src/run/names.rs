@@ -28,6 +28,52 @@ pub fn run_id() -> anyhow::Result<String> {
     Ok(bytes.iter().map(|b| char::from(ALPHABET[usize::from(b % 32)])).collect())
 }
 
+/// Whether a text can be the ID of a run: ten lower-case letters and digits.
+pub fn is_run_id(text: &str) -> bool {
+    text.len() == 10 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// Namespace of a run's source VMs on an OpenShift source.
+pub fn source_namespace(run: &str) -> String {
+    format!("mtv-test-{run}-source-vms")
+}
+
+/// Prefix of the names of must-gather's namespaces and bindings; the run ID and four hexadecimal digits follow.
+pub const GATHER: &str = "mtv-test-gather";
+
+/// Whether a namespace has a name that holds the run ID where runs write it: `PREFIX-RUN`, the namespace of source VMs, or one of
+/// must-gather. Namespaces that scenarios name are not among them.
+pub fn is_own_namespace(run: &str, name: &str) -> bool {
+    let prefixed = name == run || name.strip_suffix(run).is_some_and(|prefix| prefix.ends_with('-'));
+    is_run_id(run) && (prefixed || name == source_namespace(run) || is_gather(run, name))
+}
+
+/// Whether a name is one of must-gather's in this run.
+pub fn is_gather(run: &str, name: &str) -> bool {
+    let digits = name.strip_prefix(GATHER).and_then(|rest| rest.strip_prefix('-')?.strip_prefix(run)?.strip_prefix('-'));
+    is_run_id(run) && digits.is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whether a name is one that a run gives to a clone, of whichever VM: `mtv-test-RUN-…-SCENARIO-VM`.
+pub fn is_clone(run: &str, name: &str) -> bool {
+    let number = |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let Some(rest) = name.strip_prefix("mtv-test-").and_then(|rest| rest.strip_prefix(run)?.strip_prefix('-')) else { return false };
+    let mut parts = rest.rsplitn(3, '-');
+    let (vm, scenario) = (parts.next(), parts.next());
+    is_run_id(run) && number(vm) && number(scenario)
+}
+
+/// Whether a NetworkAttachmentDefinition has a name that this run gives to those of a scenario: the base, or the base and a number.
+pub fn is_nad(run: &str, scenario: &str, name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(&nad_base(run, scenario)) else { return false };
+    rest.is_empty() || rest.strip_prefix('-').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a namespace belongs to the cluster itself: nothing deletes it, whatever a file or a label says.
+pub fn is_of_the_system(namespace: &str) -> bool {
+    matches!(namespace, "default" | "openshift") || ["kube-", "openshift-"].iter().any(|prefix| namespace.starts_with(prefix))
+}
+
 /// Namespace of a run.
 pub fn namespace(prefix: &str, run: &str) -> String {
     let prefix: String = prefix.chars().take(LONGEST - 1 - run.len()).collect();
@@ -117,10 +163,46 @@ mod tests {
         assert_ne!(a, b);
     }
 
+    #[test]
+    fn namespaces_of_a_run_hold_its_id_where_runs_write_it() {
+        let run = "abcdefghij";
+        for (name, expected) in [
+            ("mtv-test-abcdefghij", true),
+            ("team-x-abcdefghij", true),
+            ("abcdefghij", true),
+            ("mtv-test-abcdefghij-source-vms", true),
+            ("mtv-test-gather-abcdefghij-0af9", true),
+            ("mtv-test-gather-abcdefghij-0af9-mine", false),
+            ("mtv-test-abcdefghij-mine", false),
+            ("xabcdefghij", false),
+            ("debug", false),
+            ("kube-system", false),
+        ] {
+            assert_eq!(is_own_namespace(run, name), expected, "{name}");
+        }
+        assert!(!is_own_namespace("", "mtv-test-"), "no run has no namespace");
+        assert!(is_own_namespace(run, &namespace("mtv-test", run)) && is_own_namespace(run, &namespace(&"x".repeat(80), run)));
+        assert!(is_own_namespace(run, &namespace(GATHER, &format!("{run}-00ff"))));
+    }
+
+    #[test]
+    fn copies_of_clones_have_names_that_no_run_gives() {
+        let run = "abcdefghij";
+        assert!(is_clone(run, &clone(run, "mtv-tests-rhel8", 0, 3)) && is_clone(run, &clone_as_is(run, "Win_2019", 12, 0)));
+        for name in ["my-debug-vm", "mtv-test-abcdefghij-rhel8-0-0-copy", "mtv-test-abcdefghij-rhel8", "mtv-test-abcdefghik-rhel8-0-0"] {
+            assert!(!is_clone(run, name), "{name}");
+        }
+        assert!(!is_clone("", "mtv-test--rhel8-0-0"));
+        let base = nad_base(run, "warm");
+        assert!(is_nad(run, "warm", &base) && is_nad(run, "warm", &format!("{base}-2")) && !is_nad(run, "warm", &format!("{base}-copy")));
+        assert!(!is_nad(run, "cold", &base));
+    }
+
     proptest! {
         #[test]
         fn a_clone_is_known_by_its_source(source in "[a-zA-Z0-9_. -]{1,80}", scenario in 0usize..500, vm in 0usize..20) {
             let name = clone("abcdefghij", &source, scenario, vm);
+            prop_assert!(is_clone("abcdefghij", &name) && is_clone("abcdefghij", &clone_as_is("abcdefghij", &source, scenario, vm)));
             prop_assert!(is_clone_of("abcdefghij", &source, &name));
             prop_assert!(!is_clone_of("abcdefghik", &source, &name));
         }

@@ -112,7 +112,7 @@ async fn authorize(
     cx.progress(format!("letting MTV's SSH key into the ESXi host {host}"), None);
     let entry = Entry::AuthorizedKey { profile: profile.name.clone(), host: host.clone(), key: key.clone() };
     let entry = owner.journal.intend(entry).await?;
-    source.authorize_key(&key, datastore).await.map_err(provider_failure)?;
+    source.authorize_key(&key, &owner.run, datastore).await.map_err(provider_failure)?;
     owner.journal.created(entry, host).await?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! How one record of the journal is taken away: canceled, archived, deleted or restored, once it is proved to be ours.
+//! How one record of the journal is taken away: canceled, archived, deleted or restored, once it is proved to be ours. A dry run
+//! takes the same decisions, and says what would be done instead of doing it.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -11,10 +12,10 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{
-    Teardown, migrated,
-    names::{self, RUN_LABEL},
+    Teardown, migrated, names,
+    proof::{self, Whose},
     provider_failure,
-    shared::{Field, Shared},
+    shared::{Field, Restored, Shared},
     teardown::Removed,
 };
 use crate::{
@@ -31,14 +32,27 @@ const CONTROLLER: Duration = Duration::from_mins(5);
 /// How often the deletion of a namespace is tried again because somebody changed it in between.
 const ATTEMPTS: usize = 20;
 
+/// What stands under the name of a record.
+pub(super) enum Standing {
+    /// The run's object.
+    Ours(Box<DynamicObject>),
+    /// Nothing that the run made.
+    Nothing,
+    /// A namespace that other runs use and this one does not hold.
+    Others,
+}
+
 impl Teardown<'_> {
     /// Cancels a Migration that has not ended, and waits until its Plan says so.
     pub(super) async fn cancel(&self, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
         let Entry::Object { namespace, name, .. } = &record.entry else { return Ok(Removed::Absent) };
-        let Some(migration) = self.ours(&kinds::MIGRATION, Some(namespace), name, record).await? else { return Ok(Removed::Absent) };
+        let Some(migration) = self.certainly_ours(&kinds::MIGRATION, namespace, name, record).await? else { return Ok(Removed::Absent) };
         let plan_ref = migration.spec::<MigrationSpec>().plan;
         let plan = self.cluster.get(&kinds::PLAN, Some(&plan_ref.namespace), &plan_ref.name).await?;
         let Some(plan) = plan.filter(|p| !ended(p)) else { return Ok(Removed::Absent) };
+        if self.dry {
+            return Ok(Removed::would(format!("cancel {}", record.entry)));
+        }
         let vms: Vec<SourceRef> = plan
             .spec::<PlanSpec>()
             .vms
@@ -59,9 +73,17 @@ impl Teardown<'_> {
     /// Archives a Plan that was executed and removes what it made.
     pub(super) async fn archive(&self, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
         let Entry::Object { namespace, name, .. } = &record.entry else { return Ok(Removed::Absent) };
-        let Some(plan) = self.ours(&kinds::PLAN, Some(namespace), name, record).await? else { return Ok(Removed::Absent) };
+        let Some(plan) = self.certainly_ours(&kinds::PLAN, namespace, name, record).await? else { return Ok(Removed::Absent) };
         let status: PlanStatus = plan.status();
-        if status.migration.is_some() && status.conditions.holds("Archived").is_none() {
+        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
+        let target = plan.spec::<PlanSpec>().target_namespace;
+        let archive = status.migration.is_some() && status.conditions.holds("Archived").is_none();
+        if self.dry {
+            let made = migrated::made(self.cluster, &target, uid).await?;
+            let archive = archive.then(|| format!("would archive {}", record.entry));
+            return Ok(Removed::Would(archive.into_iter().chain(made.iter().map(|made| format!("would delete {made}"))).collect()));
+        }
+        if archive {
             self.cluster.patch(&kinds::PLAN, Some(namespace), name, &json!({"spec": {"archived": true}})).await?;
             let awaited = Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name, until: "to be archived", limit: CONTROLLER };
             let archived = |p: &DynamicObject| p.status::<PlanStatus>().conditions.holds("Archived").is_some();
@@ -72,8 +94,7 @@ impl Teardown<'_> {
                 Ok(()) => {}
             }
         }
-        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-        migrated::remove(self.cluster, cx, &plan.spec::<PlanSpec>().target_namespace, uid, self.limit).await?;
+        migrated::remove(self.cluster, cx, &target, uid, self.limit).await?;
         Ok(Removed::Absent)
     }
 
@@ -84,9 +105,11 @@ impl Teardown<'_> {
                 let kind = known(api_version, kind)?;
                 let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
                 match self.ours(kind, namespace, name, record).await? {
-                    None => Removed::Absent,
-                    Some(object) if kind == &kinds::NAMESPACE => self.delete_namespace(object, record, cx).await?,
-                    Some(object) => {
+                    Standing::Nothing => Removed::Absent,
+                    Standing::Others => Removed::LeftToOthers,
+                    Standing::Ours(object) if kind == &kinds::NAMESPACE => self.delete_namespace(*object, record, cx).await?,
+                    Standing::Ours(_) if self.dry => Removed::would(format!("delete {}", record.entry)),
+                    Standing::Ours(object) => {
                         let uid = object.metadata.uid.as_deref();
                         self.note_deleting(record.id, cx).await;
                         if self.cluster.delete(kind, namespace, name, uid).await? {
@@ -96,31 +119,36 @@ impl Teardown<'_> {
                     }
                 }
             }
-            Entry::Clone { profile, name, .. } => match self.sources.get(profile) {
-                Some(Ok(source)) => self.delete_clone(source.as_ref(), name, record, cx).await?,
-                Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
-                None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
-            },
-            Entry::AuthorizedKey { profile, key, .. } => match self.sources.get(profile) {
-                Some(Ok(source)) => {
+            Entry::Clone { profile, name, .. } => {
+                self.delete_clone(self.source(profile)?, (profile.as_str(), name.as_str()), record, cx).await?
+            }
+            Entry::AuthorizedKey { profile, key, .. } => {
+                let source = self.source(profile)?;
+                if !self.dry {
                     self.note_deleting(record.id, cx).await;
-                    source.revoke_key(key).await.map_err(provider_failure)?;
-                    Removed::Deleted
                 }
-                Some(Err(reason)) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
-                None => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
-            },
-            Entry::VolumeSnapshot { profile, .. } => match (self.sources.get(profile), &record.reference) {
-                (Some(Ok(source)), Some(id)) => {
-                    self.note_deleting(record.id, cx).await;
-                    source.delete_volume_snapshot(id).await.map_err(provider_failure)?;
-                    Removed::Deleted
+                match source.revoke_key(key, &self.run, self.dry).await.map_err(provider_failure)? {
+                    false => Removed::Absent,
+                    true if self.dry => Removed::would(format!("delete {}", record.entry)),
+                    true => Removed::Deleted,
                 }
-                (Some(Err(reason)), _) => return Err(Failure::Errored(Trouble::new(reason.clone()))),
-                _ => return Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
-            },
+            }
+            Entry::VolumeSnapshot { .. } if !self.looked_up => return Err(unproved("runs make no entries of this kind")),
+            Entry::VolumeSnapshot { profile, name, .. } => {
+                let source = self.source(profile)?;
+                let id = record.reference.as_deref().ok_or_else(|| unproved("its ID is not known"))?;
+                if self.dry {
+                    return Ok(Removed::would(format!("delete volume snapshot {name} on {profile}")));
+                }
+                self.note_deleting(record.id, cx).await;
+                source.delete_volume_snapshot(id).await.map_err(provider_failure)?;
+                Removed::Deleted
+            }
             Entry::Patch { .. } => return Err(Failure::Errored(Trouble::new("a change is restored and not deleted"))),
         };
+        if self.dry {
+            return Ok(removed);
+        }
         match &record.entry {
             Entry::Object { kind, name, .. } if kind == kinds::NAMESPACE.kind && removed != Removed::LeftToOthers => {
                 self.gone_with(name, cx).await;
@@ -131,23 +159,42 @@ impl Teardown<'_> {
         Ok(removed)
     }
 
+    /// The source of a profile, if it can be used.
+    fn source(&self, profile: &str) -> Result<&dyn SourceProvider, Failure> {
+        match self.sources.get(profile) {
+            Some(Ok(source)) => Ok(source.as_ref()),
+            Some(Err(reason)) => Err(Failure::Errored(Trouble::new(reason.clone()))),
+            None => Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
+        }
+    }
+
     /// Deletes a namespace that nobody else uses: other runs that hold it keep it, and what somebody put into it keeps it too.
     async fn delete_namespace(&self, mut object: DynamicObject, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
         let name = object.metadata.name.clone().unwrap_or_default();
         let shared = Shared { cluster: self.cluster, journal: self.journal, run: &self.run };
         for _ in 0..ATTEMPTS {
             if object.metadata.deletion_timestamp.is_none() {
-                if shared.leave(&object).await? {
+                if self.dry && shared.is_used_by_others(&object) {
+                    return Ok(Removed::Would(vec![format!("would leave Namespace {name} to the runs that still use it")]));
+                }
+                if !self.dry && shared.leave(&object).await? {
                     cx.progress(format!("leaving Namespace {name} to the runs that still use it"), None);
                     return Ok(Removed::LeftToOthers);
                 }
-                let foreign = self.foreign_in(&name).await?;
+                let foreign = self.foreign_in(&object, cx).await?;
                 if !foreign.is_empty() {
+                    let left = if self.dry { "it is left alone with them" } else { "it was left alone with them" };
                     return Err(Failure::Errored(
-                        Trouble::new("it holds objects that are not of this run; it was left alone with them").detail(foreign.join(", ")),
+                        Trouble::new(format!("it holds objects that are not of this run; {left}")).detail(foreign.join(", ")),
                     ));
                 }
+                if self.dry {
+                    return Ok(Removed::would(format!("delete Namespace {name} with everything in it")));
+                }
                 self.note_deleting(record.id, cx).await;
+            }
+            if self.dry {
+                return Ok(Removed::Would(vec![format!("Namespace {name} is being deleted already")]));
             }
             let uid = object.metadata.uid.clone();
             if object.metadata.deletion_timestamp.is_some() || self.cluster.delete_at(&kinds::NAMESPACE, None, &object).await? {
@@ -163,10 +210,25 @@ impl Teardown<'_> {
         Err(Failure::Errored(Trouble::new(format!("somebody changed it at each of {ATTEMPTS} tries"))))
     }
 
-    /// Deletes a clone by name with all that its making left, if it carries the run's mark or is the one that the journal knows
-    /// by id.
-    async fn delete_clone(&self, source: &dyn SourceProvider, name: &str, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
-        if record.reference.is_none() {
+    /// Deletes a clone by name with all that its making left, if it carries the run's mark.
+    async fn delete_clone(
+        &self,
+        source: &dyn SourceProvider,
+        (profile, name): (&str, &str),
+        record: &Record,
+        cx: &StepCx,
+    ) -> Result<Removed, Failure> {
+        let named = names::is_clone(&self.run, name) || name == names::source_namespace(&self.run);
+        if !self.looked_up && !named {
+            return Err(unproved(&format!("run {} gives no clone this name", self.run)));
+        }
+        let id = record.reference.as_deref();
+        let leaving = Leaving { looked_up: self.looked_up, ..Leaving::of_run(&self.run, name, id) };
+        if self.dry {
+            let all = source.remains(leaving).await.map_err(provider_failure)?;
+            return Ok(Removed::Would(all.iter().map(|one| format!("would delete {one} on {profile}")).collect()));
+        }
+        if id.is_none() {
             // Nobody knows whether it was made, or is being made right now.
             let concerns = |vm: &str| names::is_clone_of(&self.run, vm, name);
             let left = source.settle(&concerns, self.limit.min(cx.deadline.left())).await.map_err(provider_failure)?;
@@ -177,7 +239,6 @@ impl Teardown<'_> {
             }
         }
         self.note_deleting(record.id, cx).await;
-        let leaving = Leaving { name, run: &self.run, id: record.reference.as_deref() };
         let removed = source.remove(leaving).await.map_err(provider_failure)?;
         Ok(if removed { Removed::Deleted } else { Removed::Absent })
     }
@@ -231,34 +292,96 @@ impl Teardown<'_> {
         }
     }
 
-    /// Puts a value back if it is still the one that the run set, and nobody else relies on it.
+    /// Puts a value back if this run holds it, it is still the one that the run set, and nobody else relies on it.
     pub(super) async fn restore(&self, record: &Record, cx: &StepCx) -> Result<Removed, Failure> {
-        let Entry::Patch { api_version, kind, namespace, name, field, before, after } = &record.entry else { return Ok(Removed::Absent) };
+        let Entry::Patch { api_version, kind, namespace, name, field, .. } = &record.entry else { return Ok(Removed::Absent) };
         let kind = known(api_version, kind)?;
         let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
         let shared = Shared { cluster: self.cluster, journal: self.journal, run: &self.run };
-        let told = shared.restore(Field { kind, namespace, name, pointer: field }, before.as_ref(), after).await?;
-        if let Some(told) = told {
-            cx.warn(told);
+        let field = Field { kind, namespace, name, pointer: field };
+        if self.dry {
+            let entry = &record.entry;
+            return Ok(match shared.decide(field).await?.restored {
+                Restored::Back => Removed::would(format!("restore {entry}")),
+                Restored::HeldByOthers => Removed::Would(vec![format!("would leave {entry} to the runs that still need it")]),
+                Restored::ChangedSince => Removed::Would(vec![format!("would leave {entry} as it is: somebody else changed it since")]),
+                Restored::NotHeld => Removed::Absent,
+            });
+        }
+        let restored = shared.restore(field).await?;
+        if restored == Restored::ChangedSince {
+            cx.warn(format!("{} was changed by somebody else since; it was left as it is", record.entry));
         }
         self.note_gone(record.id, cx).await;
-        Ok(Removed::Absent)
+        Ok(if restored == Restored::Back { Removed::Restored } else { Removed::Absent })
     }
 
-    /// The object of a record, if it is there and provably ours: by the UID that the journal has, or by the run's label.
+    /// What stands under the name of a record, as far as it is provably the run's.
+    ///
+    /// # Errors
+    /// Something stands there, and nothing but the record says that it is the run's.
     pub(super) async fn ours(
         &self,
         kind: &'static Kind,
         namespace: Option<&str>,
         name: &str,
         record: &Record,
-    ) -> Result<Option<DynamicObject>, Failure> {
-        let object = self.cluster.get(kind, namespace, name).await?;
-        Ok(object.filter(|o| match &record.reference {
-            Some(uid) if !uid.is_empty() => o.metadata.uid.as_ref() == Some(uid),
-            _ => o.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) == Some(&self.run),
-        }))
+    ) -> Result<Standing, Failure> {
+        let recorded = record.reference.as_deref().filter(|uid| !uid.is_empty());
+        if self.looked_up {
+            let object = self.cluster.get(kind, namespace, name).await?;
+            if object.as_ref().is_some_and(|object| object.metadata.uid.is_none()) {
+                return Err(unproved("the cluster's answer has no UID"));
+            }
+            let object = object.filter(|o| recorded.is_some() && o.metadata.uid.as_deref() == recorded);
+            return Ok(object.map_or(Standing::Nothing, |object| Standing::Ours(Box::new(object))));
+        }
+        let place = namespace.unwrap_or_default();
+        // Only what no run makes, or not there, is worth a look at the namespace.
+        let mut reason = proof::misplaced(&self.run, kind, place, name, |_| false);
+        if reason.is_some() && proof::misplaced(&self.run, kind, place, name, |_| true).is_none() {
+            let home = self.cluster.get(&kinds::NAMESPACE, None, place).await?;
+            let held = home.is_some_and(|home| proof::whose(&self.run, &kinds::NAMESPACE, &home, None) == Whose::Ours);
+            reason = reason.filter(|_| !held);
+        }
+        if let Some(reason) = reason {
+            return Err(unproved(&reason));
+        }
+        let Some(object) = self.cluster.get(kind, namespace, name).await? else { return Ok(Standing::Nothing) };
+        match proof::whose(&self.run, kind, &object, recorded) {
+            Whose::Ours => Ok(Standing::Ours(Box::new(object))),
+            Whose::Another => Ok(Standing::Nothing),
+            Whose::NotHeld => Ok(Standing::Others),
+            Whose::Unproved(reason) => Err(unproved(&reason)),
+        }
     }
+
+    /// The object of a record, if it is there and provably the run's. What is not is told when it would be deleted.
+    async fn certainly_ours(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        record: &Record,
+    ) -> Result<Option<DynamicObject>, Failure> {
+        let right = matches!(&record.entry, Entry::Object { api_version, .. } if *api_version == kind.api_version());
+        if !self.looked_up && (!right || proof::misplaced(&self.run, kind, namespace, name, |_| false).is_some()) {
+            return Ok(None);
+        }
+        let Some(object) = self.cluster.get(kind, Some(namespace), name).await? else { return Ok(None) };
+        let recorded = record.reference.as_deref().filter(|uid| !uid.is_empty());
+        let ours = if self.looked_up {
+            recorded.is_some() && object.metadata.uid.as_deref() == recorded
+        } else {
+            proof::whose(&self.run, kind, &object, recorded) == Whose::Ours
+        };
+        Ok(Some(object).filter(|_| ours))
+    }
+}
+
+/// What is not provably the run's stays.
+fn unproved(reason: &str) -> Failure {
+    Failure::Errored(Trouble::new(proof::left_alone(reason)))
 }
 
 /// Who owns an object: an owner may make it again, or keep it.

@@ -14,7 +14,7 @@ use mtv_api::kinds::{self, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::names::RUN_LABEL;
+use super::{names::RUN_LABEL, proof};
 use crate::{
     cluster::{Cluster, ObjectExt as _, name_of},
     engine::Failure,
@@ -87,6 +87,33 @@ pub enum Changed {
     },
 }
 
+/// What becomes of a changed field when a run gives it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// It has the value before again.
+    Back,
+    /// Another run relies on it: it stays.
+    HeldByOthers,
+    /// Somebody else changed it since: it stays.
+    ChangedSince,
+    /// The run does not hold it.
+    NotHeld,
+}
+
+/// What giving a field up comes to, and the patch that does it, for the version of the object that was read.
+#[derive(Debug)]
+pub struct Restoring {
+    /// What becomes of the field.
+    pub restored: Restored,
+    patch: Option<(String, Value)>,
+}
+
+impl Restoring {
+    fn nothing() -> Self {
+        Self { restored: Restored::NotHeld, patch: None }
+    }
+}
+
 /// Changes for one run.
 pub struct Shared<'a> {
     /// The cluster.
@@ -149,34 +176,52 @@ impl Shared<'_> {
         Err(busy(&subject))
     }
 
-    /// Gives a field up. The last run that does so puts the value before back, unless somebody else changed it since. Returns
-    /// what there is to tell.
-    pub async fn restore(&self, field: Field<'_>, before: Option<&Value>, after: &Value) -> Result<Option<String>, Failure> {
+    /// What giving a field up means now. The hold of the run on the object decides, and the value before is what the hold says: a
+    /// journal alone changes nothing.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub async fn decide(&self, field: Field<'_>) -> Result<Restoring, Failure> {
         let Field { kind, namespace, name, pointer } = field;
-        let subject = name_of(kind, namespace, name);
+        if !proof::is_changed_by_runs(kind, pointer) {
+            let text = proof::left_alone(&format!("runs change no field {pointer} of {}", name_of(kind, namespace, name)));
+            return Err(Failure::Errored(Trouble::new(text)));
+        }
+        let Some(object) = self.cluster.get(kind, namespace, name).await? else { return Ok(Restoring::nothing()) };
+        let mut all = holds(&object);
+        let Some(mut hold) = all.remove(self.run) else { return Ok(Restoring::nothing()) };
+        let Some(held) = hold.fields.remove(pointer) else { return Ok(Restoring::nothing()) };
+        let shared = all.values().any(|hold| hold.fields.contains_key(pointer));
+        let untouched = same(value_at(&object, pointer).as_ref(), &held.after);
+        let restored = match (untouched, shared) {
+            (_, true) => Restored::HeldByOthers,
+            (false, false) => Restored::ChangedSince,
+            (true, false) => Restored::Back,
+        };
+        let mut patch = json!({});
+        if restored == Restored::Back {
+            patch = nested(pointer, back(held.before.as_ref(), &held.after));
+        }
+        let rest = if hold.fields.is_empty() { Value::Null } else { text_of(&hold)? };
+        patch["metadata"]["annotations"][annotation(self.run)] = rest;
+        Ok(Restoring { restored, patch: Some((version(&object).to_owned(), patch)) })
+    }
+
+    /// Gives a field up. The last run that does so puts the value before back, unless somebody else changed it since. Without a hold
+    /// of this run there is nothing to give up.
+    ///
+    /// # Errors
+    /// Runs do not change this field, the cluster does not answer, or others write at the same time.
+    pub async fn restore(&self, field: Field<'_>) -> Result<Restored, Failure> {
+        let Field { kind, namespace, name, .. } = field;
         for _ in 0..ATTEMPTS {
-            let Some(object) = self.cluster.get(kind, namespace, name).await? else { return Ok(None) };
-            let mut all = holds(&object);
-            let own = all.remove(self.run);
-            let shared = all.values().any(|hold| hold.fields.contains_key(pointer));
-            let untouched = same(value_at(&object, pointer).as_ref(), after);
-            let mut patch = json!({});
-            if untouched && !shared {
-                patch = nested(pointer, back(before, after));
-            }
-            if let Some(mut hold) = own {
-                hold.fields.remove(pointer);
-                let rest = if hold.fields.is_empty() { Value::Null } else { text_of(&hold)? };
-                patch["metadata"]["annotations"][annotation(self.run)] = rest;
-            }
-            let done = patch == json!({}) || self.cluster.patch_at(kind, namespace, name, version(&object), &patch).await?;
-            if done {
-                let told = (!untouched && !shared)
-                    .then(|| format!("{pointer} of {subject} was changed by somebody else since; it was left as it is"));
-                return Ok(told);
+            let Restoring { restored, patch } = self.decide(field).await?;
+            let Some((version, patch)) = patch else { return Ok(restored) };
+            if self.cluster.patch_at(kind, namespace, name, &version, &patch).await? {
+                return Ok(restored);
             }
         }
-        Err(busy(&subject))
+        Err(busy(&name_of(kind, namespace, name)))
     }
 
     /// Joins a namespace that runs of mtv-test share; false if it is not one of those, or is on its way out.
@@ -215,10 +260,14 @@ impl Shared<'_> {
         Ok(false)
     }
 
+    /// Whether other runs still use a namespace.
+    pub fn is_used_by_others(&self, namespace: &DynamicObject) -> bool {
+        holds(namespace).into_keys().any(|run| run != self.run)
+    }
+
     /// Leaves a namespace to the runs that still use it; false if there is none, and it can be deleted as it stands.
     pub async fn leave(&self, namespace: &DynamicObject) -> Result<bool, Failure> {
-        let others = holds(namespace).into_keys().any(|run| run != self.run);
-        if !others {
+        if !self.is_used_by_others(namespace) {
             return Ok(false);
         }
         let name = namespace.metadata.name.as_deref().unwrap_or_default();

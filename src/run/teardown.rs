@@ -37,12 +37,29 @@ const OVERRUN: Duration = Duration::from_secs(1);
 pub struct Done {
     /// What was deleted, a line each.
     pub deleted: Vec<String>,
+    /// Shared settings that were put back, a line each.
+    pub restored: Vec<String>,
     /// What is still there.
     pub left: Vec<Leftover>,
+    /// What carries the run's label or mark and is not the run's: copies that people made.
+    pub kept: Vec<Leftover>,
+    /// What a dry run would do, a line each, in order.
+    pub planned: Vec<String>,
+}
+
+impl Done {
+    /// Adds what a further teardown came to.
+    pub fn add(&mut self, more: Self) {
+        self.deleted.extend(more.deleted);
+        self.restored.extend(more.restored);
+        self.left.extend(more.left);
+        self.kept.extend(more.kept);
+        self.planned.extend(more.planned);
+    }
 }
 
 /// What became of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Removed {
     /// It was there and is gone now.
     Deleted,
@@ -50,6 +67,17 @@ pub(super) enum Removed {
     Absent,
     /// A namespace that other runs still use; what is ours in it has to go one by one.
     LeftToOthers,
+    /// A shared setting has its value from before the run again.
+    Restored,
+    /// What would be done, a line each: this is a dry run.
+    Would(Vec<String>),
+}
+
+impl Removed {
+    /// One thing that would be done: `delete Plan x`.
+    pub(super) fn would(what: impl std::fmt::Display) -> Self {
+        Self::Would(vec![format!("would {what}")])
+    }
 }
 
 /// Sources by profile name; those that could not be reached with the reason.
@@ -67,6 +95,10 @@ pub struct Teardown<'a> {
     pub sources: Sources,
     /// Longest wait for one object to go.
     pub limit: Duration,
+    /// The objects were looked up and judged a moment ago, by other proof than a run's label.
+    pub(super) looked_up: bool,
+    /// Nothing is changed; what would be done is said.
+    pub(super) dry: bool,
     /// Whether it was told that the journal cannot be written.
     pub(super) told_unwritten: AtomicBool,
     /// Set when the cluster answers nothing any more.
@@ -82,6 +114,8 @@ impl<'a> Teardown<'a> {
             run: session.run().to_owned(),
             sources: BTreeMap::from([(session.profile.name.clone(), Ok(session.source.clone()))]),
             limit: session.settings.object_timeout,
+            looked_up: false,
+            dry: false,
             told_unwritten: AtomicBool::new(false),
             silent: OnceLock::new(),
         }
@@ -90,7 +124,19 @@ impl<'a> Teardown<'a> {
     /// For what a journal holds.
     pub fn new(cluster: &'a Cluster, journal: &'a Journal, run: &str, sources: Sources, limit: Duration) -> Self {
         let (told_unwritten, silent) = (AtomicBool::new(false), OnceLock::new());
-        Self { cluster, journal, run: run.to_owned(), sources, limit, told_unwritten, silent }
+        Self { cluster, journal, run: run.to_owned(), sources, limit, looked_up: false, dry: false, told_unwritten, silent }
+    }
+
+    /// For objects that were looked up and judged a moment ago, as those of lists of mtv-api-tests are: their UIDs are proof enough.
+    #[must_use]
+    pub fn of_looked_up(self) -> Self {
+        Self { looked_up: true, ..self }
+    }
+
+    /// Changes nothing: takes the same decisions and says what would be done, in [`Done::planned`].
+    #[must_use]
+    pub fn dry_run(self, dry: bool) -> Self {
+        Self { dry, ..self }
     }
 
     /// Takes away what belongs to one scenario. Its maps and networks lie in the run's namespace and go with it.
@@ -123,7 +169,7 @@ impl<'a> Teardown<'a> {
         let mut ours: BTreeSet<String> = self.journal.snapshot().iter().filter_map(namespace_name).collect();
         let mut done = Done::default();
         let standing = self.stages(records, &ours, cx, &mut done).await?;
-        if !standing.is_empty() {
+        if !standing.is_empty() && !self.dry {
             // They stay, so what is ours in them has to go by itself.
             ours.retain(|namespace| !standing.contains(namespace));
             let inside = |r: &Record| matches!(&r.entry, Entry::Object { namespace, .. } if standing.contains(namespace));
@@ -140,11 +186,11 @@ impl<'a> Teardown<'a> {
         let stages = order(records);
         let count = stages.len();
         for (number, mut stage) in stages.into_iter().enumerate() {
-            stage.records.retain(|r| stage.action != Action::Delete || !goes_along(&r.entry, ours));
+            stage.records.retain(|r| self.dry || stage.action != Action::Delete || !goes_along(&r.entry, ours));
             if stage.records.is_empty() {
                 continue;
             }
-            cx.progress(format!("removing {}", stage.what), None);
+            cx.progress(format!("{} {}", if self.dry { "looking at" } else { "removing" }, stage.what), None);
             // Half of the time that is left, so that a stage that hangs leaves some to the next ones.
             let left = cx.deadline.left();
             let share = if number + 1 == count { left } else { left / 2 };
@@ -173,7 +219,13 @@ impl<'a> Teardown<'a> {
                         cx.emitter.emit(What::Deleted { object: object.clone() });
                         done.deleted.push(object);
                     }
-                    Ok(_) => {}
+                    Ok(Removed::Restored) => {
+                        let object = record.entry.to_string();
+                        cx.emitter.emit(What::Restored { object: object.clone() });
+                        done.restored.push(object);
+                    }
+                    Ok(Removed::Would(lines)) => done.planned.extend(lines),
+                    Ok(Removed::Absent | Removed::LeftToOthers) => {}
                 }
             }
         }

@@ -20,6 +20,10 @@ use crate::support::{Lab, binary, junit, told};
 /// Requests that one scenario may cost at most: of the cluster, and of the source.
 const MOST: (u64, u64) = (90, 60);
 
+/// Before a namespace is deleted, every kind in it is listed: so many requests. A run has its own, one for each of the two
+/// comprehensive scenarios, and from OpenShift one for source VMs.
+const LOOKS: u64 = 4 * 60;
+
 /// Runs tier0 from one source of the built-in lab. What is skipped has this reason, and is nothing but the warm scenarios.
 fn tier0(provider: &str, warm: Option<&str>) {
     let folder = TempDir::new().unwrap();
@@ -49,7 +53,7 @@ fn tier0(provider: &str, warm: Option<&str>) {
         *(if name.starts_with("kubernetes") { &mut cluster } else { &mut source }) += count.as_u64().unwrap();
     }
     println!("{provider}: {} s, {scenarios} scenarios, {cluster} requests of the cluster, {source} of the source", finished["took"]);
-    assert!(cluster <= MOST.0 * scenarios && source <= MOST.1 * scenarios, "{provider}: {}", finished["requests"]);
+    assert!(cluster <= MOST.0 * scenarios + LOOKS && source <= MOST.1 * scenarios, "{provider}: {}", finished["requests"]);
 }
 
 #[test]

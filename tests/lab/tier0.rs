@@ -8,6 +8,10 @@ use crate::support::{Lab, binary, junit, told};
 /// Bounds of the requests that one scenario may cost. The suite that this tool replaces makes 269 and 159.
 const REQUESTS: [(&str, u64); 2] = [("kubernetes", 60), ("vsphere", 30)];
 
+/// Before a namespace is deleted, every kind in it is listed: so many requests, once for the run's own namespace and once for each
+/// that the two comprehensive scenarios have for themselves.
+const LOOKS: u64 = 3 * 60;
+
 #[test]
 fn tier0_passes_in_the_built_in_lab() {
     let folder = TempDir::new().unwrap();
@@ -28,7 +32,8 @@ fn tier0_passes_in_the_built_in_lab() {
     for (service, bound) in REQUESTS {
         let requests = finished["requests"].as_object().unwrap();
         let sum: u64 = requests.iter().filter(|(name, _)| name.starts_with(service)).map(|(_, n)| n.as_u64().unwrap()).sum();
-        assert!(sum > 0 && sum <= bound * scenarios, "{service}: {sum} requests for {scenarios} scenarios: {requests:?}");
+        let looks = if service == "kubernetes" { LOOKS } else { 0 };
+        assert!(sum > 0 && sum <= bound * scenarios + looks, "{service}: {sum} requests for {scenarios} scenarios: {requests:?}");
     }
 }
 

@@ -41,14 +41,14 @@ async fn a_scenario_leaves_nothing(kind: ProviderKind, vm: &str) {
     assert_eq!(lab.names(), before);
     source.clone_vm(&request(vm)).await.unwrap();
     let there = lab.names();
-    assert!(!source.remove(Leaving { name: "run1-clone", run: "run2", id: None }).await.unwrap(), "it is of another run");
-    let unmarked = source.remove(Leaving { name: vm, run: "run1", id: None }).await;
+    assert!(!source.remove(Leaving::of_run("run2", "run1-clone", None)).await.unwrap(), "it is of another run");
+    let unmarked = source.remove(Leaving::of_run("run1", vm, None)).await;
     if kind == ProviderKind::Openstack {
         // An oVirt source is a template: no VM is called so.
         assert!(unmarked.unwrap_err().to_string().contains("does not carry the run's mark"));
     }
     assert_eq!(lab.names(), there);
-    assert!(source.remove(Leaving { name: "run1-clone", run: "run1", id: None }).await.unwrap());
+    assert!(source.remove(Leaving::of_run("run1", "run1-clone", None)).await.unwrap());
     assert_eq!(lab.names(), before);
 }
 

@@ -18,7 +18,7 @@ pub const NETWORK: &str = "cb-source";
 
 /// Namespace of a run's source VMs.
 pub fn namespace(run: &str) -> String {
-    format!("mtv-test-{run}-source-vms")
+    crate::run::names::source_namespace(run)
 }
 
 /// Labels of everything that a run makes here.

@@ -245,6 +245,10 @@ impl SourceProvider for Openshift {
         remove::all_of(&self.cluster, leaving).boxed()
     }
 
+    fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        remove::remains(&self.cluster, leaving).boxed()
+    }
+
     fn disconnect(&self) -> BoxFuture<'_, ()> {
         async {}.boxed()
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use kube::api::DynamicObject;
 use mtv_api::kinds;
 
-use super::{is_of, listed, machine, watch};
+use super::{RUN_LABEL, is_of, listed, machine, watch};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Content},
     providers::{CloneRequest, Leaving, ProviderError, ProviderResult},
+    run::proof,
 };
 
 /// Longest wait for a VM or a namespace to be gone: a running guest is shut down first.
@@ -33,6 +34,38 @@ pub async fn half_made(cluster: &Cluster, request: &CloneRequest) -> ProviderRes
     }
 }
 
+/// What somebody put into the namespace of the run's source VMs.
+async fn strangers(cluster: &Cluster, home: &DynamicObject, run: &str) -> anyhow::Result<Vec<String>> {
+    let contents = cluster.everything_in(home.metadata.name.as_deref().unwrap_or_default()).await?;
+    let made = home.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let theirs = cluster.strangers_in(contents, made, RUN_LABEL, |object| proof::is_content_of(run, object, |_| false)).await?;
+    Ok(theirs.iter().map(Content::name).collect())
+}
+
+/// What [`all_of`] would take.
+pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<Vec<String>> {
+    let namespace = machine::namespace(leaving.run);
+    let failed = |error: anyhow::Error| ProviderError::Operation(format!("{error:#}"));
+    let Some(home) = cluster.get(&kinds::NAMESPACE, None, &namespace).await.map_err(failed)? else { return Ok(Vec::new()) };
+    if !is_of(&home, leaving.run) {
+        return Err(ProviderError::Operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
+    }
+    let mut all = Vec::new();
+    if let Some(found) = cluster.get(&kinds::VM, Some(&namespace), leaving.name).await.map_err(failed)? {
+        let listed = listed(&found);
+        if leaving.is_it(&listed.id, listed.run.as_deref())? {
+            all.push(format!("VM {}", leaving.name));
+        }
+    }
+    let others = cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?;
+    let stays =
+        others.iter().any(|vm| !is_of(vm, leaving.run)) || !strangers(cluster, &home, leaving.run).await.map_err(failed)?.is_empty();
+    if !stays {
+        all.push(format!("Namespace {namespace} with its last VM"));
+    }
+    Ok(all)
+}
+
 /// Deletes the VM of a name and, when it was the last one, the namespace that the run made for them: also when the making had
 /// come no further than that.
 pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<bool> {
@@ -51,6 +84,13 @@ pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<b
         }
     }
     if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
+        let theirs = strangers(cluster, &home, leaving.run).await.map_err(failed)?;
+        if !theirs.is_empty() {
+            return Err(ProviderError::Operation(format!(
+                "namespace {namespace} holds objects that are not of this run; it was left alone with them ({})",
+                theirs.join(", ")
+            )));
+        }
         let uid = home.metadata.uid.as_deref();
         cluster.delete(&kinds::NAMESPACE, None, &namespace, uid).await.map_err(failed)?;
         watch::gone(cluster, &kinds::NAMESPACE, "", &namespace, uid, GONE).await?;

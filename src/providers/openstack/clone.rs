@@ -27,7 +27,7 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     request.must_be_plain(ProviderKind::Openstack)?;
     let made = whole(session, request).await;
     if made.is_err() {
-        let leaving = Leaving { name: &request.name, run: &request.run, id: None };
+        let leaving = Leaving::of_run(&request.run, &request.name, None);
         // What cannot be removed now is in the journal.
         if let Err(error) = operate::remove(session, leaving).await {
             tracing::warn!(clone = request.name, "what a failed clone made could not be removed: {error}");

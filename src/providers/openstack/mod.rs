@@ -110,6 +110,10 @@ impl SourceProvider for Openstack {
         }
     }
 
+    fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        operate::remains(&self.session, leaving).boxed()
+    }
+
     fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
         remains::snapshot(&self.session, id).boxed()
     }

@@ -160,6 +160,18 @@ pub async fn remove_in_the_making(session: &Session, leaving: Leaving<'_>) -> Pr
     until_quiet(session.rest().policy(), || remove(session, leaving).boxed()).await
 }
 
+/// What [`remove`] would take.
+pub async fn remains(session: &Session, leaving: Leaving<'_>) -> ProviderResult<Vec<String>> {
+    let mut all = Vec::new();
+    for server in lookup::named(session, &[leaving.name.to_owned()]).await? {
+        if leaving.is_it(text(&server, "/id"), server["metadata"][MARK].as_str())? {
+            all.push(format!("VM {}", leaving.name));
+        }
+    }
+    all.extend(remains::left(session, leaving.run, &|clone| clone == leaving.name).await?);
+    Ok(all)
+}
+
 /// Removes a clone by its name and mark, with all that its making left.
 pub async fn remove(session: &Session, leaving: Leaving<'_>) -> ProviderResult<bool> {
     let mut removed = false;

@@ -21,11 +21,18 @@ const GONE: Duration = Duration::from_mins(5);
 const OF_IMAGE: &str = "snapshot for ";
 
 /// The clone that an object was made for, by its name: what clones make is called `CLONE-vol-0`, `CLONE-vol-0-snapshot`,
-/// `CLONE-image`, `CLONE-snapshot-1` and, by Nova, `snapshot for CLONE-snapshot-1`.
+/// `CLONE-image`, `CLONE-snapshot-1` and, by Nova, `snapshot for CLONE-snapshot-1`. Any other name is taken as it is: copies that
+/// people make inherit the mark, and keep names of their own.
 fn clone_of(name: &str) -> &str {
     let name = name.strip_prefix(OF_IMAGE).unwrap_or(name);
-    for end in ["-vol-", "-image", "-snapshot-"] {
-        if let Some((clone, _)) = name.rsplit_once(end) {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(clone) = name.strip_suffix("-image") {
+        return clone;
+    }
+    for (end, rest) in [("-vol-", name.strip_suffix("-snapshot").unwrap_or(name)), ("-snapshot-", name)] {
+        if let Some((clone, tail)) = rest.rsplit_once(end)
+            && number(tail)
+        {
             return clone;
         }
     }
@@ -88,6 +95,17 @@ pub async fn sweep(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + 
         }
     }
     Ok(swept)
+}
+
+/// What [`sweep`] would remove, a line each.
+pub async fn left(session: &Session, run: &str, ours: &(dyn Fn(&str) -> bool + Send + Sync)) -> ProviderResult<Vec<String>> {
+    let mut left = Vec::new();
+    for (service, member, _) in &ORDER[1..] {
+        let all = all_of(session, *service, member).await?;
+        let of_run = all.iter().filter(|object| marked(object, *service, run) && ours(clone_of(text(object, "/name"))));
+        left.extend(of_run.map(|object| format!("{} {}", member.trim_end_matches('s'), text(object, "/name"))));
+    }
+    Ok(left)
 }
 
 /// Name of a volume snapshot.
@@ -176,6 +194,9 @@ mod tests {
             ["run1-a", "run1-a-vol-0", "run1-a-vol-0-snapshot", "run1-a-image", "run1-a-snapshot-2", "snapshot for run1-a-snapshot-2"]
         {
             assert_eq!(clone_of(name), "run1-a", "{name}");
+        }
+        for name in ["run1-a-vol-0-mine", "run1-a-vol-copy", "run1-a-image-copy", "run1-a-snapshot-of-mine", "my-precious-copy"] {
+            assert_eq!(clone_of(name), name, "a copy has a name of its own");
         }
     }
 

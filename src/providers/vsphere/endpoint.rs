@@ -235,6 +235,10 @@ impl SourceProvider for Endpoint {
         self.center.remove(Leaving { id: None, ..leaving })
     }
 
+    fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        self.center.remains(Leaving { id: None, ..leaving })
+    }
+
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
         self.host.datastore_name(id)
     }

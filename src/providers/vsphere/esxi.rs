@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use russh::keys::PublicKey;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
@@ -23,20 +24,27 @@ const ROUNDS: usize = 3;
 /// Port of the SSH server.
 const PORT: u16 = 22;
 
-/// Lets a key in. False if it was in already, by somebody else's hand.
-pub async fn authorize(offload: &CopyOffload, key: &str, datastore: &str) -> ProviderResult<bool> {
-    let line = line(key, datastore)?;
+/// Lets a key of a run in. False if it was in already, by somebody else's hand.
+///
+/// # Errors
+/// The key is not a public key, or those of the host.
+pub async fn authorize(offload: &CopyOffload, key: &str, run: &str, datastore: &str) -> ProviderResult<bool> {
+    let line = line(key, run, datastore)?;
     let ssh = log_in(offload).await?;
     let added = add(&ssh, offload, key, &line).await;
     ssh.close().await;
     added
 }
 
-/// Keeps a key out. One that is not in is success.
-pub async fn revoke(offload: &CopyOffload, key: &str) -> ProviderResult<()> {
-    let blob = blob(key)?;
+/// Keeps a key out that a run let in; whether it was in. Lines that the run did not write stay as they are, also those with the
+/// same key. With `look_only` nothing is changed.
+///
+/// # Errors
+/// The key is not a public key, or those of the host.
+pub async fn revoke(offload: &CopyOffload, key: &str, run: &str, look_only: bool) -> ProviderResult<bool> {
+    let mine = Mine::new(key, run)?;
     let ssh = log_in(offload).await?;
-    let removed = remove(&ssh, offload, blob).await;
+    let removed = if look_only { looked(&ssh, offload, &mine).await } else { remove(&ssh, offload, &mine).await };
     ssh.close().await;
     removed
 }
@@ -76,30 +84,64 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
     }
 }
 
+/// Beginning of a line that a run writes. The command says first whose it is: only such lines are ever removed.
+fn beginning(run: &str) -> String {
+    format!("command=\": mtv-test.run={run}; c=$SSH_ORIGINAL_COMMAND; case ")
+}
+
+/// End of a line that a run writes.
+fn ending(key: &str) -> String {
+    format!("; esac\",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {key}")
+}
+
 /// The line of a key: one command and nothing else. MTV before 2.11 runs the Python wrapper on the datastore of the disks,
 /// later releases say the datastore with each command (`DS=NAME;CMD=…`) and run the shell wrapper there; `DS=;` asks whether
 /// the key is let in.
-fn line(key: &str, datastore: &str) -> ProviderResult<String> {
+fn line(key: &str, run: &str, datastore: &str) -> ProviderResult<String> {
+    let mine = Mine::new(key, run)?;
     let safe = |c: char| !c.is_control() && !['"', '\'', '\\', '$', '`'].contains(&c);
     if !datastore.chars().all(safe) || datastore.contains('/') {
         return Err(ProviderError::Unsupported(format!("datastore `{datastore}` has a name that cannot stand in a command")));
     }
-    let command = format!(
-        "c=$SSH_ORIGINAL_COMMAND; case \\\"$c\\\" in DS=*) d=${{c%%;*}}; d=${{d#DS=}}; case \\\"$d\\\" in '') echo SSH_OK;; */*) exit 1;; \
+    Ok(format!(
+        "{}\\\"$c\\\" in DS=*) d=${{c%%;*}}; d=${{d#DS=}}; case \\\"$d\\\" in '') echo SSH_OK;; */*) exit 1;; \
          *) SSH_ORIGINAL_COMMAND=\\\"${{c#*;CMD=}}\\\" exec sh \\\"/vmfs/volumes/$d/secure-vmkfstools-wrapper\\\";; esac;; \
-         *) exec python '/vmfs/volumes/{datastore}/secure-vmkfstools-wrapper.py';; esac"
-    );
-    Ok(format!("command=\"{command}\",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {key}"))
+         *) exec python '/vmfs/volumes/{datastore}/secure-vmkfstools-wrapper.py';{}",
+        mine.beginning, mine.ending
+    ))
 }
 
-/// The part of a key that no other key has. It is all that is looked for in the file, and stands in a command.
-fn blob(key: &str) -> ProviderResult<&str> {
-    let blob = key.split_whitespace().nth(1).unwrap_or_default();
-    let base64 = |c: char| c.is_ascii_alphanumeric() || ['+', '/', '='].contains(&c);
-    if blob.is_empty() || !blob.chars().all(base64) {
-        return Err(ProviderError::Unsupported("MTV's SSH key is no public key in one line of OpenSSH's form".to_owned()));
+/// What tells the lines that a run wrote for a key from all others.
+struct Mine {
+    beginning: String,
+    ending: String,
+    /// The part of the key that no other key has.
+    blob: String,
+}
+
+impl Mine {
+    /// Refuses what is not a public key in one line of OpenSSH's form, and what is not a run: neither reaches a host.
+    fn new(key: &str, run: &str) -> ProviderResult<Self> {
+        let one_line = !key.chars().any(char::is_control) && key.trim() == key && PublicKey::from_openssh(key).is_ok();
+        let Some(blob) = key.split(' ').nth(1).filter(|_| one_line) else {
+            return Err(ProviderError::Unsupported("the SSH key is not a public key in one line of OpenSSH's form".to_owned()));
+        };
+        if run.is_empty() || !run.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(ProviderError::Unsupported(format!("`{run}` is not the ID of a run, so no SSH key can be its")));
+        }
+        Ok(Self { beginning: beginning(run), ending: ending(key), blob: blob.to_owned() })
     }
-    Ok(blob)
+
+    fn wrote(&self, line: &str) -> bool {
+        line.len() >= self.beginning.len() + self.ending.len() && line.starts_with(&self.beginning) && line.ends_with(&self.ending)
+    }
+}
+
+/// A line as a basic regular expression of sed between bars, which matches the whole line. What means something there, or to the
+/// shell, matches as any one character: the key and the run in the line leave no other line that could be meant.
+fn pattern(line: &str) -> String {
+    let literal = |c: char| if ".*[]^$\\|'".contains(c) { '.' } else { c };
+    format!("^{}$", line.chars().map(literal).collect::<String>())
 }
 
 /// A text as one word of a shell.
@@ -110,11 +152,13 @@ fn quoted(text: &str) -> String {
 /// Appends the line. The host writes it in one piece at the end of its file, so that neither what others write at the same time
 /// nor a connection that breaks in the middle can cost a line; and sees that it is there: others may put a whole file in place.
 async fn add(ssh: &Ssh, offload: &CopyOffload, key: &str, line: &str) -> ProviderResult<bool> {
-    let (blob, doing) = (blob(key)?, changing(offload));
+    let doing = changing(offload);
+    let blob = key.split(' ').nth(1).unwrap_or_default();
     let mut added = false;
     for _ in 0..=ROUNDS {
         let text = read(ssh, &doing).await?;
-        if text.contains(blob) {
+        let lets_in = |line: &str| !line.trim_start().starts_with('#') && line.split_whitespace().any(|word| word == blob);
+        if text.lines().any(lets_in) {
             return Ok(added);
         }
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\\n" };
@@ -125,18 +169,33 @@ async fn add(ssh: &Ssh, offload: &CopyOffload, key: &str, line: &str) -> Provide
     Err(somebody_else(&doing))
 }
 
-/// Takes the key's lines out, on the host itself: the new file takes the place of the old one at once, so that nobody is locked
-/// out in between, and is not the tool's to lose on its way.
-async fn remove(ssh: &Ssh, offload: &CopyOffload, blob: &str) -> ProviderResult<()> {
+/// Whether the run let the key in.
+async fn looked(ssh: &Ssh, offload: &CopyOffload, mine: &Mine) -> ProviderResult<bool> {
+    let doing = format!("read {FILE} of the ESXi host {}", address(offload));
+    Ok(read(ssh, &doing).await?.lines().any(|line| mine.wrote(line)))
+}
+
+/// Takes the run's lines out, on the host itself: the new file takes the place of the old one at once, so that nobody is locked
+/// out in between, and is not the tool's to lose on its way. Whole lines only, as they stand there.
+async fn remove(ssh: &Ssh, offload: &CopyOffload, mine: &Mine) -> ProviderResult<bool> {
     let doing = changing(offload);
     // By the key, so that a process that died in between leaves nothing that another one could not find, and nobody else's is meant.
-    let partial = format!("{FILE}.mtv-test-{}", Sha256::digest(blob).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>());
+    let digest = Sha256::digest(&mine.blob);
+    let partial = format!("{FILE}.mtv-test-{}", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>());
+    let mut removed = false;
     for _ in 0..=ROUNDS {
-        if !read(ssh, &doing).await?.contains(blob) {
-            return done(bounded(ssh.run(&format!("rm -f {partial}")), &doing).await?, &doing);
+        let text = read(ssh, &doing).await?;
+        let mut lines: Vec<&str> = text.lines().filter(|line| mine.wrote(line)).collect();
+        lines.dedup();
+        if lines.is_empty() {
+            done(bounded(ssh.run(&format!("rm -f {partial}")), &doing).await?, &doing)?;
+            return Ok(removed);
         }
-        let command = format!("umask 077 && sed '\\|{blob}|d' {FILE} > {partial} && chmod 600 {partial} && mv {partial} {FILE}");
+        let scripts: Vec<String> = lines.iter().map(|line| format!("-e '\\|{}|d'", pattern(line))).collect();
+        let scripts = scripts.join(" ");
+        let command = format!("umask 077 && sed {scripts} {FILE} > {partial} && chmod 600 {partial} && mv {partial} {FILE}");
         done(bounded(ssh.run(&command), &doing).await?, &doing)?;
+        removed = true;
     }
     Err(somebody_else(&doing))
 }
@@ -184,26 +243,70 @@ mod tests {
     use super::*;
     use crate::config::copyoffload::Esxi;
 
-    const KEY: &str = "ssh-rsa AAAAB3 mtv";
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f mtv";
+    const RUN: &str = "abcdefghij";
 
     #[test]
-    fn a_line_holds_one_command_and_the_key() {
-        let line = line(KEY, "ds 1").unwrap();
-        assert!(line.ends_with(&format!(",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {KEY}")));
+    fn a_line_holds_run_command_and_key() {
+        let line = line(KEY, RUN, "ds 1").unwrap();
+        assert!(line.starts_with("command=\": mtv-test.run=abcdefghij; c=$SSH_ORIGINAL_COMMAND; case "), "{line}");
+        assert!(line.ends_with(&format!("; esac\",no-port-forwarding,no-agent-forwarding,no-X11-forwarding {KEY}")), "{line}");
         assert!(line.contains("exec python '/vmfs/volumes/ds 1/secure-vmkfstools-wrapper.py'"), "{line}");
     }
 
     #[test]
-    fn only_a_public_key_stands_in_a_command() {
-        assert_eq!(blob(KEY).unwrap(), "AAAAB3");
-        for key in ["", "ssh-rsa", "ssh-rsa a|b", "ssh-rsa $(reboot)", "ssh-rsa AAA' x"] {
-            assert!(blob(key).is_err(), "{key}");
+    fn only_a_public_key_of_a_run_reaches_a_host() {
+        assert!(Mine::new(KEY, RUN).is_ok());
+        let blob = KEY.split(' ').nth(1).unwrap();
+        let short = format!("ssh-ed25519 {}", &blob[..40]);
+        let two = format!("{KEY}\n{KEY}");
+        for key in ["", "ssh-rsa", "ssh-rsa A", "ssh-rsa AAAAB3", "ssh-rsa a|b", "ssh-rsa $(reboot)", "ssh-ed25519 AAA' x", &short, &two] {
+            assert!(Mine::new(key, RUN).is_err(), "{key}");
+        }
+        assert!(Mine::new(&format!("ssh-rsa {blob}"), RUN).is_err(), "the type is another one's");
+        for run in ["", "a run", "abcdefghi'", "abcdefghij; reboot"] {
+            assert!(Mine::new(KEY, run).is_err(), "{run}");
+        }
+    }
+
+    #[test]
+    fn only_whole_lines_that_the_run_wrote_are_its_own() {
+        let mine = Mine::new(KEY, RUN).unwrap();
+        let line = line(KEY, RUN, "ds 1").unwrap();
+        assert!(mine.wrote(&line));
+        for other in [
+            KEY.to_owned(),
+            format!("command=\"/bin/date\",no-port-forwarding {KEY}"),
+            super::line(KEY, "klmnpqrstu", "ds 1").unwrap(),
+            format!("{line} of somebody"),
+            format!("# {line}"),
+            line.replace(KEY, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDDDDDD mtv"),
+        ] {
+            assert!(!mine.wrote(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_real_sed_takes_out_this_line_and_no_other() {
+        for datastore in ["ds", "d.s [1] ^x* (a)|b~&", "Größe"] {
+            let line = line(KEY, RUN, datastore).unwrap();
+            let others = [
+                KEY.to_owned(),
+                super::line(KEY, "klmnpqrstu", datastore).unwrap(),
+                format!("{line} x"),
+                format!("x {line}"),
+                "ssh-rsa A".to_owned(),
+            ];
+            let text: String = [&others[..2], &[line.clone()], &others[2..]].concat().iter().map(|line| format!("{line}\n")).collect();
+            let command = format!("printf '%s' {} | sed -e '\\|{}|d'", quoted(&text), pattern(&line));
+            let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), others.map(|line| format!("{line}\n")).concat(), "{datastore}");
         }
     }
 
     #[test]
     fn a_quoted_line_is_one_word_of_a_shell() {
-        let line = line(KEY, "ds 1").unwrap();
+        let line = line(KEY, RUN, "ds 1").unwrap();
         let output = std::process::Command::new("sh").args(["-c", &format!("printf '%s\\n' {}", quoted(&line))]).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{line}\n"));
     }
@@ -211,14 +314,14 @@ mod tests {
     #[test]
     fn names_that_could_break_out_are_refused() {
         for name in ["a'b", "a\"b", "$(reboot)", "a`b", "../x", "a\nb"] {
-            assert!(super::line(KEY, name).is_err(), "{name}");
+            assert!(super::line(KEY, RUN, name).is_err(), "{name}");
         }
     }
 
     #[test]
     fn the_forced_command_is_a_shell_command() {
         // What sshd hands to the shell: the text between the quotes, with `\"` as `"`.
-        let line = line(KEY, "ds").unwrap();
+        let line = line(KEY, RUN, "ds").unwrap();
         let command = line.strip_prefix("command=\"").unwrap().split("\",no-port").next().unwrap().replace("\\\"", "\"");
         let run = |original: &str| {
             let output = std::process::Command::new("sh").arg("-c").arg(&command).env("SSH_ORIGINAL_COMMAND", original).output().unwrap();

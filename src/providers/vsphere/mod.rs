@@ -152,12 +152,12 @@ impl SourceProvider for Vsphere {
         async move { Ok(place::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
     }
 
-    fn authorize_key<'a>(&'a self, key: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
-        async move { esxi::authorize(self.offload()?, key, datastore).await }.boxed()
+    fn authorize_key<'a>(&'a self, key: &'a str, run: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
+        async move { esxi::authorize(self.offload()?, key, run, datastore).await }.boxed()
     }
 
-    fn revoke_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        async move { esxi::revoke(self.offload()?, key).await }.boxed()
+    fn revoke_key<'a>(&'a self, key: &'a str, run: &'a str, look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
+        async move { esxi::revoke(self.offload()?, key, run, look_only).await }.boxed()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

@@ -59,6 +59,7 @@ pub(super) fn line(what: &What, paint: Paint, verbosity: u8) -> Option<String> {
         },
         What::StateChanged { object, state } if verbosity > 0 => format!("{object}: {state}"),
         What::Deleted { object } if verbosity > 0 => format!("deleted {object}"),
+        What::Restored { object } if verbosity > 0 => format!("restored {object}"),
         What::Facts { facts } if verbosity > 0 => {
             facts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
         }

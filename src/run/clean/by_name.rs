@@ -16,13 +16,17 @@ use mtv_api::kinds::{self, Kind};
 
 use super::{connect, connect_source, disconnect, found::clone_entry, load_profile, supervised, told};
 use crate::{
-    cli::{CleanRequest, CliError, CliResult, say},
+    cli::{CleanRequest, CliError, CliResult, say, tell},
     cluster::Cluster,
     config::profile::ProviderKind,
     engine::{Failure, Leftover, StepCx},
     journal::{Entry, Header, Journal, Read, Record},
     providers::SourceProvider,
-    run::{Done, Sources, Teardown, names::RUN_LABEL},
+    run::{
+        Done, Sources, Teardown,
+        names::{RUN_LABEL, is_of_the_system},
+    },
+    secrets::mask,
 };
 
 /// Length of `auto-` and four random characters.
@@ -43,11 +47,14 @@ struct List<'a> {
     mtv_namespace: &'a str,
 }
 
-/// Shows what would be deleted.
-pub fn dry_run(path: &Path, found: &Read) -> CliResult {
-    let list = List { records: &found.records, sessions: sessions(&found.records), written: None, by_name: false, mtv_namespace: "" };
-    say(&format!("{} is a list of mtv-api-tests: it holds names only", path.display()));
-    let (proved, rest): (Vec<Record>, Vec<Record>) = found.records.iter().cloned().partition(|record| list.names_session(&record.entry));
+/// Shows by the list alone what would be deleted: nobody could be asked.
+fn unchecked(path: &Path, list: &List<'_>, why: &str) -> CliResult {
+    tell(&format!("warning: {}", mask(why)));
+    say(&format!(
+        "{} is a list of mtv-api-tests: it holds names only; by the list alone, not checked on cluster and sources:",
+        path.display()
+    ));
+    let (proved, rest): (Vec<Record>, Vec<Record>) = list.records.iter().cloned().partition(|record| list.names_session(&record.entry));
     if !proved.is_empty() {
         say(&format!("by the id of its session ({}), if it is there and older than the list:", list.told_sessions()));
         told::order("nothing", &proved)?;
@@ -59,7 +66,7 @@ pub fn dry_run(path: &Path, found: &Read) -> CliResult {
     Ok(crate::exit::PASSED)
 }
 
-/// Deletes what a list names.
+/// Deletes what a list names, or shows what would be deleted.
 pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: bool) -> CliResult {
     let written = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(timestamp);
     let list = List {
@@ -69,7 +76,11 @@ pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: b
         by_name,
         mtv_namespace: &request.settings.settings.mtv_namespace,
     };
-    let cluster = connect(request).await?;
+    let cluster = match connect(request).await {
+        Ok(cluster) => cluster,
+        Err(error) if request.dry_run => return unchecked(path, &list, &error.to_string()),
+        Err(error) => return Err(error),
+    };
     let mut sources = Sources::new();
     if found.records.iter().any(|record| matches!(record.entry, Entry::Clone { .. } | Entry::VolumeSnapshot { .. }))
         && let Some(name) = &request.settings.settings.source_provider
@@ -96,12 +107,12 @@ pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: b
         }
         let removed = remove(&cluster, &sources, ours, request, cx).await?;
         disconnect(&sources).await;
-        done.deleted.extend(removed.deleted);
-        done.left.extend(removed.left);
+        done.add(removed);
         Ok(done)
     })
     .await?;
-    told::ending(&path.display().to_string(), result)
+    let whose = path.display().to_string();
+    if request.dry_run { told::planned(&whose, result) } else { told::ending(&whose, result) }
 }
 
 async fn remove(
@@ -122,7 +133,8 @@ async fn remove(
         ephemeral: false,
     };
     let journal = Journal::in_memory(&header, ours);
-    Teardown::new(cluster, &journal, "", sources.clone(), request.settings.settings.object_timeout).everything(cx).await
+    let limit = request.settings.settings.object_timeout;
+    Teardown::new(cluster, &journal, "", sources.clone(), limit).of_looked_up().dry_run(request.dry_run).everything(cx).await
 }
 
 /// What a look at a listed object came to.
@@ -231,7 +243,7 @@ impl List<'_> {
         } else {
             format!("its name does not hold the session's id ({})", self.told_sessions())
         };
-        format!("nothing but the name says whose it is: {session}; --by-name deletes it all the same")
+        format!("nothing but the name says whose it is: {session}; it is deleted only with --by-name")
     }
 }
 
@@ -274,10 +286,6 @@ fn holds_session(name: &str, session: &str) -> bool {
         let free = |c: Option<char>| c.is_none_or(|c| c == '-' || c == ' ');
         free(name[..at].chars().next_back()) && free(name[at + session.len()..].chars().next())
     })
-}
-
-fn is_of_the_system(namespace: &str) -> bool {
-    namespace == "default" || namespace == "openshift" || ["kube-", "openshift-"].iter().any(|prefix| namespace.starts_with(prefix))
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {

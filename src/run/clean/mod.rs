@@ -18,16 +18,25 @@ use std::{
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, Sources, Teardown, execute::runtime, names::RUN_LABEL, protect, session::connect_cluster};
+use super::{
+    Done, Sources, Teardown,
+    execute::runtime,
+    names::{self, RUN_LABEL},
+    protect,
+    session::connect_cluster,
+};
 use crate::{
     cli::{CleanRequest, CleanTarget, CliError, CliResult, say, tell},
     cluster::Cluster,
-    config::{profile::Profile, profile_file::ProfileFile, settings_load::Origin},
-    engine::{Deadline, Emitter, Failure, StepCx, signals},
+    config::{
+        profile::{Profile, ProviderKind},
+        profile_file::ProfileFile,
+    },
+    engine::{Deadline, Emitter, Failure, Leftover, StepCx, signals},
     events::Trouble,
     exit,
     journal::{self, Entry, Header, Journal, Record, State},
-    providers::{self, SourceProvider},
+    providers::{self, SourceProvider, SourceVm},
     report,
     secrets::mask,
 };
@@ -42,21 +51,14 @@ pub fn clean(request: CleanRequest) -> CliResult {
         CleanTarget::Journal { path, by_name } => {
             let found = journal::read(&path).map_err(|e| CliError::usage(format!("{e:#}")))?;
             if found.foreign {
-                return if request.dry_run {
-                    by_name::dry_run(&path, &found)
-                } else {
-                    runtime()?.block_on(by_name::clean(&request, &path, &found, by_name))
-                };
+                return runtime()?.block_on(by_name::clean(&request, &path, &found, by_name));
             }
             told::damage(&found);
             if found.is_unwritten() {
                 say(&format!("{} holds no record: the run was stopped before it made anything", path.display()));
                 return Ok(exit::PASSED);
             }
-            if request.dry_run {
-                return told::order(&format!("{}: nothing is left of this run", path.display()), &found.records);
-            }
-            runtime()?.block_on(from_journal(&request, &path))
+            runtime()?.block_on(from_journal(&request, &path, found))
         }
     }
 }
@@ -78,30 +80,59 @@ fn opened(path: &Path) -> anyhow::Result<(Journal, journal::Read)> {
     })
 }
 
-async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
-    let (journal, found) = opened(path).map_err(|e| CliError::usage(format!("{e:#}")))?;
+async fn from_journal(request: &CleanRequest, path: &Path, read: journal::Read) -> CliResult {
+    let dry = request.dry_run;
+    let opened = || if dry { Ok((Journal::of(&read), read)) } else { opened(path) };
+    let (journal, found) = opened().map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let orphans = format!("objects of runs carry the label {RUN_LABEL}; `mtv-test clean --orphans` finds those of runs that are over");
     let header = journal.header().ok_or_else(|| {
         CliError::usage(format!("{} does not say which run it is of, so nothing in it can be proved to be ours", path.display()))
-            .hint(format!("objects of runs carry the label {RUN_LABEL}; `mtv-test clean --orphans` finds those of runs that are over"))
+            .hint(orphans.clone())
     })?;
+    if !names::is_run_id(&header.run) {
+        let text =
+            format!("{}: `{}` is not the ID of a run, so nothing can be proved to be its", path.display(), header.run.escape_debug());
+        return Err(CliError::usage(text));
+    }
     if header.ephemeral {
         say("the run used the built-in lab, which ended with it: nothing is left to delete");
         return Ok(exit::PASSED);
     }
     // A record that was lost may be of a clone: then every source of the run is searched for its mark.
     let damaged = !found.damage.is_empty();
-    if !damaged && journal.snapshot().iter().all(|r| r.state == State::Gone) {
+    let records = journal.snapshot();
+    if !damaged && records.iter().all(|r| r.state == State::Gone) {
         say(&format!("nothing is left of run {}", header.run));
         return Ok(exit::PASSED);
     }
-    let cluster = connect(request).await?;
+    if header.cluster.is_none() && !damaged && records.iter().any(is_made_on_cluster) {
+        let text = format!("{} names objects on a cluster and does not say which cluster; nothing was deleted", path.display());
+        return Err(CliError::usage(text).hint(orphans));
+    }
+    let whose = format!("run {}", header.run);
+    let cluster = match connect(request).await {
+        Ok(cluster) => cluster,
+        Err(error) if dry => return unchecked(&error.to_string(), &records),
+        Err(error) => return Err(error),
+    };
+    let mut silent = None;
     let result = supervised(request, &header.run, async |cx| {
-        let reached = check_cluster(&cluster, &header).await;
-        if let Err(Unusable::Another(failure)) = reached {
-            return Err(failure);
+        let reached = match check_cluster(&cluster, &header).await {
+            Ok(()) if header.cluster.is_none() && records.iter().any(is_made_on_cluster) => {
+                carries_label(&cluster, &header.run, path).await
+            }
+            reached => reached,
+        };
+        match reached {
+            Err(Unusable::Another(failure)) => return Err(failure),
+            Err(Unusable::Silent(failure)) if dry => {
+                silent = Some(failure);
+                return Ok(Done::default());
+            }
+            _ => {}
         }
         let sources = connect_sources(request, &cluster, &header, &journal.snapshot(), damaged).await;
-        let teardown = Teardown::new(&cluster, &journal, &header.run, sources, request.settings.settings.object_timeout);
+        let teardown = Teardown::new(&cluster, &journal, &header.run, sources, request.settings.settings.object_timeout).dry_run(dry);
         if let Err(Unusable::Silent(failure)) = reached {
             // A cluster may be gone for good; what is on its sources need not stay for that.
             let done = teardown.on_sources(cx).await?;
@@ -109,23 +140,63 @@ async fn from_journal(request: &CleanRequest, path: &Path) -> CliResult {
             return Err(without_cluster(failure, &done));
         }
         let mut done = teardown.everything(cx).await?;
-        let rest = unlisted(&cluster, &header, &teardown.sources, &done, cx).await;
+        let (rest, kept) = unlisted(&cluster, &header, &teardown, &records, damaged, &done, cx).await;
         if let Some(rest) = rest {
             let sources = teardown.sources.clone();
-            let more = Teardown::new(&cluster, &rest, &header.run, sources, teardown.limit).everything(cx).await?;
-            done.deleted.extend(more.deleted);
-            done.left.extend(more.left);
+            let more = Teardown::new(&cluster, &rest, &header.run, sources, teardown.limit).dry_run(dry);
+            done.add(more.everything(cx).await?);
         }
+        done.kept.extend(kept);
         disconnect(&teardown.sources).await;
         Ok(done)
     })
     .await?;
-    told::ending(&format!("run {}", header.run), result)
+    match silent {
+        Some(failure) => unchecked(&environment(failure).to_string(), &records),
+        None if dry => told::planned(&whose, result),
+        None => told::ending(&whose, result),
+    }
+}
+
+/// Whether a record says that something was made or changed on the cluster.
+fn is_made_on_cluster(record: &Record) -> bool {
+    record.state != State::Intent && matches!(record.entry, Entry::Object { .. } | Entry::Patch { .. })
+}
+
+/// Lists by the file alone what would be deleted: nobody could be asked.
+fn unchecked(why: &str, records: &[Record]) -> CliResult {
+    tell(&format!("warning: {}", mask(why)));
+    say("by the file alone, not checked on cluster and sources:");
+    told::order("nothing", records)
+}
+
+/// A damaged journal may have lost which cluster it is of. Then the cluster itself has to show something of the run.
+async fn carries_label(cluster: &Cluster, run: &str, path: &Path) -> Result<(), Unusable> {
+    let found = found::on_cluster(cluster, Some(run)).await;
+    if found.runs.contains_key(run) {
+        return Ok(());
+    }
+    Err(Unusable::Another(Failure::Errored(
+        Trouble::new(format!(
+            "{} has lost which cluster it is of, and nothing on {} carries the label of run {run}; nothing was deleted",
+            path.display(),
+            cluster.server()
+        ))
+        .hint("choose another cluster with --kubeconfig and --context"),
+    )))
 }
 
 /// What carries the run's label or mark although the journal did not lead to it: a request that arrived after its sender had died,
-/// or a record that was lost to damage.
-async fn unlisted(cluster: &Cluster, header: &Header, sources: &Sources, done: &Done, cx: &StepCx) -> Option<Journal> {
+/// or a record that was lost to damage. And what carries them and is a copy, which stays.
+async fn unlisted(
+    cluster: &Cluster,
+    header: &Header,
+    teardown: &Teardown<'_>,
+    records: &[Record],
+    damaged: bool,
+    done: &Done,
+    cx: &StepCx,
+) -> (Option<Journal>, Vec<Leftover>) {
     cx.progress("looking for what carries the run's label", None);
     let look = async {
         let mut found = found::on_cluster(cluster, Some(&header.run)).await;
@@ -133,22 +204,46 @@ async fn unlisted(cluster: &Cluster, header: &Header, sources: &Sources, done: &
         for why in found.blind {
             tracing::debug!(%why, "the cluster could not be searched for the run's label");
         }
-        for (profile, source) in sources {
+        let mut kept = found.kept;
+        for (profile, source) in &teardown.sources {
             let searched = match source {
                 Ok(source) => source.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(|why| why.to_string()),
                 Err(why) => Err(why.clone()),
             };
             match searched {
-                Ok((kind, vms)) => entries.extend(vms.into_iter().map(|vm| (found::clone_entry(profile, kind, vm.name), vm.id))),
+                Ok((kind, vms)) => {
+                    for vm in vms {
+                        if is_named(&header.run, &vm, records, damaged) {
+                            entries.push((found::clone_entry(profile, kind, vm.name), vm.id));
+                        } else {
+                            kept.push(found::copy(profile, &vm.name, &vm.id, &header.run));
+                        }
+                    }
+                }
                 Err(why) => cx.warn(format!("source `{profile}` could not be searched for what carries the run's mark: {why}")),
             }
         }
-        entries
+        (entries, kept)
     };
-    let mut entries = timeout_at(cx.deadline.at(), look).await.unwrap_or_default();
-    // What could not be removed a moment ago would only take its time again.
-    entries.retain(|(entry, _)| !done.left.iter().any(|left| left.object == entry.to_string()));
-    (!entries.is_empty()).then(|| Journal::in_memory(header, entries))
+    let (mut entries, mut kept) = timeout_at(cx.deadline.at(), look).await.unwrap_or_default();
+    // What could not be removed a moment ago would only take its time again, and a dry run has told of what it found.
+    let told = |object: &str| {
+        let looked_at = |record: &Record| teardown.dry && record.state != State::Gone && record.entry.to_string() == object;
+        done.left.iter().any(|left| left.object == object) || records.iter().any(looked_at)
+    };
+    entries.retain(|(entry, _)| !told(&entry.to_string()));
+    kept.retain(|kept| !told(&kept.object));
+    ((!entries.is_empty()).then(|| Journal::in_memory(header, entries)), kept)
+}
+
+/// Whether something that carries the run's mark has a name that the run gave. A clone is in the journal before it is asked for, so
+/// only damage lets others count; and one that was finished and is recorded by its id has been seen to.
+fn is_named(run: &str, vm: &SourceVm, records: &[Record], damaged: bool) -> bool {
+    let recorded = records.iter().find(|record| matches!(&record.entry, Entry::Clone { name, .. } if *name == vm.name));
+    match recorded {
+        Some(record) => vm.id.is_empty() || record.reference.as_ref().is_none_or(|id| *id == vm.id),
+        None => vm.name == names::source_namespace(run) || (damaged && names::is_clone(run, &vm.name)),
+    }
 }
 
 /// Runs a clean-up within its time, tells what it does, and stops it when it is interrupted: the first time in order, the second
@@ -246,7 +341,7 @@ async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Hea
     let names: BTreeSet<&String> = left.chain(of_run).collect();
     let mut sources: Sources = BTreeMap::new();
     for name in names {
-        let source = match load_profile(request, header.providers_file.as_deref(), name) {
+        let source = match load_profile(request, Some(header), name) {
             Ok(profile) => connect_source(&profile, cluster).await,
             Err(reason) => Err(reason),
         };
@@ -259,17 +354,58 @@ async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn 
     providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from).map_err(|e| e.to_string())
 }
 
-/// The profile of a clone: from the file that the user names now, else from the one that the run had.
-fn load_profile(request: &CleanRequest, of_run: Option<&Path>, name: &str) -> Result<Profile, String> {
-    let settings = &request.settings;
-    let chosen = *settings.origin("providers") != Origin::Default;
-    let file = of_run.filter(|_| !chosen).map_or_else(|| settings.settings.providers.clone(), Path::to_owned);
-    let load = || ProfileFile::load(&file)?.select(name, &|name| std::env::var(name).ok());
-    let overridden = |(mut profile, _): (Profile, _)| {
-        profile.override_tls(&settings.settings);
-        profile
-    };
-    load().map(overridden).map_err(|e| format!("profile `{name}` cannot be used: {e}"))
+/// The profile of a clone, from the user's own file only: `--providers`, a setting or the default. A path in a journal could be
+/// anybody's, and a profile decides which secrets are read and where they are sent. A profile of the same name that is of another
+/// source than the run's is refused before anybody is contacted.
+fn load_profile(request: &CleanRequest, journal: Option<&Header>, name: &str) -> Result<Profile, String> {
+    let settings = &request.settings.settings;
+    let file = &settings.providers;
+    let shown = name.escape_debug();
+    let load = || ProfileFile::load(file)?.select(name, &|name| std::env::var(name).ok());
+    let (mut profile, _) = load().map_err(|error| {
+        let of_run = journal.and_then(|header| header.providers_file.as_deref()).filter(|of_run| !same_file(of_run, file));
+        let hint = of_run.map_or_else(String::new, |of_run| {
+            let of_run = of_run.display().to_string();
+            let of_run = of_run.escape_debug();
+            format!("; hint: the run used profiles from {of_run}: if you trust that file, pass it with --providers")
+        });
+        format!("profile `{shown}` cannot be used: {error}{hint}")
+    })?;
+    let known = journal.map(|header| header.profiles.as_slice()).unwrap_or_default();
+    match known.iter().find(|known| known.name == name) {
+        Some(of_run) if of_run.kind != profile.kind || address(&of_run.endpoint) != address(&profile.api_url) => {
+            return Err(format!(
+                "profile `{shown}` of {} is of another source ({}) than that of the run ({}), which was not contacted; hint: choose the run's \
+                 file with --providers; `clean --orphans --provider {shown}` takes what carries the mark of runs that are over",
+                file.display(),
+                place(profile.kind, &profile.api_url),
+                place(of_run.kind, &of_run.endpoint),
+            ));
+        }
+        None if !known.is_empty() => return Err(format!("the journal does not say that the run used profile `{shown}`")),
+        _ => {}
+    }
+    profile.override_tls(settings);
+    Ok(profile)
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    whole(one) == whole(other)
+}
+
+/// An endpoint as it is compared.
+fn address(endpoint: &str) -> &str {
+    endpoint.trim().trim_end_matches('/')
+}
+
+/// A source for messages.
+fn place(kind: ProviderKind, endpoint: &str) -> String {
+    if endpoint.is_empty() {
+        format!("{kind}, the cluster of the run")
+    } else {
+        format!("{kind}, {}", mask(&endpoint.escape_debug().to_string()))
+    }
 }
 
 /// What keeps a command from its work, as the error that it ends with.

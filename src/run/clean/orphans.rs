@@ -17,7 +17,6 @@ use crate::{
     exit,
     journal::{self, Header, Holder, Journal},
     run::{Done, Sources, Teardown, names::RUN_LABEL},
-    secrets::mask,
 };
 
 /// So many runs are cleaned up at the same time.
@@ -64,20 +63,11 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
         return Err(CliError::environment(format!("{} cannot be searched", cluster.server()))
             .hint("is the login allowed to list objects in all namespaces?"));
     }
+    told::kept(&found.kept);
     if sources.is_empty() {
         tell("no source was looked at for clones: name one with --provider PROFILE");
     }
     let orphans = dead(request, found, older_than);
-    if request.dry_run {
-        for Leftover { object, reason } in &unsearched {
-            tell(&format!("warning: {object}: {}", mask(reason)));
-        }
-        for orphan in &orphans {
-            say(&format!("run {}, {}:", orphan.run, describe(&orphan.left)));
-            told::order("nothing", &journal(orphan).snapshot())?;
-        }
-        return Ok(exit::PASSED);
-    }
     if orphans.is_empty() && unsearched.is_empty() {
         say("nothing is left of runs that are over");
         return Ok(exit::PASSED);
@@ -85,12 +75,10 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     let object_limit = request.settings.settings.object_timeout;
     let result = supervised(request, "orphans", async |cx| {
         let mut all = Done { left: unsearched.clone(), ..Done::default() };
-        let work: Vec<_> = orphans.iter().map(|orphan| clean_one(&cluster, orphan, &sources, object_limit, cx)).collect();
+        let work: Vec<_> = orphans.iter().map(|orphan| clean_one(&cluster, orphan, &sources, object_limit, request.dry_run, cx)).collect();
         let results: Vec<_> = futures::stream::iter(work).buffer_unordered(SIDE_BY_SIDE).collect().await;
         for result in results {
-            let done = result?;
-            all.deleted.extend(done.deleted);
-            all.left.extend(done.left);
+            all.add(result?);
         }
         Ok(all)
     })
@@ -98,14 +86,22 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     disconnect(&sources).await;
     match result {
         Err(failure @ (Failure::Failed(_) | Failure::Errored(_))) => Err(environment(failure)),
+        other if request.dry_run => told::planned(&format!("{} that were over", plural(orphans.len(), "run")), other),
         other => told::ending(&format!("{} that were over", plural(orphans.len(), "run")), other),
     }
 }
 
-async fn clean_one(cluster: &Cluster, orphan: &Orphan, sources: &Sources, limit: Duration, cx: &StepCx) -> Result<Done, Failure> {
+async fn clean_one(
+    cluster: &Cluster,
+    orphan: &Orphan,
+    sources: &Sources,
+    limit: Duration,
+    dry: bool,
+    cx: &StepCx,
+) -> Result<Done, Failure> {
     say(&format!("run {}: {}", orphan.run, describe(&orphan.left)));
     let journal = journal(orphan);
-    Teardown::new(cluster, &journal, &orphan.run, sources.clone(), limit).everything(cx).await
+    Teardown::new(cluster, &journal, &orphan.run, sources.clone(), limit).dry_run(dry).everything(cx).await
 }
 
 /// Runs that are over: whatever they have made is older than the time given, and no process here has their journal open.

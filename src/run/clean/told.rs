@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::environment;
 use crate::{
     cli::{CliError, CliResult, say, tell},
-    engine::Failure,
+    engine::{Failure, Leftover},
     events::{Event, What},
     exit,
     journal::{Read, Record, order},
@@ -36,6 +36,36 @@ pub fn order(nothing: &str, records: &[Record]) -> CliResult {
     Ok(exit::PASSED)
 }
 
+/// Tells what a dry run came to; `whose` is what it was about.
+pub fn planned(whose: &str, result: Result<Done, Failure>) -> CliResult {
+    let done = match result {
+        Ok(done) => done,
+        Err(Failure::Interrupted) => {
+            say("interrupted");
+            return Ok(exit::INTERRUPTED);
+        }
+        Err(failure) => return Err(environment(failure)),
+    };
+    if done.planned.is_empty() && done.left.is_empty() {
+        say(&format!("nothing is left of {whose}"));
+    }
+    for line in &done.planned {
+        say(&mask(line));
+    }
+    for left in &done.left {
+        say(&format!("would leave {}: {}", left.object, mask(&left.reason)));
+    }
+    kept(&done.kept);
+    Ok(exit::PASSED)
+}
+
+/// Tells of copies that people made.
+pub fn kept(kept: &[Leftover]) {
+    for kept in kept {
+        say(&format!("{}: {}", kept.object, mask(&kept.reason)));
+    }
+}
+
 /// Warns of damage, with its place.
 pub fn damage(found: &Read) {
     for damage in &found.damage {
@@ -45,13 +75,17 @@ pub fn damage(found: &Read) {
 
 /// Tells how a clean-up ended; `whose` is what it was about: `run abc`.
 pub fn ending(whose: &str, result: Result<Done, Failure>) -> CliResult {
+    if let Ok(done) = &result {
+        kept(&done.kept);
+    }
     match result {
         Ok(done) if done.left.is_empty() => {
             say(&format!("nothing is left of {whose}"));
             Ok(exit::PASSED)
         }
         Ok(done) => {
-            say(&format!("{} of {whose} could not be removed:", done.left.len()));
+            let count = done.left.len();
+            say(&format!("{count} object{} of {whose} could not be removed:", if count == 1 { "" } else { "s" }));
             for left in done.left {
                 say(&format!("  {}: {}", left.object, mask(&left.reason)));
             }
@@ -80,6 +114,7 @@ impl Sink for Lines {
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         match &event.what {
             What::Deleted { object } => say(&format!("deleted {object}")),
+            What::Restored { object } => say(&format!("restored {object}")),
             What::Warning { message } => tell(&format!("warning: {message}")),
             What::StepProgress { doing, .. } if self.verbose > 0 => tell(doing),
             _ => {}
