@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     kill_points,
+    limits::{Form, Limit},
     providers::{
         http::{self, Lost},
         tls::Trust,
@@ -59,7 +60,7 @@ enum TryError {
 impl TryError {
     const fn fate(&self) -> Fate {
         match self {
-            Self::Lost(lost) => lost.fate(),
+            Self::Lost(lost) => lost.fate(Safety::Repeatable),
             Self::Busy(_, fate) => *fate,
         }
     }
@@ -73,7 +74,11 @@ impl Jira {
     pub fn new(options: Options) -> Result<Self, String> {
         let text = |error: crate::providers::ProviderError| error.to_string();
         let url = Url::parse(&options.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let mut url = url.ok_or_else(|| format!("`jira_url` is no URL such as https://issues.example.com: `{}`", options.url))?;
+        let mut url =
+            url.ok_or_else(|| format!("`jira_url` is no URL such as https://issues.example.com: `{}`", http::without_login(&options.url)))?;
+        if url.scheme() == "http" && !http::is_loopback(&url) {
+            return Err(format!("`jira_url` {} is not https: the token would be sent unencrypted; hint: use https", http::place(&url)));
+        }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
@@ -96,6 +101,10 @@ impl Jira {
                 let error = match error {
                     TryError::Lost(Lost::NotSent(why)) => format!("Jira at {address} cannot be reached: {why}{story}"),
                     TryError::Lost(Lost::Unclear(why)) => format!("Jira at {address} did not answer: {why}{story}"),
+                    TryError::Lost(Lost::TooLarge(why)) => format!("Jira at {address}, asked about issue {key}: {why}"),
+                    TryError::Lost(Lost::Redirected(to)) => {
+                        format!("Jira at {address} redirects to {to}, and no redirect is followed; hint: set jira_url to the final address")
+                    }
                     TryError::Lost(lost @ Lost::Tls(_)) => lost.explained(&self.url, story).await.to_string(),
                     TryError::Busy(status, _) => format!("Jira at {address} answered {status} about issue {key}{story}"),
                 };
@@ -122,12 +131,12 @@ impl Jira {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
-        let lost = |error| TryError::Lost(Lost::from(error));
         kill_points::pass("GET issue");
         let answer = request.send().await;
         kill_points::pass("answer of Jira");
-        let answer = answer.map_err(lost)?;
-        let (status, pause) = (answer.status(), http::asked_pause(answer.headers()));
+        let answer = answer.map_err(|error| TryError::Lost(Lost::from(error)))?;
+        let http::Answer { status, headers, body } = http::read(answer, Limit::Object, Form::Json).await.map_err(TryError::Lost)?;
+        let pause = http::asked_pause(&headers);
         let fate = match status {
             StatusCode::INTERNAL_SERVER_ERROR => Some(Fate::Unclear(pause)),
             _ => Fate::of_status(status.as_u16(), pause),
@@ -135,7 +144,6 @@ impl Jira {
         if let Some(fate) = fate {
             return Err(TryError::Busy(status, fate));
         }
-        let body = answer.bytes().await.map_err(lost)?.to_vec();
         // Cut on its way, or changed by a proxy.
         if status.is_success() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
             return Err(TryError::Lost(Lost::Unclear("its answer is no JSON".to_owned())));
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_told() {
-        for url in ["", "issues.example.com", "ftp://issues.example.com"] {
+        for url in ["", "issues.example.com", "ftp://issues.example.com", "http://issues.example.com"] {
             let options = Options { url: url.to_owned(), token: None, ca_file: None, ca_pem: None };
             assert!(Jira::new(options).unwrap_err().contains("jira_url"), "{url}");
         }

@@ -16,6 +16,7 @@ pub mod guest;
 pub mod jira;
 pub mod journal;
 pub mod kill_points;
+pub mod limits;
 #[doc(hidden)]
 pub mod parsers;
 pub mod providers;

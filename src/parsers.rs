@@ -1,4 +1,4 @@
-//! Everything that reads text which others have written, by name. Property tests (`tests/hostile.rs`) and fuzzers (`fuzz/`)
+//! Everything that reads text which others have written, by name. Property tests (`tests/hostile_server/parsers.rs`) and fuzzers (`fuzz/`)
 //! feed each entry of [`ALL`]; a new parser joins them with one line.
 
 use std::{collections::BTreeSet, path::Path};

@@ -1,6 +1,9 @@
 //! Secrets are a type: they register themselves for masking when they are made, and every sink masks.
 
 mod forms;
+mod stream;
+
+pub use stream::mask_stream;
 
 use std::{
     collections::BTreeSet,

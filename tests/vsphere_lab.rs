@@ -53,6 +53,7 @@ async fn lab() -> Lab {
         username: login.user,
         password: Secret::new(login.password),
         insecure_skip_verify: false,
+        allow_plain_http: false,
         ca_file: None,
         vddk_init_image: None,
         guest_linux: None,

@@ -10,7 +10,7 @@ use std::{
 
 use russh::{
     Channel, ChannelId, MethodKind, MethodSet,
-    keys::PublicKey,
+    keys::{HashAlg, PrivateKey, PublicKey},
     server::{Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream},
 };
 use tokio::net::TcpListener;
@@ -49,12 +49,25 @@ impl Files {
     }
 }
 
+/// The host key of all hosts.
+fn own_key() -> anyhow::Result<PrivateKey> {
+    host_key(b"esxi", "esxi")
+}
+
+/// Its fingerprint, as `ssh-keygen -lf` prints it.
+///
+/// # Errors
+/// The key could not be built.
+pub fn fingerprint() -> anyhow::Result<String> {
+    Ok(own_key()?.public_key().fingerprint(HashAlg::Sha256).to_string())
+}
+
 /// Serves SSH until cancelled.
 pub async fn serve(world: World, listener: TcpListener, cancel: CancellationToken) -> anyhow::Result<()> {
     let config = Arc::new(Config {
         server_id: russh::SshId::Standard(Cow::Borrowed("SSH-2.0-OpenSSH_8.8")),
         methods: MethodSet::from(&[MethodKind::PublicKey, MethodKind::Password][..]),
-        keys: vec![host_key(b"esxi", "esxi")?],
+        keys: vec![own_key()?],
         auth_rejection_time: world.clock.scaled(REJECTION),
         auth_rejection_time_initial: Some(Duration::ZERO),
         inactivity_timeout: None,

@@ -13,7 +13,7 @@ use kube::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
-use super::{Cluster, Requests, ServerClock, hub::Hub, oauth, pause::PauseInStatus, trace::Trace};
+use super::{Cluster, Requests, ServerClock, bounded::Bounded, hub::Hub, oauth, pause::PauseInStatus, trace::Trace};
 use crate::{retry::Policy, secrets::Secret};
 
 /// Longest wait for a TCP connection to the API server.
@@ -74,6 +74,7 @@ impl Cluster {
         let (requests, clock) = (Requests::default(), ServerClock::default());
         let client = ClientBuilder::try_from(config.clone())
             .with_context(|| format!("failed to set up a client for {}", config.cluster_url))?
+            .with_layer(&Bounded::Api)
             .with_layer(&PauseInStatus)
             .with_layer(&Trace("kubernetes"))
             .with_layer(&requests)
@@ -163,6 +164,9 @@ async fn configuration(options: &ConnectOptions) -> anyhow::Result<Config> {
         .map_err(|_| anyhow::anyhow!("no cluster is configured: neither a kubeconfig nor a pod's service account was found"))
 }
 
+/// What `-vv` calls the OAuth server.
+pub(super) const OAUTH: &str = "oauth";
+
 /// A client of the same login for another address; `service` is what `-vv` calls it.
 pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'static str) -> anyhow::Result<Client> {
     let mut config = config.clone();
@@ -175,7 +179,8 @@ pub(super) fn client_for(config: &Config, url: &str, more_ca: &str, service: &'s
     }
     let builder = ClientBuilder::try_from(config).with_context(|| format!("failed to set up a client for {url}"))?;
     // The counts are the cluster's; here the layer is for the kill points that it passes.
-    Ok(builder.with_layer(&PauseInStatus).with_layer(&Trace(service)).with_layer(&Requests::default()).build())
+    let bounded = if service == OAUTH { Bounded::Login } else { Bounded::Lists };
+    Ok(builder.with_layer(&bounded).with_layer(&PauseInStatus).with_layer(&Trace(service)).with_layer(&Requests::default()).build())
 }
 
 #[cfg(test)]

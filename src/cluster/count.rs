@@ -63,7 +63,7 @@ where
 }
 
 /// The verb of a request. A GET whose last path segment is a plural is a list; plurals are the even segments after the version.
-fn verb(method: &Method, path: &str, query: &str) -> &'static str {
+pub(super) fn verb(method: &Method, path: &str, query: &str) -> &'static str {
     if query.split('&').any(|p| matches!(p, "watch=true" | "watch=1")) {
         return "watch";
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::Error;
 
+use super::bounded::Refused;
 use crate::retry::{Fate, GaveUp, Story};
 
 /// Whether the object does not exist.
@@ -34,6 +35,11 @@ pub fn fate(error: &Error) -> Fate {
                 code => Fate::of_status(code, after).unwrap_or(Fate::Final),
             }
         }
+        // It would be so again; what was changed with it may have been.
+        Error::Service(cause) if cause.is::<Refused>() => match cause.downcast_ref() {
+            Some(Refused::TooLarge { reading: false, .. }) => Fate::Unclear(None),
+            _ => Fate::Final,
+        },
         // Wrong certificates and logins stay wrong; everything else below HTTP is a broken connection.
         Error::Service(cause) if chain(cause.as_ref()).contains("certificate") => Fate::Final,
         Error::Service(cause)

@@ -6,11 +6,16 @@ use kube::{Api, api::AttachParams};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Cluster;
+use crate::{limits::Limit, secrets::excerpt};
 
-/// Longest text of standard error that an error repeats, bytes.
-const TOLD: u64 = 2000;
+/// Longest text of standard error that an error repeats, characters.
+const TOLD: usize = 2000;
 
-/// Runs a command in a container and writes its standard output to `out`. The caller bounds the time.
+/// Size of a piece, bytes.
+const PIECE: usize = 64 * 1024;
+
+/// Runs a command in a container and writes its standard output to `out`, up to a limit. The caller bounds the time. Returns
+/// whether all of it is there; if not, the command was left alone before its end.
 ///
 /// # Errors
 /// The container cannot be reached, the stream broke, or the command failed; with what it wrote to standard error.
@@ -21,7 +26,8 @@ pub async fn copy_out(
     container: &str,
     command: &[&str],
     mut out: impl AsyncWrite + Unpin,
-) -> anyhow::Result<()> {
+    limit: Limit,
+) -> anyhow::Result<bool> {
     let what = || format!("failed to run `{}` in container {container} of Pod {namespace}/{pod}", command.join(" "));
     let pods: Api<Pod> = Api::namespaced(cluster.client().clone(), namespace);
     let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
@@ -30,17 +36,51 @@ pub async fn copy_out(
     let mut stdout = process.stdout().context("the stream has no standard output").with_context(what)?;
     let mut stderr = process.stderr().context("the stream has no standard error").with_context(what)?;
     let mut said = Vec::new();
-    // Both at once: a command whose errors nobody reads stops writing.
-    let (copied, _) = tokio::join!(tokio::io::copy(&mut stdout, &mut out), async {
-        let _first = (&mut stderr).take(TOLD).read_to_end(&mut said).await;
+    let copy = async {
+        let (mut piece, mut room) = (vec![0; PIECE], limit.bytes());
+        loop {
+            let count = stdout.read(&mut piece).await?;
+            if count == 0 {
+                return Ok::<_, std::io::Error>(true);
+            }
+            let fits = usize::try_from(room).unwrap_or(usize::MAX).min(count);
+            out.write_all(&piece[..fits]).await?;
+            room -= fits as u64;
+            if fits < count {
+                return Ok(false);
+            }
+        }
+    };
+    let listen = async {
+        let _first = (&mut stderr).take(Limit::Login.bytes()).read_to_end(&mut said).await;
         tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await
-    });
-    copied.with_context(what)?;
+    };
+    // Both at once: a command whose errors nobody reads stops writing. What is cut does not wait for the end of its errors.
+    let whole = {
+        let (mut copy, mut listen) = (std::pin::pin!(copy), std::pin::pin!(listen));
+        tokio::select! {
+            copied = &mut copy => {
+                let whole = copied.with_context(what)?;
+                if whole {
+                    let _end = listen.await;
+                }
+                whole
+            }
+            _ = &mut listen => copy.await.with_context(what)?,
+        }
+    };
     out.flush().await.with_context(what)?;
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    if !whole {
+        process.abort();
+        return Ok(false);
+    }
+    let said = excerpt(String::from_utf8_lossy(&said).trim(), TOLD);
     match status.await {
-        Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
-        Some(status) => Err(anyhow::anyhow!("{} {said}", status.message.unwrap_or_default())).with_context(what),
+        Some(status) if status.status.as_deref() == Some("Success") => Ok(true),
+        Some(status) => {
+            let message = excerpt(&status.message.unwrap_or_default(), TOLD);
+            Err(anyhow::anyhow!("{message} {said}")).with_context(what)
+        }
         None => Err(anyhow::anyhow!("the stream broke before the command had ended")).with_context(what),
     }
 }

@@ -1,5 +1,6 @@
 //! The OpenShift cluster: connection, plain requests, one shared watch per kind and scope, and the port-forward stream.
 
+mod bounded;
 mod clock;
 mod connect;
 mod content;
@@ -31,6 +32,7 @@ pub use service::Service;
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
+use futures::AsyncReadExt as _;
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -42,6 +44,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{Failure, StepCx},
+    limits::Limit,
     providers::tls::pem,
     retry::{Fate, NoAnswer, Policy, Safety},
     secrets::Secret,
@@ -54,6 +57,33 @@ pub const FIELD_MANAGER: &str = "mtv-test";
 
 /// Longest wait for the first list of a watch.
 const LIST_LIMIT: Duration = Duration::from_mins(1);
+
+/// Lines of a log that are asked for, from its end.
+const LOG_LINES: u32 = 50_000;
+
+/// Reads a log and keeps its end.
+async fn tail(log: &mut (impl futures::AsyncRead + Unpin)) -> std::io::Result<String> {
+    let most = usize::try_from(Limit::Log.bytes()).unwrap_or(usize::MAX);
+    let (mut kept, mut cut) = (Vec::new(), false);
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let count = log.read(&mut piece).await?;
+        if count == 0 {
+            break;
+        }
+        kept.extend_from_slice(&piece[..count]);
+        if kept.len() > 2 * most {
+            kept.drain(..kept.len() - most);
+            cut = true;
+        }
+    }
+    if kept.len() > most {
+        kept.drain(..kept.len() - most);
+        cut = true;
+    }
+    let text = String::from_utf8_lossy(&kept);
+    Ok(if cut { format!("[cut: the last {} of this log]\n{text}", Limit::Log) } else { text.into_owned() })
+}
 
 /// A connected cluster. Cheap to clone.
 #[derive(Clone)]
@@ -172,12 +202,15 @@ impl Cluster {
         Ok(list.map_err(|gave_up| described(&gave_up, "list", &name_of(kind, namespace, "")))?.items)
     }
 
-    /// What the containers of a pod have printed.
+    /// What the containers of a pod have printed; of a long log the end, with a word about it.
     pub async fn pod_log(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log");
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?tailLines={LOG_LINES}");
         let read = |patience| {
             let request = http::Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError);
-            timed(patience, async { self.client.request_text(request?).await })
+            timed(patience, async {
+                let mut stream = Box::pin(self.client.request_stream(request?).await?);
+                tail(&mut stream).await.map_err(kube::Error::ReadEvents)
+            })
         };
         let log = self.policy.run(Safety::Repeatable, fate, read).await;
         log.map_err(|gave_up| described(&gave_up, "read the log of", &name_of(&mtv_api::kinds::POD, Some(namespace), name)))

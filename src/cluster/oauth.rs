@@ -13,10 +13,14 @@ use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{PasswordLogin, connect::client_for};
+use super::{
+    PasswordLogin,
+    connect::{OAUTH, client_for},
+};
 use crate::{
+    providers::http::without_login,
     retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after},
-    secrets::Secret,
+    secrets::{Secret, excerpt},
 };
 
 /// The client that every OpenShift knows for logins without a browser.
@@ -39,7 +43,7 @@ struct Token {
 
 /// Gets a token for a user. `config` names the API server and whom to trust; it holds no login.
 pub(super) async fn log_in(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
-    let what = || format!("failed to log in to {} as `{}`", login.host, login.username);
+    let what = || format!("failed to log in to {} as `{}`", without_login(&login.host), login.username);
     // From the beginning: a code holds for one try.
     let policy = Policy::current().first_contact();
     let tried = policy.run(Safety::Repeatable, Passing::fate_of, |patience| async move {
@@ -148,7 +152,7 @@ fn redirected(url: &Url, location: &str, state: &str) -> anyhow::Result<String> 
     let location = url.join(location).context("the OAuth server redirects to no URL")?;
     let value = |key: &str| location.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value.into_owned());
     if let Some(error) = value("error") {
-        anyhow::bail!("the OAuth server refuses: {}", value("error_description").unwrap_or(error));
+        anyhow::bail!("the OAuth server refuses: {}", excerpt(&value("error_description").unwrap_or(error), REPEATED));
     }
     let code = value("code").context("the OAuth server redirects without a code: it wants a login by browser")?;
     anyhow::ensure!(value("state").is_none_or(|told| told == state), "the OAuth server answers another request than ours");
@@ -163,7 +167,7 @@ pub(crate) fn feed(location: &str) {
 }
 
 async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Result<(StatusCode, http::HeaderMap, Vec<u8>)> {
-    let client: Client = client_for(config, &origin(url), "", "oauth")?;
+    let client: Client = client_for(config, &origin(url), "", OAUTH)?;
     let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
     let failed = |error: kube::Error| {
         let fate = super::error::fate(&error);
@@ -189,7 +193,7 @@ async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Res
 }
 
 fn parsed(url: &str) -> anyhow::Result<Url> {
-    Url::parse(url).with_context(|| format!("`{url}` is no URL"))
+    Url::parse(url).with_context(|| format!("`{}` is no URL", excerpt(&without_login(url), REPEATED)))
 }
 
 /// Scheme, host and port.
@@ -215,7 +219,7 @@ fn told(body: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
     let said =
         json.as_ref().and_then(|v| v["error_description"].as_str().or_else(|| v["message"].as_str()).or_else(|| v["error"].as_str()));
-    crate::secrets::mask(said.unwrap_or(text.trim())).chars().take(REPEATED).collect()
+    excerpt(said.unwrap_or(text.trim()), REPEATED)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::{BoxError, Layer, Service};
 
-use crate::retry::retry_after;
+use crate::{retry::retry_after, secrets::excerpt};
 
 /// Writes the header's pause into the `Status` of a refusal.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +69,7 @@ where
         // What is between us and the API server has said it in its own words.
         _ => json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": head.status.as_u16(),
             "reason": head.status.canonical_reason().unwrap_or_default(),
-            "message": String::from_utf8_lossy(&bytes).trim().chars().take(300).collect::<String>() }),
+            "message": excerpt(String::from_utf8_lossy(&bytes).trim(), 300) }),
     };
     if !status["details"].is_object() {
         status["details"] = json!({});

@@ -12,17 +12,21 @@ use tokio_tungstenite::{
     tungstenite::{
         Message,
         handshake::{client::generate_key, derive_accept_key},
-        protocol::Role,
+        protocol::{Role, WebSocketConfig},
     },
 };
 
 use super::Cluster;
+use crate::secrets::excerpt;
 
 /// The only sub-protocol that KubeVirt speaks here: binary frames carry the stream as it is.
 const PROTOCOL: &str = "plain.kubevirt.io";
 
 /// Size of the pipe between WebSocket and user, and of one frame.
 const BUFFER: usize = 64 * 1024;
+
+/// Longest message, bytes. The API server copies pieces of 32 KiB.
+const LONGEST: usize = 4 * 1024 * 1024;
 
 /// Opens a stream to a port of a running virtual machine.
 ///
@@ -46,14 +50,15 @@ pub async fn forward(cluster: &Cluster, namespace: &str, vm: &str, port: u16) ->
         let message = serde_json::from_slice::<serde_json::Value>(&body)
             .ok()
             .and_then(|s| s["message"].as_str().map(str::to_owned))
-            .unwrap_or_else(|| String::from_utf8_lossy(&body).chars().take(300).collect());
-        return Err(anyhow::anyhow!("{message} ({status})")).with_context(what);
+            .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        return Err(anyhow::anyhow!("{} ({status})", excerpt(&message, 300))).with_context(what);
     }
     let accepted =
         response.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(|v| v.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes());
     anyhow::ensure!(accepted == Some(true), "{}: the server's WebSocket handshake is wrong", what());
     let upgraded = hyper::upgrade::on(response).await.with_context(what)?;
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
+    let config = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
     let (ours, theirs) = tokio::io::duplex(BUFFER);
     tokio::spawn(pump(socket, theirs));
     Ok(ours)

@@ -22,7 +22,10 @@ use super::{
     error::{fate_of_list, is_expired, words},
     timed,
 };
-use crate::retry::{Fate, Policy, Tries};
+use crate::{
+    limits::{Total, weight},
+    retry::{Fate, Policy, Tries},
+};
 
 /// How long one watch request lasts at the most, seconds.
 const WATCH_SECONDS: u32 = 120;
@@ -152,6 +155,8 @@ pub(super) struct Keeper {
     /// Newest version seen; none: a list has to come first.
     version: Option<String>,
     deleted: VecDeque<String>,
+    /// What came since the last list.
+    since_list: Total,
     /// When the server last said something of the objects: a list, an event, a bookmark.
     heard: Instant,
     /// Attempts since the last that worked.
@@ -162,7 +167,17 @@ impl Keeper {
     pub(super) fn new(api: Api<DynamicObject>, policy: Policy, store: watch::Sender<Store>) -> Self {
         // A watch never gives up: those who wait for it have deadlines.
         let policy = Policy { attempts: u32::MAX, budget: Duration::from_hours(24 * 365), ..policy };
-        Self { api, policy, store, pace: Pace::default(), version: None, deleted: VecDeque::new(), heard: Instant::now(), failing: None }
+        Self {
+            api,
+            policy,
+            store,
+            pace: Pace::default(),
+            version: None,
+            deleted: VecDeque::new(),
+            since_list: Total::default(),
+            heard: Instant::now(),
+            failing: None,
+        }
     }
 
     /// Keeps the store until nobody wants it any more.
@@ -201,6 +216,7 @@ impl Keeper {
         match timed(self.policy.patience, self.api.list(&ListParams::default())).await {
             Ok(list) => {
                 self.heard = Instant::now();
+                self.since_list = Total::default();
                 self.version = list.metadata.resource_version.filter(|version| !version.is_empty());
                 self.store.send_if_modified(|store| store.replace(list.items));
                 Over::Resume
@@ -231,6 +247,10 @@ impl Keeper {
                 None if Instant::now() >= silence => return Over::Anew,
                 None => return Over::Resume,
                 Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                    // A list is bounded; a server that adds objects without an end must not be.
+                    if self.since_list.add(weight(&object.data)).is_err() {
+                        return Over::Anew;
+                    }
                     self.seen(object.metadata.resource_version.as_deref());
                     let back = object.metadata.uid.as_ref().is_some_and(|uid| self.deleted.contains(uid));
                     if !back {

@@ -12,6 +12,7 @@ const SHOWN: &[&str] = &[
     "fqdn",
     "username",
     "insecure_skip_verify",
+    "allow_plain_http",
     "verify_ssl",
     "storage_class",
     "vddk_init_image",

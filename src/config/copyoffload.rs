@@ -163,7 +163,7 @@ pub struct Esxi {
     pub password: Option<Secret>,
     /// Address of its SSH server, with a port if that is not 22, where its name in vCenter is not the way.
     pub ssh_address: Option<String>,
-    /// `SHA256:…` of its SSH host key. Unset: any key is taken.
+    /// Its SSH host key: `SHA256:…`, or a line of `known_hosts`. Unset: the first key that it shows is taken, and reported.
     pub ssh_host_key: Option<String>,
 }
 

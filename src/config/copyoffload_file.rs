@@ -12,7 +12,10 @@ use super::{
     profile_file::{Env, Secrets},
     read::{self, At, Kind},
 };
-use crate::secrets::Secret;
+use crate::{
+    guest::{HOST_KEY_FORMS, parse_host_key},
+    secrets::Secret,
+};
 
 /// Copying by the storage array. Variables `COPYOFFLOAD_…` win over the keys of storage and ESXi: `COPYOFFLOAD_STORAGE_PASSWORD`
 /// over `storage_password`.
@@ -81,7 +84,8 @@ pub(super) struct RawCopyOffload {
     esxi_password_file: Option<At<String>>,
     /// Address of the ESXi host's SSH server, `HOST` or `HOST:PORT`. Default: `esxi_host`, port 22.
     esxi_ssh_address: Option<At<String>>,
-    /// Fingerprint of the ESXi host's SSH key, `SHA256:…` as `ssh-keygen -l` prints it. Default: any key is taken.
+    /// SSH key that the ESXi host must have: its fingerprint `SHA256:…` as `ssh-keygen -lf` prints it, or the line that
+    /// `ssh-keyscan HOST` prints. Default: the first key that the host shows is taken for the run, and reported.
     esxi_ssh_host_key: Option<At<String>>,
     /// LUN that scenarios map raw into a VM, `naa.…`. Nothing else may use it.
     rdm_lun_uuid: Option<At<String>>,
@@ -203,7 +207,7 @@ fn wrong_value(key: &str, value: &str) -> Option<&'static str> {
         "vantara_hostgroup_id_list" if !value.split(':').all(is_host_group) => {
             Some("write `PORT,NUMBER` for each host group, with `:` between them, for example `CL1-A,1:CL2-B,2`")
         }
-        "esxi_ssh_host_key" if !value.starts_with("SHA256:") => Some("write `SHA256:…`, as `ssh-keygen -l` prints it"),
+        "esxi_ssh_host_key" if parse_host_key(value).is_none() => Some(HOST_KEY_FORMS),
         "datastore_id" | "secondary_datastore_id" | "non_xcopy_datastore_id" | "dedicated_migration_hosts"
             if value.trim().is_empty() || value.chars().any(char::is_whitespace) =>
         {

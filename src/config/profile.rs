@@ -83,6 +83,8 @@ pub struct Profile {
     pub password: Secret,
     /// Whether the tool itself and Forklift leave TLS of this endpoint unverified. The user's own choice; default false.
     pub insecure_skip_verify: bool,
+    /// Whether the source may be reached without TLS. The user's own choice; default false.
+    pub allow_plain_http: bool,
     /// PEM file of certificates to trust for this endpoint beside the system's.
     pub ca_file: Option<PathBuf>,
     /// `Provider.spec.settings.vddkInitImage`.
@@ -104,6 +106,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether the source is reached without TLS: passwords and tokens go out unencrypted.
+    pub fn plain_http(&self) -> bool {
+        self.allow_plain_http && (self.kind == ProviderKind::Openstack || self.api_url.trim_start().to_lowercase().starts_with("http://"))
+    }
+
     /// The switch of mtv-api-tests for all sources wins over the profile's own, where it is set.
     pub fn override_tls(&mut self, settings: &Settings) {
         if let Some(skip) = settings.source_provider_insecure_skip_verify {

@@ -5,7 +5,12 @@ mod image;
 mod pod;
 
 use std::{
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    ffi::OsStr,
+    io::{Read as _, Write as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
     path::{Component, Path, PathBuf},
     time::Duration,
 };
@@ -19,8 +24,9 @@ use crate::{
     engine::{Failure, StepCx},
     events::Trouble,
     journal::{Entry, State},
+    limits::Limit,
     run::{Owner, names},
-    secrets::mask,
+    secrets::mask_stream,
 };
 use pod::Progress;
 
@@ -132,56 +138,111 @@ async fn work(
     if code != 0 {
         notes.push(format!("the script of {} ended with {code}; what it had written until then is here", image.reference));
     }
-    let files = fetch(owner, name, &pod_name, folder).await?;
-    Ok(Gathered { folder: folder.to_owned(), files, notes })
+    let unpacked = fetch(owner, name, &pod_name, folder).await?;
+    notes.extend(unpacked.notes);
+    Ok(Gathered { folder: folder.to_owned(), files: unpacked.files, notes })
 }
 
 /// Fetches the files as an archive and unpacks it.
-async fn fetch(owner: &Owner, namespace: &str, pod_name: &str, folder: &Path) -> anyhow::Result<usize> {
+async fn fetch(owner: &Owner, namespace: &str, pod_name: &str, folder: &Path) -> anyhow::Result<Unpacked> {
     let what = || format!("failed to fetch what was gathered into {}", folder.display());
     // Objects and logs of a cluster are nobody else's business.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(what)?;
     let archive = folder.join(".must-gather.tar");
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&archive).with_context(what)?;
     let command = ["tar", "-C", pod::FOLDER, "-cf", "-", "."];
-    copy_out(&owner.cluster, namespace, pod_name, pod::COPY, &command, tokio::fs::File::from_std(file)).await.with_context(what)?;
+    let file = tokio::fs::File::from_std(file);
+    let copied = copy_out(&owner.cluster, namespace, pod_name, pod::COPY, &command, file, Limit::Archive).await;
+    let whole = copied.with_context(what)?;
     let (from, to) = (archive.clone(), folder.to_owned());
-    let files = tokio::task::spawn_blocking(move || unpack(&from, &to)).await.context("unpacking was stopped")?.with_context(what)?;
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&from, &to, whole)).await.context("unpacking was stopped")?;
+    let unpacked = unpacked.with_context(what)?;
     std::fs::remove_file(&archive).with_context(what)?;
-    Ok(files)
+    Ok(unpacked)
 }
+
+/// What came out of an archive.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Unpacked {
+    files: usize,
+    /// What is not there, or not whole.
+    notes: Vec<String>,
+}
+
+/// Entries of an archive that are read. A must-gather of a large cluster has some thousand.
+const MOST_ENTRIES: usize = 200_000;
+
+/// Longest name of a file, bytes, and longest attributes: what GNU tar and POSIX write before an entry.
+const LONGEST_NAME: u64 = 64 * 1024;
 
 /// Unpacks files and folders; an archive out of a container gets no links, no devices and no way out of the folder. What the image
-/// collects is the cluster's, and may hold secrets that the run has brought there: the login of a guest in its cloud-init.
-fn unpack(archive: &Path, folder: &Path) -> anyhow::Result<usize> {
-    let mut archive = tar::Archive::new(std::fs::File::open(archive)?);
-    let mut files = 0;
-    for entry in archive.entries()? {
-        let mut entry = entry?;
+/// collects is the cluster's, and may hold secrets that the run has brought there: the login of a guest in its cloud-init. `whole`
+/// says that nothing was cut off the archive's end.
+///
+/// Entries are read as they stand: what the reader would do with long names and sparse files has no limits.
+fn unpack(archive: &Path, folder: &Path, whole: bool) -> anyhow::Result<Unpacked> {
+    let mut archive = tar::Archive::new(std::io::BufReader::new(std::fs::File::open(archive)?));
+    let mut unpacked = Unpacked::default();
+    if !whole {
+        unpacked.notes.push(format!("cut: more than {} was gathered, and what came after that is not here", Limit::Archive));
+    }
+    // The name of the next entry, if it was too long for its header.
+    let mut long: Option<PathBuf> = None;
+    for (number, entry) in archive.entries()?.raw(true).enumerate() {
+        if number >= MOST_ENTRIES {
+            unpacked.notes.push(format!("cut: more than {MOST_ENTRIES} files were gathered, and the others are not here"));
+            break;
+        }
+        let mut entry = match entry {
+            // The end of what was cut is no entry.
+            Err(_) if !whole => break,
+            entry => entry?,
+        };
         let kind = entry.header().entry_type();
-        if kind.is_dir() || kind.is_file() {
-            entry.set_preserve_permissions(false);
-            // Where `unpack_in` puts it: a root is no part of the way.
-            let path: PathBuf = entry.path()?.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-            if entry.unpack_in(folder)? && kind.is_file() {
-                files += 1;
-                blot(&folder.join(path))?;
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            let mut text = Vec::new();
+            (&mut entry).take(LONGEST_NAME).read_to_end(&mut text)?;
+            let name = if kind.is_gnu_longname() { Some(text.trim_ascii_end()) } else { pax_path(&text) };
+            long = name.map(|name| PathBuf::from(OsStr::from_bytes(name.strip_suffix(b"\0").unwrap_or(name)))).or(long);
+            continue;
+        }
+        let path = match long.take() {
+            Some(path) => path,
+            None => entry.path()?.into_owned(),
+        };
+        // A root and a way up are no part of a path in this folder.
+        if path.components().any(|part| matches!(part, Component::ParentDir)) {
+            continue;
+        }
+        let path: PathBuf = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+        if path.as_os_str().is_empty() {
+            continue;
+        }
+        let to = folder.join(&path);
+        let parent = if kind.is_dir() { Some(to.as_path()) } else { to.parent() };
+        if let Some(parent) = parent.filter(|_| kind.is_dir() || kind.is_file()) {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        if kind.is_file() {
+            let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&to)?;
+            let mut file = std::io::BufWriter::new(file);
+            let size = entry.size();
+            mask_stream(&mut (&mut entry).take(Limit::ArchiveFile.bytes()), &mut file)?;
+            if size > Limit::ArchiveFile.bytes() {
+                let cut = format!("cut: the file is longer than {}, and what comes after that is not here", Limit::ArchiveFile);
+                write!(file, "\n[{cut}]\n")?;
+                unpacked.notes.push(format!("{}: {cut}", path.display()));
             }
+            file.flush()?;
+            unpacked.files += 1;
         }
     }
-    Ok(files)
+    Ok(unpacked)
 }
 
-/// Masks the secrets in a file and closes it to others.
-fn blot(path: &Path) -> anyhow::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    let bytes = std::fs::read(path)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let masked = mask(&text);
-    if masked != text {
-        std::fs::write(path, masked)?;
-    }
-    Ok(())
+/// The path among the attributes that POSIX writes before an entry.
+fn pax_path(attributes: &[u8]) -> Option<&[u8]> {
+    tar::PaxExtensions::new(attributes).flatten().find(|attribute| attribute.key_bytes() == b"path").map(|path| path.value_bytes())
 }
 
 /// Sends the deletions of what was made, without waiting for the end.
@@ -202,7 +263,37 @@ async fn leave(owner: &Owner, name: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn long_names_are_read_and_what_was_cut_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("{}/{}.log", "d".repeat(120), "f".repeat(120));
+        let mut builder = tar::Builder::new(Vec::new());
+        for name in [long.as_str(), "short.log"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(5);
+            builder.append_data(&mut header, name, &b"text\n"[..]).unwrap();
+        }
+        builder.append_pax_extensions([("path", &b"named/by/pax.log"[..])]).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(3);
+        builder.append_data(&mut header, "cut-by-pax", &b"pax"[..]).unwrap();
+        let bytes = builder.into_inner().unwrap();
+        let archive = folder.path().join("x.tar");
+        std::fs::write(&archive, &bytes).unwrap();
+        let to = folder.path().join("to");
+        assert_eq!(unpack(&archive, &to, true).unwrap(), Unpacked { files: 3, notes: Vec::new() });
+        assert_eq!(std::fs::read_to_string(to.join(&long)).unwrap(), "text\n");
+        assert_eq!(std::fs::read_to_string(to.join("named/by/pax.log")).unwrap(), "pax");
+        for end in [0, 100, 600, 2000, bytes.len() - 1024] {
+            std::fs::write(&archive, &bytes[..end]).unwrap();
+            let unpacked = unpack(&archive, &folder.path().join("cut"), false).unwrap();
+            assert!(unpacked.notes[0].starts_with("cut: more than 4 GiB"), "{unpacked:?}");
+        }
+    }
 
     #[test]
     fn an_archive_cannot_leave_its_folder_and_loses_its_secrets() {
@@ -230,7 +321,7 @@ mod tests {
         std::fs::write(&archive, builder.into_inner().unwrap()).unwrap();
         let to = folder.path().join("to");
         std::fs::create_dir(&to).unwrap();
-        assert_eq!(unpack(&archive, &to).unwrap(), 1);
+        assert_eq!(unpack(&archive, &to, true).unwrap().files, 1);
         assert_eq!(std::fs::read_to_string(to.join("a/b.log")).unwrap(), "userData: [secret]\n");
         assert_eq!(std::fs::metadata(to.join("a/b.log")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!folder.path().join("out.log").exists() && !to.join("link").exists());

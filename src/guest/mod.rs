@@ -1,10 +1,12 @@
 //! Inside a guest: SSH over any byte stream. What to run there and how to read it is one file per operating system.
 
+mod host_key;
 mod linux;
 mod network;
 mod ssh;
 mod windows;
 
+pub use host_key::{FORMS as HOST_KEY_FORMS, HostKey, Key, Unverified, parse as parse_host_key, unverified};
 pub use linux::{ADDRESSES as LINUX_ADDRESSES, adapters as linux_adapters};
 pub use network::{Address, GuestNic, GuestView, adapters};
 pub use ssh::{Output, Ssh, SshError};
@@ -68,7 +70,9 @@ pub async fn log_in(
                     .detail(format!("last attempt as `{}`: {error}", login.user))
                     .hint(match error {
                         SshError::Refused(_) => "check guest_vm_linux_* and guest_vm_win_* of the provider profile",
-                        SshError::Connection(_) => "does the guest run an SSH server, and does its firewall let port 22 in?",
+                        SshError::HostKey(_) | SshError::Connection(_) => {
+                            "does the guest run an SSH server, and does its firewall let port 22 in?"
+                        }
                     }),
             ));
         }

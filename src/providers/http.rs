@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use reqwest::{
-    Url,
+    Response, StatusCode, Url,
     header::{self, HeaderMap},
 };
 
@@ -16,7 +17,11 @@ use super::{
     tls::{self, Trust},
 };
 pub use crate::retry::Safety;
-use crate::retry::{Fate, Story, retry_after};
+use crate::{
+    config::profile::Profile,
+    limits::{Form, Limit, Meter, TooLarge},
+    retry::{Fate, Story, retry_after},
+};
 
 /// Longest wait for a TCP and TLS connection.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -30,6 +35,10 @@ pub enum Lost {
     Tls(rustls::Error),
     /// Sent perhaps, and the answer lost on the way.
     Unclear(String),
+    /// Answered, with more than is read.
+    TooLarge(TooLarge),
+    /// Sent elsewhere: to this address.
+    Redirected(String),
 }
 
 impl From<reqwest::Error> for Lost {
@@ -50,12 +59,13 @@ pub fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
 }
 
 impl Lost {
-    /// What it says of the request. What is wrong with a certificate stays so.
-    pub const fn fate(&self) -> Fate {
-        match self {
-            Self::NotSent(_) => Fate::NotNow(None),
-            Self::Tls(_) => Fate::Final,
-            Self::Unclear(_) => Fate::Unclear(None),
+    /// What it says of the request. A wrong certificate and a redirect stay as they are. An answer
+    /// that is too large would be so again, but what must not be sent twice may have been done.
+    pub const fn fate(&self, safety: Safety) -> Fate {
+        match (self, safety) {
+            (Self::NotSent(_), _) => Fate::NotNow(None),
+            (Self::Unclear(_), _) | (Self::TooLarge(_), Safety::Once) => Fate::Unclear(None),
+            (Self::Tls(_) | Self::Redirected(_) | Self::TooLarge(_), _) => Fate::Final,
         }
     }
 
@@ -64,6 +74,10 @@ impl Lost {
         let address = address(url);
         match self {
             Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost: {why}{story}")),
+            Self::TooLarge(why) => ProviderError::Unreachable(format!("{address}: {why}{story}; hint: check `api_url` of the profile")),
+            Self::Redirected(to) => ProviderError::Unreachable(format!(
+                "{address} redirects to {to}, and no redirect is followed; hint: write the final URL into `api_url` of the profile"
+            )),
             Self::NotSent(why) => ProviderError::Unreachable(format!(
                 "{address} cannot be reached: {why}{story}; hint: check `api_url` of the profile, and the network"
             )),
@@ -101,7 +115,101 @@ pub fn endpoint(api_url: &str, shape: &str) -> ProviderResult<Url> {
     Url::parse(api_url)
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{api_url}` is no URL; expected {shape}")))
+        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is no URL; expected {shape}", without_login(api_url))))
+}
+
+/// Refuses an address without TLS, unless the profile allows it: passwords and tokens would go out
+/// in the clear. `what` says whose address it is.
+pub fn require_tls(url: &Url, profile: &Profile, what: &str) -> ProviderResult<()> {
+    if url.scheme() == "https" || profile.allow_plain_http {
+        return Ok(());
+    }
+    Err(ProviderError::Unreachable(format!(
+        "{what} {} is not https: passwords and tokens would be sent unencrypted; hint: use https, or set `allow_plain_http = true` in \
+         profile `{}`, which the report then shows",
+        place(url),
+        profile.name
+    )))
+}
+
+/// A text that should be a URL, without the login that may stand in it.
+pub fn without_login(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &rest[host..])
+        }
+        None => text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned(),
+    }
+}
+
+/// Scheme, host, port and path of a URL: what may be shown of one. The rest may hold a login.
+pub fn place(url: &Url) -> String {
+    let mut url = url.clone();
+    let _no_such_part = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+/// Where a redirect leads, if an answer is one.
+pub fn redirect(status: StatusCode, headers: &HeaderMap, from: &Url) -> Option<String> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| from.join(to).ok());
+    Some(to.map_or_else(|| "nowhere".to_owned(), |to| place(&to)))
+}
+
+/// An answer that was read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body. That of an error may be cut.
+    pub body: Vec<u8>,
+}
+
+/// Reads an answer up to a limit. Of an error only the beginning is read, because its status says
+/// what it means.
+///
+/// # Errors
+/// The answer is a redirect, is too large, is packed in a way that was not asked for, or breaks.
+pub async fn read(mut response: Response, limit: Limit, form: Form) -> Result<Answer, Lost> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    if let Some(to) = redirect(status, &headers, response.url()) {
+        return Err(Lost::Redirected(to));
+    }
+    let packed = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
+    if status.is_success() && !packed.eq_ignore_ascii_case("identity") {
+        return Err(Lost::Unclear("the answer is compressed, which was not asked for".to_owned()));
+    }
+    let (limit, form) = if status.is_success() { (limit, form) } else { (Limit::Login, Form::Text) };
+    let mut meter = Meter::new(limit, form);
+    if let Some(length) = response.content_length().filter(|_| status.is_success()) {
+        meter.announced(length).map_err(Lost::TooLarge)?;
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        match meter.take(&piece) {
+            Ok(()) => body.extend_from_slice(&piece),
+            Err(why) if status.is_success() => return Err(Lost::TooLarge(why)),
+            Err(_) => {
+                fill(&mut body, &piece, limit);
+                break;
+            }
+        }
+    }
+    Ok(Answer { status, headers, body })
+}
+
+/// Adds as much of a piece as the limit leaves room for.
+fn fill(body: &mut Vec<u8>, piece: &Bytes, limit: Limit) {
+    let room = usize::try_from(limit.bytes()).unwrap_or(usize::MAX).saturating_sub(body.len());
+    body.extend_from_slice(&piece[..piece.len().min(room)]);
 }
 
 /// Host and port of a URL.
@@ -115,18 +223,24 @@ pub fn address(url: &Url) -> String {
     format!("{host}:{port}")
 }
 
+/// Whether a URL leads to this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// A client for one endpoint. Cookies are kept where a session is one.
 pub fn client(url: &Url, trust: &Trust, cookies: bool) -> ProviderResult<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(trust.client_config()?)
         .cookie_store(cookies)
+        // Wherever a redirect leads, it would be sent the password or the token again.
+        .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")))
         .http1_only();
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if loopback {
+    if is_loopback(url) {
         // A proxy of the environment is for other hosts.
         builder = builder.no_proxy();
     }
@@ -140,4 +254,36 @@ fn root_cause(error: &reqwest::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_no_login_of_a_url() {
+        for (text, shown) in [
+            ("https://u:p@h/sdk", "https://h/sdk"),
+            ("https://u:p@x@h:1?q=a@b", "https://h:1?q=a@b"),
+            ("https://h/a@b", "https://h/a@b"),
+            ("u:p@h", "h"),
+            ("h/sdk", "h/sdk"),
+        ] {
+            assert_eq!(without_login(text), shown);
+        }
+        assert_eq!(place(&Url::parse("https://u:p@h:1/a?token=x#code=y").unwrap()), "https://h:1/a");
+    }
+
+    #[test]
+    fn a_redirect_says_where_it_leads_and_hides_what_it_carries() {
+        let from = Url::parse("https://h/sdk").unwrap();
+        let to = |status: u16, location: &'static str| {
+            let headers = HeaderMap::from_iter([(header::LOCATION, header::HeaderValue::from_static(location))]);
+            redirect(StatusCode::from_u16(status).unwrap(), &headers, &from)
+        };
+        assert_eq!(to(307, "https://other:1/x?token=1").as_deref(), Some("https://other:1/x"));
+        assert_eq!(to(302, "/login").as_deref(), Some("https://h/login"));
+        assert_eq!(to(302, "http://[").as_deref(), Some("nowhere"));
+        assert_eq!((to(200, "/login"), to(304, "/login")), (None, None));
+    }
 }

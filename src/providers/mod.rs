@@ -25,6 +25,7 @@ use serde_json::Value;
 use crate::{
     cluster::Cluster,
     config::profile::{GuestLogin, Profile, ProviderKind},
+    guest::Unverified,
     secrets::Secret,
 };
 
@@ -198,6 +199,10 @@ pub trait SourceProvider: Send + Sync {
     /// `look_only` nothing is changed.
     fn revoke_key<'a>(&'a self, _key: &'a str, _run: &'a str, _look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
         Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
+    }
+    /// The SSH host key of that host, if it was taken without proof and was not asked for before: to be reported.
+    fn unverified_host_key(&self) -> Option<Unverified> {
+        None
     }
     /// Ends the session.
     fn disconnect(&self) -> BoxFuture<'_, ()>;

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     config::profile::Profile,
     kill_points,
+    limits::{Form, Limit},
     retry::{Fate, Policy, Story},
+    secrets::excerpt,
     trace::Exchange,
 };
 
@@ -38,16 +40,55 @@ pub struct Call<'a> {
     /// Whether it may be sent twice.
     pub safety: Safety,
     /// What a successful answer holds.
-    pub reads: Reads,
+    pub reads: Reads<'a>,
 }
 
-/// What a successful answer holds.
+/// What a successful answer holds. Anything else was cut or changed on its way, and says nothing of
+/// what is there: the request is sent again, and at last fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// JSON or nothing. Anything else was cut or changed on its way.
+pub enum Reads<'a> {
+    /// JSON or nothing.
     Json,
+    /// A login, in JSON. A 404 is not that of an object here.
+    Login,
+    /// An object with a text at this JSON pointer, such as its id.
+    Object(&'a str),
+    /// A list under this name, of objects that have an id.
+    List(&'a str),
+    /// The same of a service that writes an empty list as `{}`.
+    Members(&'a str),
     /// Any text.
     Text,
+}
+
+impl Reads<'_> {
+    const fn limit(self) -> Limit {
+        match self {
+            Self::Json | Self::Object(_) => Limit::Object,
+            Self::Login | Self::Text => Limit::Login,
+            Self::List(_) | Self::Members(_) => Limit::List,
+        }
+    }
+
+    /// Why the body of a success is not what it should be.
+    fn mismatch(self, body: &Value) -> Option<String> {
+        let ids = |items: &Vec<Value>, name: &str| {
+            let named = |item: &Value| item["id"].as_str().is_some_and(|id| !id.is_empty());
+            (!items.iter().all(named)).then(|| format!("with an entry of `{name}` that has no id"))
+        };
+        match self {
+            Self::Json | Self::Login | Self::Text => None,
+            Self::Object(pointer) => {
+                let there = body.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+                (!there).then(|| format!("without `{}`", pointer.trim_start_matches('/').replace('/', ".")))
+            }
+            Self::Members(_) if body.as_object().is_some_and(serde_json::Map::is_empty) => None,
+            Self::List(name) | Self::Members(name) => match &body[name] {
+                Value::Array(items) => ids(items, name),
+                _ => Some(format!("without the list `{name}`")),
+            },
+        }
+    }
 }
 
 /// What a request carries.
@@ -98,6 +139,11 @@ impl Reply {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
+
+    /// Whether there is no body.
+    pub const fn is_bare(&self) -> bool {
+        self.raw.is_empty()
+    }
 }
 
 /// The endpoint of a source.
@@ -110,8 +156,19 @@ pub struct Rest {
     client: reqwest::Client,
     counts: Counts,
     policy: Policy,
+    dialect: Dialect,
     /// Whether anybody has answered at the address.
     answered: AtomicBool,
+}
+
+/// How a source refuses.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// Reads why, from an answer in the source's own form.
+    pub fault: fn(&Value) -> Option<String>,
+    /// Whether it may say of an object that does not exist nothing but 404. Whoever relies on it
+    /// has to ask further.
+    pub bare_404: bool,
 }
 
 /// What became of a request that must not be repeated without a look.
@@ -128,16 +185,16 @@ enum TryError {
     Lost(Lost),
     /// 429, 500, 502, 503, 504: the service is busy or stumbled, or somebody in front of it answered. With its words.
     Busy(StatusCode, Fate, String),
-    /// A success whose body is no JSON.
-    Garbled(StatusCode),
+    /// An answer that the source does not give: what it lacks.
+    Garbled(StatusCode, String),
 }
 
 impl TryError {
-    const fn fate(&self) -> Fate {
+    const fn fate(&self, safety: Safety) -> Fate {
         match self {
-            Self::Lost(lost) => lost.fate(),
+            Self::Lost(lost) => lost.fate(safety),
             Self::Busy(_, fate, _) => *fate,
-            Self::Garbled(_) => Fate::Unclear(None),
+            Self::Garbled(..) => Fate::Unclear(None),
         }
     }
 
@@ -149,23 +206,26 @@ impl TryError {
                 ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}"))
             }
             Self::Busy(status, _, words) => ProviderError::Unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
-            Self::Garbled(status) => {
-                ProviderError::Unreachable(format!("{address} answered HTTP {status} with a body that is no JSON{story}"))
-            }
+            Self::Garbled(status, what) => ProviderError::Unreachable(format!(
+                "{address} answered HTTP {status} {what}, as a proxy in front of it would{story}; hint: check `api_url` of the profile"
+            )),
         }
     }
 }
 
 /// Longest part of a refusal's body that an error repeats where it has no words of its own, characters.
 const REPEATED: usize = 200;
+/// Longest text of a source that an error repeats, characters.
+pub const TOLD: usize = 1000;
 
 impl Rest {
     /// Prepares the connection. `shape` is what `api_url` should look like.
-    pub fn new(profile: &Profile, shape: &str) -> ProviderResult<Self> {
+    pub fn new(profile: &Profile, shape: &str, dialect: Dialect) -> ProviderResult<Self> {
         let url = http::endpoint(&profile.api_url, shape)?;
+        http::require_tls(&url, profile, "api_url")?;
         let trust = Trust::of(profile)?;
         let client = http::client(&url, &trust, false)?;
-        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current(), answered: AtomicBool::new(false) })
+        Ok(Self { url, trust, client, counts: Counts::default(), policy: Policy::current(), dialect, answered: AtomicBool::new(false) })
     }
 
     /// Host and port, for people.
@@ -213,10 +273,10 @@ impl Rest {
         };
         // Only the first request may find that the address is wrong.
         let policy = if self.answered.load(Ordering::Relaxed) { self.policy } else { self.policy.first_contact() };
-        match policy.run(call.safety, TryError::fate, once).await {
+        match policy.run(call.safety, |error: &TryError| error.fate(call.safety), once).await {
             Ok(reply) => Ok(Sent::Answered(reply)),
             Err(gave_up) => {
-                let fate = gave_up.error.fate();
+                let fate = gave_up.error.fate(call.safety);
                 let error = gave_up.error.explained(&call.url, gave_up.story).await;
                 if matches!(fate, Fate::Unclear(_)) { Ok(Sent::Unclear(error)) } else { Err(error) }
             }
@@ -236,15 +296,14 @@ impl Rest {
             Body::Json(value) => request.json(value),
             Body::Form(fields) => request.form(fields),
         };
-        let lost = |error: reqwest::Error| {
-            let lost = Lost::from(error);
+        let lost = |lost: Lost| {
             exchange.answer(&format!("no answer: {lost:?}"), "", b"");
             TryError::Lost(lost)
         };
-        let response = request.send().await.map_err(lost)?;
+        let response = request.send().await.map_err(|error| lost(error.into()))?;
         self.answered.store(true, Ordering::Relaxed);
-        let (status, headers) = (response.status(), response.headers().clone());
-        let raw = response.bytes().await.map_err(lost)?.to_vec();
+        let form = if call.reads == Reads::Text { Form::Text } else { Form::Json };
+        let http::Answer { status, headers, body: raw } = http::read(response, call.reads.limit(), form).await.map_err(lost)?;
         exchange.answer(status.as_str(), headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(), &raw);
         let body = serde_json::from_slice(&raw);
         let fate = match status {
@@ -255,10 +314,26 @@ impl Rest {
         if let Some(fate) = fate {
             return Err(TryError::Busy(status, fate, words(&body.unwrap_or_default(), &raw)));
         }
-        match body {
-            Err(_) if status.is_success() && call.reads == Reads::Json && !raw.is_empty() => Err(TryError::Garbled(status)),
-            body => Ok(Reply { status, headers, body: body.unwrap_or_default(), raw }),
+        let body = match body {
+            Err(_) if status.is_success() && call.reads != Reads::Text && !raw.is_empty() => {
+                return Err(TryError::Garbled(status, "with a body that is not JSON".to_owned()));
+            }
+            body => body.unwrap_or_default(),
+        };
+        if let Some(what) = call.reads.mismatch(&body).filter(|_| status.is_success()) {
+            return Err(TryError::Garbled(status, what));
         }
+        let reply = Reply { status, headers, body, raw };
+        // Only the service itself knows what does not exist.
+        if status == StatusCode::NOT_FOUND && !matches!(call.reads, Reads::Login | Reads::Text) && self.is_foreign(&reply) {
+            return Err(TryError::Garbled(status, "without a reason in the source's own form".to_owned()));
+        }
+        Ok(reply)
+    }
+
+    /// Whether a refusal is not in the source's own form.
+    fn is_foreign(&self, reply: &Reply) -> bool {
+        (self.dialect.fault)(&reply.body).is_none() && !(self.dialect.bare_404 && reply.is_bare())
     }
 }
 
@@ -270,9 +345,9 @@ fn words(body: &Value, raw: &[u8]) -> String {
         own.or_else(|| fields.values().find_map(told))
     }
     match told(body) {
-        Some(text) => text.to_owned(),
+        Some(text) => excerpt(text, TOLD),
         None if body.is_null() => String::new(),
-        None => String::from_utf8_lossy(raw).chars().take(REPEATED).collect(),
+        None => excerpt(&String::from_utf8_lossy(raw), REPEATED),
     }
 }
 

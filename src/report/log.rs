@@ -69,7 +69,8 @@ fn open(path: &Path) -> Result<File> {
 type Boxed<S> = Box<dyn Layer<S> + Send + Sync>;
 
 fn file_layer(file: File, verbosity: u8, rust_log: Option<&str>) -> Result<Boxed<Registry>> {
-    let levels = if verbosity > 1 { "info,mtv_test=trace,kube=debug" } else { "info,mtv_test=debug" };
+    // A warning of kube's client repeats the whole of an answer that it cannot read.
+    let levels = if verbosity > 1 { "info,mtv_test=trace,kube=debug,kube_client=error" } else { "info,mtv_test=debug,kube_client=error" };
     let layer = fmt::layer().with_ansi(false).with_writer(Masked::new(move |text: &str| (&file).write_all(text.as_bytes())));
     Ok(layer.with_filter(filter(levels, rust_log)?).boxed())
 }
@@ -81,8 +82,8 @@ where
     let levels = match verbosity {
         // kube tells each failed attempt as an error, also those that are repeated; what comes of them is told by who asked.
         0 => "error,kube=off,kube_client=off,kube_runtime=off",
-        1 => "warn,mtv_test=info",
-        _ => "info,mtv_test=trace",
+        1 => "warn,mtv_test=info,kube_client=error",
+        _ => "info,mtv_test=trace,kube_client=error",
     };
     let writer = Masked::new(move |text: &str| {
         screen.line(text.trim_end_matches('\n'));

@@ -1,6 +1,6 @@
 //! What scenarios with copy-offload share: the Secret with the storage array's login, and MTV's SSH key on the ESXi host.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::api::DynamicObject;
@@ -15,7 +15,7 @@ use crate::{
         profile::Profile,
     },
     engine::{Failure, StepCx},
-    events::Trouble,
+    events::{Trouble, What},
     journal::Entry,
     providers::SourceProvider,
 };
@@ -112,9 +112,22 @@ async fn authorize(
     cx.progress(format!("letting MTV's SSH key into the ESXi host {host}"), None);
     let entry = Entry::AuthorizedKey { profile: profile.name.clone(), host: host.clone(), key: key.clone() };
     let entry = owner.journal.intend(entry).await?;
-    source.authorize_key(&key, &owner.run, datastore).await.map_err(provider_failure)?;
+    let authorized = source.authorize_key(&key, &owner.run, datastore).await;
+    report_host_key(source, cx);
+    authorized.map_err(provider_failure)?;
     owner.journal.created(entry, host).await?;
     Ok(())
+}
+
+/// Reports a host key that was taken without proof: whoever answered was sent the host's password.
+pub(super) fn report_host_key(source: &dyn SourceProvider, cx: &StepCx) {
+    let Some(key) = source.unverified_host_key() else { return };
+    cx.warn(format!(
+        "the SSH host key of the ESXi host {} was not verified: {} was trusted on first use; to verify it, set esxi_ssh_host_key in the \
+         profile's copyoffload section to this fingerprint, or to `{}`",
+        key.address, key.key.fingerprint, key.key.line
+    ));
+    cx.emitter.emit(What::Facts { facts: BTreeMap::from([("ssh_host_key_unverified".to_owned(), key.to_string())]) });
 }
 
 /// The public key without the newline at its end.

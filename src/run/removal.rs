@@ -12,7 +12,7 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{
-    Teardown, migrated, names,
+    Teardown, migrated, names, offload,
     proof::{self, Whose},
     provider_failure,
     shared::{Field, Restored, Shared},
@@ -127,7 +127,9 @@ impl Teardown<'_> {
                 if !self.dry {
                     self.note_deleting(record.id, cx).await;
                 }
-                match source.revoke_key(key, &self.run, self.dry).await.map_err(provider_failure)? {
+                let revoked = source.revoke_key(key, &self.run, self.dry).await;
+                offload::report_host_key(source, cx);
+                match revoked.map_err(provider_failure)? {
                     false => Removed::Absent,
                     true if self.dry => Removed::would(format!("delete {}", record.entry)),
                     true => Removed::Deleted,

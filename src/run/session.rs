@@ -26,7 +26,7 @@ use crate::{
     events::{Trouble, What},
     forklift::{self, Inventory},
     journal::Journal,
-    providers::{self, Access, ProviderError, SourceProvider},
+    providers::{self, Access, ProviderError, SourceProvider, http::without_login},
     select::Version,
     verify::LabelledNode,
 };
@@ -370,37 +370,62 @@ async fn set_nfs_profile(owner: &Owner, cx: &StepCx) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Endpoints whose certificates are not verified, with whose choice that was.
-fn tls_exceptions(cluster: &Cluster, profile: &Profile) -> Vec<String> {
-    let mut endpoints = Vec::new();
-    if !cluster.tls_verified() {
-        endpoints.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
+/// The user's own exceptions from verified TLS.
+#[derive(Debug, Default)]
+struct TlsExceptions {
+    /// Endpoints whose certificates are not verified, with whose choice that was.
+    unverified: Vec<String>,
+    /// Endpoints that are reached without TLS, in the same way.
+    plain: Vec<String>,
+}
+
+impl TlsExceptions {
+    fn of(cluster: &Cluster, profile: &Profile) -> Self {
+        let mut found = Self::default();
+        if cluster.server().starts_with("http://") {
+            found.plain.push(format!("cluster {} (cluster_allow_plain_http)", cluster.server()));
+        } else if !cluster.tls_verified() {
+            found.unverified.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
+        }
+        for profile in std::iter::once(profile).chain(profile.clone_provider.as_deref()) {
+            let (url, name) = (without_login(&profile.api_url), &profile.name);
+            if profile.plain_http() {
+                found.plain.push(format!("source {url} (allow_plain_http of profile `{name}`)"));
+            } else if profile.insecure_skip_verify {
+                let whose = format!("insecure_skip_verify of profile `{name}`, or source_provider_insecure_skip_verify");
+                found.unverified.push(format!("source {url} ({whose})"));
+            }
+        }
+        found
     }
-    for profile in std::iter::once(profile).chain(profile.clone_provider.as_deref()).filter(|profile| profile.insecure_skip_verify) {
-        endpoints.push(format!(
-            "source {} (insecure_skip_verify of profile `{}`, or source_provider_insecure_skip_verify)",
-            profile.api_url, profile.name
-        ));
+
+    /// For the report: all of them, or `none`.
+    fn fact(&self) -> String {
+        let plain = self.plain.iter().map(|endpoint| format!("without TLS: {endpoint}"));
+        let all: Vec<String> = self.unverified.iter().cloned().chain(plain).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join("; ") }
     }
-    endpoints
 }
 
 /// Tells the report what the run stands on.
 pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
     let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
-    let unverified = tls_exceptions(cluster, profile);
-    if !unverified.is_empty() {
-        cx.warn(format!("TLS certificates are not verified, by the user's own choice: {}", unverified.join("; ")));
+    let exceptions = TlsExceptions::of(cluster, profile);
+    if !exceptions.unverified.is_empty() {
+        cx.warn(format!("TLS certificates are not verified, by the user's own choice: {}", exceptions.unverified.join("; ")));
+    }
+    if !exceptions.plain.is_empty() {
+        cx.warn(format!("passwords and tokens are sent without TLS, by the user's own choice: {}", exceptions.plain.join("; ")));
     }
     let facts = BTreeMap::from([
-        ("tls_unverified".to_owned(), if unverified.is_empty() { "none".to_owned() } else { unverified.join("; ") }),
+        ("tls_unverified".to_owned(), exceptions.fact()),
         ("cluster".to_owned(), cluster.server()),
         ("openshift_version".to_owned(), text(&facts.openshift)),
         ("mtv_version".to_owned(), text(&facts.mtv)),
         ("storage_class".to_owned(), facts.storage_class.clone()),
         ("source_provider".to_owned(), profile.name.clone()),
         ("source".to_owned(), source.describe()),
-        ("source_tls_verified".to_owned(), (!profile.insecure_skip_verify).to_string()),
+        ("source_tls_verified".to_owned(), (!profile.insecure_skip_verify && !profile.plain_http()).to_string()),
     ]);
     cx.emitter.emit(What::Facts { facts });
 }

@@ -118,6 +118,7 @@ fn profile() -> Profile {
         username: "admin".into(),
         password: Secret::new("secret"),
         insecure_skip_verify: false,
+        allow_plain_http: false,
         ca_file: None,
         vddk_init_image: Some("registry.example.com/vddk:8".into()),
         guest_linux: None,

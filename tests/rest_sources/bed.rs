@@ -130,6 +130,7 @@ pub async fn lab(kind: ProviderKind) -> Lab {
         username: login.user,
         password: Secret::new(login.password),
         insecure_skip_verify: false,
+        allow_plain_http: false,
         ca_file: None,
         vddk_init_image: None,
         guest_linux: None,

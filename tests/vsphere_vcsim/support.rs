@@ -74,6 +74,7 @@ pub fn profile(url: &str) -> Profile {
         username: USER.into(),
         password: Secret::new(PASSWORD),
         insecure_skip_verify: false,
+        allow_plain_http: true,
         ca_file: None,
         vddk_init_image: None,
         guest_linux: None,

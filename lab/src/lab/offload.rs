@@ -38,6 +38,7 @@ pub(super) fn tables(
         ("esxi_clone_method", "ssh".to_owned()),
         ("esxi_host", model.vsphere.hosts.first().cloned().unwrap_or_default()),
         ("esxi_ssh_address", ssh.to_owned()),
+        ("esxi_ssh_host_key", crate::esxi::fingerprint().unwrap_or_default()),
         ("esxi_user", esxi.user.clone()),
         ("esxi_password", esxi.password.clone()),
     ];

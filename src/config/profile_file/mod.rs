@@ -192,6 +192,7 @@ impl ProfileFile {
             username: text(&raw.username).unwrap_or_default(),
             password: password.unwrap_or_else(|| Secret::new("")),
             insecure_skip_verify: raw.insecure_skip_verify.as_ref().is_some_and(|skip| skip.value),
+            allow_plain_http: raw.allow_plain_http.as_ref().is_some_and(|allow| allow.value),
             ca_file: raw.ca_file.as_ref().map(|file| self.beside(&file.value)),
             ca_pem: text(&raw.ca_pem),
             vddk_init_image: text(&raw.vddk_init_image),
@@ -203,6 +204,7 @@ impl ProfileFile {
             clone_provider: cloner.map(Box::new),
         };
         self.check_ca(entry, &profile, &mut problems);
+        self.check_scheme(entry, &mut problems);
         if let Some(url) = &raw.api_url
             && let Some(login) = login(&url.value)
         {
@@ -233,6 +235,7 @@ impl ProfileFile {
             if let Some(problem) = entry.kind.and_then(|kind| self.missing(entry, kind, Problem::warning)) {
                 problems.push(problem);
             }
+            self.check_scheme(entry, &mut problems);
             // A variable that is set elsewhere is no mistake of the file: any value will do here.
             let env = |_: &str| Some("set".to_owned());
             let mut secrets = Secrets { file: self, env: &env, problems: &mut problems };
@@ -297,6 +300,20 @@ impl ProfileFile {
     /// Paths in a profile are relative to its file, so that a run from another folder finds the same ones.
     fn beside(&self, path: &Path) -> PathBuf {
         self.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    /// Passwords go out in the clear only where the user says so.
+    fn check_scheme(&self, entry: &Entry, problems: &mut Problems) {
+        let allowed = entry.raw.allow_plain_http.as_ref().is_some_and(|allow| allow.value);
+        let Some(url) = entry.raw.api_url.as_ref().filter(|url| !allowed && url.value.trim_start().to_lowercase().starts_with("http://"))
+        else {
+            return;
+        };
+        problems.push(
+            Problem::error("`api_url` is not https: passwords and tokens would be sent unencrypted")
+                .at(&self.source, url.span.clone(), "")
+                .help("write `https://…`; where the source has no TLS, add `allow_plain_http = true`, which the report then shows"),
+        );
     }
 
     /// Certificates must be there, and must be certificates: found now, not when the first connection fails.

@@ -37,6 +37,8 @@ pub(in crate::config) struct RawProfile {
     pub(super) password_file: Option<At<String>>,
     /// Leave TLS of this endpoint unverified, in mtv-test and in Forklift. Default: false.
     pub(super) insecure_skip_verify: Option<At<bool>>,
+    /// Reach this endpoint without TLS where its URL is `http://`: passwords and tokens are then sent unencrypted. Default: false.
+    pub(super) allow_plain_http: Option<At<bool>>,
     /// PEM file of certificates to trust for this endpoint beside the system's; relative to this file.
     pub(super) ca_file: Option<At<PathBuf>>,
     /// PEM certificates to trust for this endpoint beside the system's, inline.

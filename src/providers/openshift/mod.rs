@@ -17,7 +17,7 @@ use mtv_api::kinds;
 
 use super::{
     Abilities, Access, CloneRequest, Field, Leaving, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm,
-    VmDescription,
+    VmDescription, http,
 };
 use crate::{
     cluster::{Cluster, ConnectOptions, PasswordLogin},
@@ -94,6 +94,7 @@ impl Openshift {
 
 /// Logs in to another cluster as `oc login` does.
 async fn other(profile: &Profile) -> ProviderResult<Cluster> {
+    http::require_tls(&http::endpoint(&profile.api_url, "https://HOST:6443")?, profile, "api_url")?;
     let login = PasswordLogin {
         host: profile.api_url.clone(),
         username: profile.username.clone(),

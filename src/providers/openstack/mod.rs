@@ -15,10 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 
-use self::{
-    session::{Service, Session},
-    wire::text,
-};
+use self::{session::Session, wire::text};
 use super::{CloneRequest, Leaving, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::Wait};
 use crate::config::profile::{Profile, ProviderKind};
 
@@ -34,7 +31,7 @@ impl Openstack {
     pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
         let session = Session::open(profile).await?;
         let address = session.rest().address();
-        session.get(Service::Compute, "GET servers", "/servers?limit=1", &format!("list servers of {address}")).await?;
+        session.look(&format!("list servers of {address}")).await?;
         let description = format!("openstack {address}, project {}", session.project().await);
         Ok(Self { session, description })
     }

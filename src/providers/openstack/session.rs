@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, RwLock};
 use super::wire::{fault, text};
 use crate::{
     config::profile::Profile,
+    limits::{Total, weight},
     providers::{
         ProviderError, ProviderResult,
-        http::Safety,
-        rest::{Body, Call, Look, Making, Reads, Reply, Rest, Sent},
+        http::{self, Safety},
+        rest::{Body, Call, Dialect, Look, Making, Reads, Reply, Rest, Sent},
     },
     secrets::Secret,
 };
@@ -84,6 +85,20 @@ impl Service {
     }
 }
 
+/// Every service says why it refuses, in JSON when it is asked for that.
+const DIALECT: Dialect = Dialect { fault, bare_404: false };
+
+/// What an answer holds, by what the request is counted as.
+fn reads(name: &str) -> Reads<'static> {
+    match name {
+        "GET servers/ID" => Reads::Object("/server/id"),
+        "GET volumes/ID" => Reads::Object("/volume/id"),
+        "GET snapshots/ID" => Reads::Object("/snapshot/id"),
+        "GET images/ID" => Reads::Object("/id"),
+        _ => Reads::Json,
+    }
+}
+
 /// A request of a service.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -93,12 +108,13 @@ pub struct Request<'a> {
     path: &'a str,
     body: Option<&'a Value>,
     safety: Safety,
+    reads: Reads<'a>,
 }
 
 impl<'a> Request<'a> {
     /// Reads. `name` is what the request is counted as, `path` begins after the service's endpoint.
-    pub const fn get(service: Service, name: &'a str, path: &'a str) -> Self {
-        Self { service, name, method: Method::GET, path, body: None, safety: Safety::Repeatable }
+    pub fn get(service: Service, name: &'a str, path: &'a str) -> Self {
+        Self { service, name, method: Method::GET, path, body: None, safety: Safety::Repeatable, reads: reads(name) }
     }
 
     /// Deletes.
@@ -149,7 +165,7 @@ pub struct Session {
 impl Session {
     /// Logs in.
     pub async fn open(profile: &Profile) -> ProviderResult<Self> {
-        let rest = Rest::new(profile, SHAPE)?;
+        let rest = Rest::new(profile, SHAPE, DIALECT)?;
         let login = RwLock::new(Arc::new(login(&rest, profile).await?));
         Ok(Self { rest, profile: profile.clone(), login, renewal: Mutex::default() })
     }
@@ -180,14 +196,32 @@ impl Session {
         }
     }
 
+    /// Asks for one server, to see that Nova answers.
+    pub async fn look(&self, doing: &str) -> ProviderResult<()> {
+        let request = Request::get(Service::Compute, "GET servers", "/servers?limit=1");
+        let reply = self.call(&Request { reads: Reads::List("servers"), ..request }).await?;
+        if reply.status.is_success() { Ok(()) } else { Err(self.refused(&reply, doing)) }
+    }
+
     /// Reads a list to its last page. `member` is the name of the list in an answer.
     pub async fn list(&self, service: Service, member: &str, path: &str, doing: &str) -> ProviderResult<Vec<Value>> {
         let name = format!("GET {member}");
         let mut path = path.to_owned();
-        let mut all = Vec::new();
+        let (mut all, mut total) = (Vec::new(), Total::default());
         loop {
-            let body = self.get(service, &name, &path, doing).await?;
-            all.extend(body[member].as_array().cloned().unwrap_or_default());
+            let reply = self.call(&Request { reads: Reads::List(member), ..Request::get(service, &name, &path) }).await?;
+            if !reply.status.is_success() {
+                return Err(self.refused(&reply, doing));
+            }
+            let mut body = reply.body;
+            let Value::Array(items) = body[member].take() else { return Ok(all) };
+            let weight = items.iter().map(weight).sum();
+            total.add(weight).map_err(|why| ProviderError::Operation(format!("failed to {doing}: {}: {why}", self.rest.address())))?;
+            // A page without anything is the last one, whatever it says of a next one.
+            if items.is_empty() {
+                return Ok(all);
+            }
+            all.extend(items);
             let links = body[format!("{member}_links")].as_array().cloned().unwrap_or_default();
             let next = links.iter().find(|link| link["rel"] == "next").map(|link| text(link, "/href").to_owned());
             // Glance says the next page in a field of its own, as a path.
@@ -250,7 +284,9 @@ impl Session {
             ))
         })?;
         let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
-        let url = Url::parse(&text).map_err(|error| ProviderError::Operation(format!("`{text}` is no URL: {error}")))?;
+        let url =
+            Url::parse(&text).map_err(|error| ProviderError::Operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
+        http::require_tls(&url, &self.profile, &format!("the {} endpoint in the catalogue of {},", service.name(), self.rest.address()))?;
         let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
         if service == Service::Compute {
             // 2.60 (Queens): flavors inside servers since 2.47, the image's id in the answer since 2.45.
@@ -259,7 +295,7 @@ impl Session {
         let name = request.name.replacen(' ', &format!(" {}/", service.name()), 1);
         let (method, safety) = (request.method.clone(), request.safety);
         let body = request.body.map_or(Body::None, Body::Json);
-        self.rest.tried(&Call { name: &name, method, url, headers, body, safety, reads: Reads::Json }).await
+        self.rest.tried(&Call { name: &name, method, url, headers, body, safety, reads: request.reads }).await
     }
 
     async fn renew(&self, old: &Login) -> ProviderResult<Arc<Login>> {
@@ -304,7 +340,7 @@ fn tokens(api: &Url) -> ProviderResult<Url> {
     let text = api.as_str().trim_end_matches('/');
     let version = if text.ends_with("/v3") { "" } else { "/v3" };
     Url::parse(&format!("{text}{version}/auth/tokens"))
-        .map_err(|error| ProviderError::Unreachable(format!("api_url `{api}` is no URL: {error}; expected {SHAPE}")))
+        .map_err(|error| ProviderError::Unreachable(format!("api_url `{}` is no URL: {error}; expected {SHAPE}", http::place(api))))
 }
 
 /// The question for a token of a project, as Keystone v3 has it.
@@ -334,7 +370,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
         headers: Vec::new(),
         body: Body::Json(&body),
         safety: Safety::Repeatable,
-        reads: Reads::Json,
+        reads: Reads::Login,
     };
     let reply = rest.send(&call).await?;
     let token = reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok());

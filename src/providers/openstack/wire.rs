@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::{providers::rest::TOLD, secrets::excerpt};
+
 /// A text at a path of keys; empty if there is none.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -20,7 +22,7 @@ pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 /// Why a service refused: `{"badRequest": {"message": …}}`, `{"error": {"message": …}}`, `{"NeutronError": {"message": …}}`, and
 /// `{"message": "…<br />"}` of Glance.
 pub fn fault(body: &Value) -> Option<String> {
-    let message = |value: &Value| value["message"].as_str().map(|text| text.replace("<br />", " ").trim().to_owned());
+    let message = |value: &Value| value["message"].as_str().map(|text| excerpt(text.replace("<br />", " ").trim(), TOLD));
     message(body).or_else(|| body.as_object()?.values().find_map(message))
 }
 

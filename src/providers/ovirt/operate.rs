@@ -178,7 +178,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
         let reply = session.call("DELETE vms/ID", Method::DELETE, &format!("/vms/{id}"), None, Safety::Repeatable).await?;
         match reply.status {
             status if status.is_success() => break,
-            StatusCode::NOT_FOUND => return Ok(()),
+            StatusCode::NOT_FOUND => return session.missing(&reply).await,
             // A snapshot that is being made locks the disks of a VM that is down.
             StatusCode::CONFLICT if fault(&reply.body).is_some_and(|why| why.contains(LOCKED)) => {
                 wait.pause(&fault(&reply.body).unwrap_or_default()).await?;

@@ -10,8 +10,8 @@ use crate::{
     config::profile::Profile,
     providers::{
         ProviderError, ProviderResult,
-        http::Safety,
-        rest::{Body, Call, Look, Making, Reads, Reply, Rest, Sent},
+        http::{self, Safety},
+        rest::{Body, Call, Dialect, Look, Making, Reads, Reply, Rest, Sent},
     },
     secrets::Secret,
 };
@@ -20,6 +20,26 @@ use crate::{
 const SHAPE: &str = "https://HOST/ovirt-engine/api";
 /// What a token is asked for: the API.
 const SCOPE: &str = "ovirt-app-api";
+
+/// Releases differ in whether they say what it is that does not exist.
+const DIALECT: Dialect = Dialect { fault, bare_404: true };
+
+/// What an answer holds, by what the request is counted as.
+fn reads(name: &str) -> Reads<'static> {
+    match name {
+        "GET vms/ID" | "GET vms/ID/snapshots/ID" | "GET clusters/ID" => Reads::Object("/id"),
+        "GET vms" => Reads::Members("vm"),
+        "GET templates" => Reads::Members("template"),
+        "GET vms/ID/reporteddevices" => Reads::Members("reported_device"),
+        "GET vms/ID/snapshots" => Reads::Members("snapshot"),
+        "GET events" => Reads::Members("event"),
+        "GET jobs" => Reads::Members("job"),
+        "GET datacenters" => Reads::Members("data_center"),
+        "GET vnicprofiles" => Reads::Members("vnic_profile"),
+        "GET storagedomains" => Reads::Members("storage_domain"),
+        _ => Reads::Json,
+    }
+}
 
 /// The session.
 #[derive(Debug)]
@@ -33,7 +53,7 @@ pub struct Session {
 impl Session {
     /// Logs in.
     pub async fn open(profile: &Profile) -> ProviderResult<Self> {
-        let rest = Rest::new(profile, SHAPE)?;
+        let rest = Rest::new(profile, SHAPE, DIALECT)?;
         let token = login(&rest, profile).await?;
         Ok(Self { rest, profile: profile.clone(), token: RwLock::new(token), login: Mutex::default() })
     }
@@ -51,16 +71,38 @@ impl Session {
     /// Reads something. `path` begins after `/api`, with its query; `doing` says why, for errors.
     pub async fn get(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
         let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+        if !reply.status.is_success() {
+            return Err(self.refused(&reply, doing));
+        }
+        if reply.body.as_object().is_some_and(serde_json::Map::is_empty) {
+            self.vouch().await?;
+        }
+        Ok(reply.body)
     }
 
     /// Reads something that may not be there.
     pub async fn get_if_there(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
         let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
         match reply.status {
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::NOT_FOUND => self.missing(&reply).await.map(|()| None),
             status if status.is_success() => Ok(Some(reply.body)),
             _ => Err(self.refused(&reply, doing)),
+        }
+    }
+
+    /// Believes that something does not exist. A reason in the engine's own form is proof.
+    pub async fn missing(&self, reply: &Reply) -> ProviderResult<()> {
+        if reply.is_bare() { self.vouch().await } else { Ok(()) }
+    }
+
+    /// Asks who answers. The engine writes an empty list as `{}` and may say 404 without a word, and
+    /// so may anything between us and it: both are believed only while the engine itself answers.
+    async fn vouch(&self) -> ProviderResult<()> {
+        let reads = Reads::Object("/product_info/name");
+        match self.sent_for("GET api", Method::GET, "", None, Safety::Repeatable, reads).await? {
+            Sent::Answered(reply) if reply.status.is_success() => Ok(()),
+            Sent::Answered(reply) => Err(self.refused(&reply, "see whether the engine itself answers")),
+            Sent::Unclear(error) => Err(error),
         }
     }
 
@@ -91,32 +133,34 @@ impl Session {
     }
 
     async fn sent(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Sent> {
-        let used = self.token.read().await.clone();
-        let sent = self.once(name, method.clone(), path, body, safety, &used).await?;
-        match sent {
-            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
-            other => return Ok(other),
-        }
-        // Refused before anything was done, so even what may not be repeated can be sent again.
-        let fresh = self.renew(&used).await?;
-        self.once(name, method, path, body, safety, &fresh).await
+        self.sent_for(name, method, path, body, safety, reads(name)).await
     }
 
-    async fn once(
+    async fn sent_for(
         &self,
         name: &str,
         method: Method,
         path: &str,
         body: Option<&Value>,
         safety: Safety,
-        token: &Secret,
+        reads: Reads<'_>,
     ) -> ProviderResult<Sent> {
         let base = self.rest.url.as_str().trim_end_matches('/');
         let url =
             Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::Operation(format!("`{path}` is no path: {error}")))?;
-        let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
-        let body = body.map_or(Body::None, Body::Json);
-        self.rest.tried(&Call { name, method, url, headers, body, safety, reads: Reads::Json }).await
+        let once = async |token: &Secret| {
+            let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
+            let body = body.map_or(Body::None, Body::Json);
+            self.rest.tried(&Call { name, method: method.clone(), url: url.clone(), headers, body, safety, reads }).await
+        };
+        let used = self.token.read().await.clone();
+        match once(&used).await? {
+            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
+            other => return Ok(other),
+        }
+        // Refused before anything was done, so even what may not be repeated can be sent again.
+        let fresh = self.renew(&used).await?;
+        once(&fresh).await
     }
 
     async fn renew(&self, old: &Secret) -> ProviderResult<Secret> {
@@ -190,7 +234,7 @@ fn sso(api: &Url, place: &str) -> ProviderResult<Url> {
         .strip_suffix("/v4")
         .unwrap_or(path)
         .strip_suffix("/api")
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{api}` does not end in /api; expected {SHAPE}")))?;
+        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` does not end in /api; expected {SHAPE}", http::place(api))))?;
     let mut url = api.clone();
     url.set_path(&format!("{engine}/{place}"));
     Ok(url)
@@ -207,7 +251,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
         headers: Vec::new(),
         body: Body::Form(&fields),
         safety: Safety::Repeatable,
-        reads: Reads::Json,
+        reads: Reads::Login,
     };
     let reply = rest.send(&call).await?;
     if let Some(token) = reply.body["access_token"].as_str() {

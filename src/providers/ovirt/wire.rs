@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::{providers::rest::TOLD, secrets::excerpt};
+
 /// The members of a list: `{"vm": […]}`. An empty list is `{}`.
 pub fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body[name].as_array().map_or(&[], Vec::as_slice)
@@ -25,12 +27,13 @@ pub fn number(value: &Value, pointer: &str) -> u64 {
 pub fn fault(body: &Value) -> Option<String> {
     let fault = body.get("fault").unwrap_or(body);
     let (reason, detail) = (text(fault, "/reason"), text(fault, "/detail"));
-    match (reason.is_empty(), detail.is_empty()) {
-        (true, true) => None,
-        (false, true) => Some(reason.to_owned()),
-        (true, false) => Some(detail.to_owned()),
-        (false, false) => Some(format!("{reason}: {detail}")),
-    }
+    let text = match (reason.is_empty(), detail.is_empty()) {
+        (true, true) => return None,
+        (false, true) => reason.to_owned(),
+        (true, false) => detail.to_owned(),
+        (false, false) => format!("{reason}: {detail}"),
+    };
+    Some(excerpt(&text, TOLD))
 }
 
 /// The date of a snapshot: the engine writes milliseconds since 1970 in JSON and RFC 3339 in XML.

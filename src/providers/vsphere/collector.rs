@@ -12,10 +12,13 @@ use tokio::time::Instant;
 use super::{
     fault::explain,
     props::{Object, filter, properties, start},
-    session::{CALL, CallError, Live, Safety, Session},
+    session::{CALL, CallError, Live, Renewals, Safety, Session, session_ended},
     wire::{MoRef, request},
 };
-use crate::providers::{ProviderError, ProviderResult};
+use crate::{
+    limits::{Total, weight_of_node},
+    providers::{ProviderError, ProviderResult},
+};
 
 /// Objects per answer. A name and a mark are about 400 bytes: below 1 MB, so that even a large inventory is read in few
 /// requests and no answer is long under way.
@@ -50,27 +53,26 @@ impl Pool {
 /// What came of reading all pages.
 enum Pages {
     All(Vec<Object>),
-    /// The server takes us for a stranger, which some say per property instead of with a fault.
-    Stranger,
-    /// A page was lost. Its token dies with its first use, so that only beginning anew helps.
+    /// The session has ended, and the pages with it; some servers say so per property instead of
+    /// with a fault.
+    Ended,
+    /// A page was lost, or cannot be what the server has sent. Its token dies with its first use, so
+    /// that only beginning anew helps.
     Lost(String),
 }
 
 /// Collects properties: what `spec` selects, over all pages.
 pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result<Vec<Object>, CallError> {
     let mut live = session.live().await;
-    let mut renewed = false;
+    let mut renewals = Renewals::default();
     let mut tries = session.policy().start();
     loop {
         tries.begin();
         match retrieve_in(session, &live, &spec).await? {
             Pages::All(objects) => return Ok(objects),
-            Pages::Stranger if renewed => {
+            Pages::Ended if renewals.another() => live = session.renew(&live).await.map_err(CallError::Other)?,
+            Pages::Ended => {
                 return Err(CallError::Other(ProviderError::Login("a new session may not read properties either".into())));
-            }
-            Pages::Stranger => {
-                live = session.renew(&live).await.map_err(CallError::Other)?;
-                renewed = true;
             }
             Pages::Lost(why) => {
                 if !tries.again(None).await {
@@ -82,25 +84,33 @@ pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result
     }
 }
 
+/// Reads all pages in one session: a token belongs to the session that has given it.
 async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> Node) -> Result<Pages, CallError> {
-    let mut objects = Vec::new();
-    let mut answer = session
-        .call(Safety::Repeatable, CALL, |live| {
-            request("RetrievePropertiesEx", &live.collector).with(spec(live)).with(Node::new("options").field("maxObjects", PAGE))
-        })
-        .await?;
-    while let Some(result) = answer.child("returnval") {
-        objects.extend(result.children_named("objects").filter_map(Object::read));
-        let Some(token) = result.get("token").filter(|token| !token.is_empty()) else { break };
-        // A token dies with its session, so a new login cannot help.
-        let more = request("ContinueRetrievePropertiesEx", &live.collector).field("token", token);
-        answer = match session.call_in(live, Safety::Once, CALL, &more).await {
-            Err(CallError::Unclear(why)) => return Ok(Pages::Lost(why)),
-            other => other?,
+    let (mut objects, mut total) = (Vec::new(), Total::default());
+    let begin = request("RetrievePropertiesEx", &live.collector).with(spec(live)).with(Node::new("options").field("maxObjects", PAGE));
+    let mut answer = session.call_in(live, Safety::Repeatable, CALL, &begin).await;
+    loop {
+        let page = match answer {
+            Ok(page) => page,
+            Err(CallError::Fault(fault)) if session_ended(&fault, live) => return Ok(Pages::Ended),
+            // The first one was repeated as often as it may be.
+            Err(CallError::Unclear(why)) if total != Total::default() => return Ok(Pages::Lost(why)),
+            Err(error) => return Err(error),
         };
+        let Some(result) = page.child("returnval") else { break };
+        for content in result.children_named("objects") {
+            let Some(object) = Object::read(content) else {
+                return Ok(Pages::Lost("the server answers with an object that has no id".to_owned()));
+            };
+            total.add(weight_of_node(content)).map_err(|why| CallError::Other(ProviderError::Operation(why.to_string())))?;
+            objects.push(object);
+        }
+        let Some(token) = result.get("token").filter(|token| !token.is_empty()) else { break };
+        let more = request("ContinueRetrievePropertiesEx", &live.collector).field("token", token);
+        answer = session.call_in(live, Safety::Once, CALL, &more).await;
     }
     let stranger = objects.iter().any(|o| o.missing.values().any(|fault| fault.kind == "NotAuthenticated"));
-    Ok(if stranger { Pages::Stranger } else { Pages::All(objects) })
+    Ok(if stranger { Pages::Ended } else { Pages::All(objects) })
 }
 
 /// What a wait is about.

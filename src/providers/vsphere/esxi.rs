@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     config::{copyoffload::CopyOffload, profile::GuestLogin},
-    guest::{Output, Ssh, SshError},
+    guest::{HostKey, Output, Ssh, SshError, Unverified, unverified},
     kill_points,
     providers::{ProviderError, ProviderResult},
 };
@@ -57,6 +57,11 @@ fn address(offload: &CopyOffload) -> String {
     if has_port { given.to_owned() } else { format!("{given}:{PORT}") }
 }
 
+/// The host key that was taken without proof, because the profile names none; once.
+pub fn unverified_key(offload: &CopyOffload) -> Option<Unverified> {
+    unverified(&address(offload))
+}
+
 async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
     let esxi = &offload.esxi;
     let address = address(offload);
@@ -65,9 +70,11 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
         return Err(ProviderError::Login(format!("{doing}: the profile has no `esxi_user` and `esxi_password`")));
     };
     let login = GuestLogin { user, password };
+    let host_key = HostKey::of(esxi.ssh_host_key.as_deref(), &address)
+        .map_err(|forms| ProviderError::Login(format!("{doing}: the profile's `esxi_ssh_host_key` is not a host key; hint: {forms}")))?;
     let attempt = async {
         let stream = TcpStream::connect(&address).await.map_err(|e| SshError::Connection(e.to_string()))?;
-        Ssh::connect_to(stream, &login, esxi.ssh_host_key.as_deref()).await
+        Ssh::connect_to(stream, &login, host_key).await
     };
     kill_points::pass("login to the ESXi host");
     let ended = tokio::time::timeout(PATIENCE, attempt).await;
@@ -75,7 +82,11 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
     match ended {
         Ok(Ok(ssh)) => Ok(ssh),
         Ok(Err(SshError::Refused(why))) => Err(ProviderError::Login(format!(
-            "{doing}: {why}; hint: check `esxi_user`, `esxi_password` and `esxi_ssh_host_key` of the profile's copyoffload section"
+            "{doing}: {why}; hint: check `esxi_user` and `esxi_password` of the profile's copyoffload section"
+        ))),
+        Ok(Err(SshError::HostKey(why))) => Err(ProviderError::Certificate(format!(
+            "{doing}: {why}, so the password was not sent; hint: is this the right host? If its key was changed, correct \
+             `esxi_ssh_host_key` of the profile's copyoffload section"
         ))),
         Ok(Err(SshError::Connection(why))) => Err(ProviderError::Unreachable(format!(
             "{doing}: {why}; hint: is SSH enabled on the host (service TSM-SSH), and is `esxi_ssh_address` right?"

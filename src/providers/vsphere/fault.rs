@@ -1,7 +1,7 @@
 //! From vSphere's faults to the tool's errors.
 
-use super::wire::Fault;
-use crate::providers::ProviderError;
+use super::wire::{Fault, REPEATED};
+use crate::{providers::ProviderError, secrets::excerpt};
 
 /// Says what a fault means while something was done, such as `power on vm-12`.
 pub fn explain(fault: &Fault, doing: &str) -> ProviderError {
@@ -38,7 +38,7 @@ pub fn words(fault: &Fault) -> String {
         let part = part.trim();
         if !part.is_empty() && part.trim_start_matches("*types.") != fault.kind && !seen.contains(&part) {
             out.push_str(": ");
-            out.push_str(part);
+            out.push_str(&excerpt(part, REPEATED));
             seen.push(part);
         }
     }

@@ -32,9 +32,12 @@ use super::{
     Abilities, CloneRequest, Concerns, GuestAnswer, GuestCommand, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm,
     VmDescription,
 };
-use crate::config::{
-    copyoffload::CopyOffload,
-    profile::{GuestLogin, Profile, ProviderKind},
+use crate::{
+    config::{
+        copyoffload::CopyOffload,
+        profile::{GuestLogin, Profile, ProviderKind},
+    },
+    guest::Unverified,
 };
 
 /// Connects to what a profile names: a vCenter, or an ESXi host with the vCenter that clones for it.
@@ -158,6 +161,10 @@ impl SourceProvider for Vsphere {
 
     fn revoke_key<'a>(&'a self, key: &'a str, run: &'a str, look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
         async move { esxi::revoke(self.offload()?, key, run, look_only).await }.boxed()
+    }
+
+    fn unverified_host_key(&self) -> Option<Unverified> {
+        esxi::unverified_key(self.offload().ok()?)
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {

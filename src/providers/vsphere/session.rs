@@ -15,12 +15,14 @@ pub use crate::providers::http::Safety;
 use crate::{
     config::profile::Profile,
     kill_points,
+    limits::{Form, Limit},
     providers::{
         ProviderError, ProviderResult,
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
     retry::{Fate as RetryFate, Policy, Story},
+    secrets::excerpt,
     trace::Exchange,
 };
 
@@ -102,9 +104,9 @@ enum TryError {
 }
 
 impl TryError {
-    const fn fate(&self) -> RetryFate {
+    const fn fate(&self, safety: Safety) -> RetryFate {
         match self {
-            Self::Lost(lost) => lost.fate(),
+            Self::Lost(lost) => lost.fate(safety),
             Self::Busy(_, fate) => *fate,
             Self::Garbled(_) => RetryFate::Unclear(None),
             Self::Fault(_) | Self::Foreign(_) => RetryFate::Final,
@@ -116,6 +118,7 @@ impl Session {
     /// Logs in.
     pub async fn open(profile: &Profile) -> ProviderResult<Self> {
         let url = http::endpoint(&profile.api_url, "https://HOST/sdk")?;
+        http::require_tls(&url, profile, "api_url")?;
         let trust = Trust::of(profile)?;
         let counts = Counts::default();
         let policy = Policy::current();
@@ -160,15 +163,17 @@ impl Session {
         Ok(fresh)
     }
 
-    /// Calls a method in the current session; when that has ended, logs in once and calls again.
+    /// Calls a method in the current session; when that has ended, logs in and calls again.
     pub async fn call(&self, safety: Safety, patience: Option<Duration>, body: impl Fn(&Live) -> Node) -> Result<Node, CallError> {
-        let live = self.live().await;
-        match self.call_in(&live, safety, patience, &body(&live)).await {
-            Err(CallError::Fault(fault)) if session_ended(&fault, &live) => {
-                let fresh = self.renew(&live).await.map_err(CallError::Other)?;
-                self.call_in(&fresh, safety, patience, &body(&fresh)).await
+        let mut live = self.live().await;
+        let mut renewals = Renewals::default();
+        loop {
+            match self.call_in(&live, safety, patience, &body(&live)).await {
+                Err(CallError::Fault(fault)) if session_ended(&fault, &live) && renewals.another() => {
+                    live = self.renew(&live).await.map_err(CallError::Other)?;
+                }
+                other => return other,
             }
-            other => other,
         }
     }
 
@@ -181,21 +186,23 @@ impl Session {
     /// Reads what stands at an address that the server has named, which may be that of one of its hosts. Certificates are verified as
     /// those of the server itself.
     pub async fn fetch(&self, url: &Url) -> ProviderResult<String> {
+        http::require_tls(url, &self.profile, "the address of a file of the guest,")?;
         let client = http::client(url, &self.trust, false)?;
         let get = |patience: Duration| {
             self.counts.add("GET");
             let request = client.get(url.clone()).timeout(patience);
             async move {
                 let response = request.send().await.map_err(|error| TryError::Lost(Lost::from(error)))?;
-                let status = response.status();
-                if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(response.headers())) {
+                let answer = http::read(response, Limit::File, Form::Text).await.map_err(TryError::Lost)?;
+                let status = answer.status;
+                if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&answer.headers)) {
                     return Err(TryError::Busy(status, fate));
                 }
-                let text = response.text().await.map_err(|error| TryError::Lost(Lost::from(error)))?;
+                let text = String::from_utf8_lossy(&answer.body).into_owned();
                 if status.is_success() { Ok(text) } else { Err(TryError::Foreign(format!("HTTP {status}"))) }
             }
         };
-        match self.policy.run(Safety::Repeatable, TryError::fate, get).await {
+        match self.policy.run(Safety::Repeatable, |error: &TryError| error.fate(Safety::Repeatable), get).await {
             Ok(text) => Ok(text),
             Err(gave_up) => Err(match gave_up.error {
                 TryError::Lost(lost) => lost.explained(url, gave_up.story).await,
@@ -223,8 +230,25 @@ impl Session {
     }
 }
 
+/// Sessions that one call may go through. A vCenter that restarts, or one of several behind an
+/// address, may end a session that has just begun; one that takes no session at all must not be
+/// asked for ever.
+const SESSIONS: u32 = 4;
+
+/// Counts the sessions of one call.
+#[derive(Debug, Default)]
+pub struct Renewals(u32);
+
+impl Renewals {
+    /// Whether there may be another session after the one that has ended.
+    pub const fn another(&mut self) -> bool {
+        self.0 += 1;
+        self.0 < SESSIONS
+    }
+}
+
 /// Whether a fault says that the session is gone: by name, or because the session's own view is.
-fn session_ended(fault: &Fault, live: &Live) -> bool {
+pub fn session_ended(fault: &Fault, live: &Live) -> bool {
     fault.kind == "NotAuthenticated"
         || (fault.kind == "ManagedObjectNotFound" && fault.detail.get("obj").is_some_and(|obj| obj.trim() == live.view.value))
 }
@@ -240,6 +264,14 @@ impl From<ProviderError> for Unfinished {
     fn from(error: ProviderError) -> Self {
         Self::Failed(error)
     }
+}
+
+/// What a refusal means for a login: a session may end before it is ready, as that of a server that
+/// restarts does, and then another login helps.
+fn unfinished(error: CallError, doing: &str) -> Unfinished {
+    let ended = matches!(&error, CallError::Fault(fault) if fault.kind == "NotAuthenticated");
+    let error = error.explained(doing);
+    if ended { Unfinished::Lost(error.to_string()) } else { Unfinished::Failed(error) }
 }
 
 async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, policy: Policy, generation: u64) -> ProviderResult<Live> {
@@ -268,11 +300,14 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     let response =
         ask(FIRST_ACTION, Safety::Repeatable, request("RetrieveServiceContent", &MoRef::new("ServiceInstance", "ServiceInstance")))
             .await
-            .map_err(|error| error.explained(&doing))?;
+            .map_err(|error| unfinished(error, &doing))?;
     let content = response.child("returnval").cloned().unwrap_or_default();
     let part = |name: &str| {
         content.child(name).and_then(MoRef::read).ok_or_else(|| {
-            ProviderError::Unreachable(format!("{doing}: the server's content has no {name}; is {url} the SDK of a vCenter?"))
+            ProviderError::Unreachable(format!(
+                "{doing}: the server's content has no {name}; is {} the SDK of a vCenter?",
+                http::place(url)
+            ))
         })
     };
     let (collector, sessions, views, root) =
@@ -293,14 +328,14 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
             if about.get("apiType") == Some("HostAgent") { "" } else { " (with its domain, as in user@vsphere.local)" }
         ))
         .into(),
-        other => other.explained(&doing).into(),
+        other => unfinished(other, &doing),
     })?;
     let body = request("CreateContainerView", &views)
         .with(root.node("container"))
         .field("type", "VirtualMachine")
         .field("type", "ComputeResource")
         .field("recursive", true);
-    let response = ask(&action, Safety::Repeatable, body).await.map_err(|error| error.explained(&doing))?;
+    let response = ask(&action, Safety::Repeatable, body).await.map_err(|error| unfinished(error, &doing))?;
     let view = response
         .child("returnval")
         .and_then(MoRef::read)
@@ -320,6 +355,18 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     })
 }
 
+/// Longest part of an element's name that an error repeats, characters.
+const NAMED: usize = 100;
+
+/// How much of a method's answer is read.
+fn limit(method: &str) -> Limit {
+    match method {
+        "RetrieveServiceContent" | "Login" | "Logout" | "CreateContainerView" => Limit::Login,
+        "RetrievePropertiesEx" | "ContinueRetrievePropertiesEx" | "WaitForUpdatesEx" => Limit::List,
+        _ => Limit::Object,
+    }
+}
+
 /// How a request is sent.
 struct Send<'a> {
     client: &'a reqwest::Client,
@@ -333,26 +380,29 @@ impl Send<'_> {
     /// Sends a request until it has an answer or may not be repeated. `patience` is that of calls that the server holds.
     async fn call(&self, safety: Safety, patience: Option<Duration>, body: &Node) -> Result<Node, CallError> {
         let text = &envelope(body);
-        let sent = self.policy.run(safety, TryError::fate, |ordinary| {
-            self.counts.add(&body.name);
-            async move {
-                kill_points::pass(&body.name);
-                let answer = self.once(patience.unwrap_or(ordinary), text).await;
-                kill_points::pass("answer of vSphere");
-                answer
-            }
-        });
+        let sent = self.policy.run(
+            safety,
+            |error: &TryError| error.fate(safety),
+            |ordinary| {
+                self.counts.add(&body.name);
+                async move {
+                    kill_points::pass(&body.name);
+                    let answer = self.once(patience.unwrap_or(ordinary), &body.name, text).await;
+                    kill_points::pass("answer of vSphere");
+                    answer
+                }
+            },
+        );
         match sent.await {
             Ok(node) => Ok(node),
             Err(gave_up) => Err(self.refine(gave_up.error, gave_up.story).await),
         }
     }
 
-    async fn once(&self, patience: Duration, text: &str) -> Result<Node, TryError> {
+    async fn once(&self, patience: Duration, method: &str, text: &str) -> Result<Node, TryError> {
         let (url, action) = (self.url, self.action);
         let exchange = Exchange::begin(|| format!("vsphere POST {} {action}", address(url)), "text/xml", text.as_bytes());
-        let lost = |error: reqwest::Error| {
-            let lost = Lost::from(error);
+        let lost = |lost: Lost| {
             exchange.answer(&format!("no answer: {lost:?}"), "", b"");
             TryError::Lost(lost)
         };
@@ -365,16 +415,18 @@ impl Send<'_> {
             .body(text.to_owned())
             .send()
             .await
-            .map_err(lost)?;
-        let status = response.status();
-        if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(response.headers())) {
+            .map_err(|error| lost(error.into()))?;
+        let http::Answer { status, headers, body } = http::read(response, limit(method), Form::Xml).await.map_err(lost)?;
+        if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&headers)) {
             exchange.answer(status.as_str(), "", b"");
             return Err(TryError::Busy(status, fate));
         }
-        let text = response.text().await.map_err(lost)?;
-        exchange.answer(status.as_str(), "text/xml", text.as_bytes());
-        match answer(&text) {
-            Ok(Answer::Response(node)) if status.is_success() => Ok(node),
+        exchange.answer(status.as_str(), "text/xml", &body);
+        match answer(&String::from_utf8_lossy(&body)) {
+            Ok(Answer::Response(node)) if status.is_success() && node.name.strip_suffix("Response") == Some(method) => Ok(node),
+            Ok(Answer::Response(node)) if status.is_success() => {
+                Err(TryError::Garbled(format!("HTTP {status} with the answer `{}` to {method}", excerpt(&node.name, NAMED))))
+            }
             Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
             Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
             // Faults come with 500, so that a 500 without one is not vCenter's own.
@@ -391,6 +443,8 @@ impl Send<'_> {
         match error {
             TryError::Fault(fault) => CallError::Fault(fault),
             TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
+            // Only what may be sent twice has ended with it for good.
+            TryError::Lost(Lost::TooLarge(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
             TryError::Busy(status, RetryFate::NotNow(_)) => {
                 CallError::Other(ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}")))
             }

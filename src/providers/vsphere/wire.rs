@@ -2,6 +2,11 @@
 
 use mtv_api::xml::Node;
 
+use crate::secrets::excerpt;
+
+/// Longest part of a text of the server that an error repeats, characters.
+pub const REPEATED: usize = 1000;
+
 /// Namespace of the vSphere API.
 const VIM: &str = "urn:vim25";
 
@@ -75,7 +80,7 @@ impl Fault {
     pub fn localized(node: &Node) -> Self {
         let detail = node.child("fault").cloned().unwrap_or_default();
         let kind = detail.xsi_type().unwrap_or("MethodFault").to_owned();
-        Self { kind, message: node.get("localizedMessage").unwrap_or_default().trim().to_owned(), detail }
+        Self { kind, message: told(node, "localizedMessage"), detail }
     }
 
     /// Reads a SOAP fault.
@@ -86,13 +91,18 @@ impl Fault {
             None if detail.name.is_empty() => "MethodFault".to_owned(),
             None => detail.name.strip_suffix("Fault").unwrap_or(&detail.name).to_owned(),
         };
-        Self { kind, message: node.get("faultstring").unwrap_or_default().trim().to_owned(), detail }
+        Self { kind, message: told(node, "faultstring"), detail }
     }
 
     /// Whether it says that this object does not exist (any more).
     pub fn is_gone(&self, id: &str) -> bool {
         self.kind == "ManagedObjectNotFound" && self.detail.get("obj").is_none_or(|obj| obj.trim() == id)
     }
+}
+
+/// The words of a fault.
+fn told(node: &Node, name: &str) -> String {
+    excerpt(node.get(name).unwrap_or_default().trim(), REPEATED)
 }
 
 /// What an answer holds.
@@ -113,7 +123,7 @@ pub fn answer(text: &str) -> Result<Answer, String> {
     let body = root
         .child("Body")
         .filter(|_| root.name == "Envelope")
-        .ok_or_else(|| format!("the answer is `{}`, not a SOAP envelope", root.name))?;
+        .ok_or_else(|| format!("the answer is `{}`, not a SOAP envelope", excerpt(&root.name, REPEATED)))?;
     match body.children.first() {
         Some(fault) if fault.name == "Fault" => Ok(Answer::Fault(Fault::soap(fault))),
         Some(response) => Ok(Answer::Response(response.clone())),

@@ -1,6 +1,5 @@
 //! Hostile input for everything that reads text from outside: noise, damaged good texts, deep nesting, and long repetitions, of
 //! which time must not grow faster than length. `fuzz/run` looks for more, guided by coverage.
-#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 use std::thread;
 
