@@ -56,6 +56,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l time-scale -d 
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l allow-all-skipped -d 'End with exit code 0 although everything that was selected is skipped'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-teardown -d 'Leave everything in place at the end'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-data-collector -d 'Collect nothing when a scenario fails'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l lab -d 'Run against the simulated data centre instead of a cluster and a source'

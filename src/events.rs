@@ -172,6 +172,13 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// Logs and objects were collected of something that went wrong.
+    Collected {
+        /// Where they are.
+        folder: PathBuf,
+        /// How many files.
+        files: usize,
+    },
     /// An object was deleted by a teardown.
     Deleted {
         /// `Plan mig/x`, `VM x on vsphere`.
@@ -232,6 +239,7 @@ impl What {
             Self::LeftBehind { object, reason } => Self::LeftBehind { object: map(object), reason: map(reason) },
             // What the run itself says of itself.
             Self::RunStarted { .. }
+            | Self::Collected { .. }
             | Self::ScenarioStarted
             | Self::StepStarted
             | Self::ScenarioFinished { .. }

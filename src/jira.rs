@@ -58,7 +58,7 @@ enum TryError {
 }
 
 impl TryError {
-    const fn fate(&self) -> Fate {
+    fn fate(&self) -> Fate {
         match self {
             Self::Lost(lost) => lost.fate(Safety::Repeatable),
             Self::Busy(_, fate) => *fate,

@@ -42,6 +42,11 @@ impl Fate {
     }
 }
 
+/// Whether a cause says that this process or machine has no file descriptor left (EMFILE, ENFILE): asking again takes one more.
+pub fn out_of_files(cause: &str) -> bool {
+    ["(os error 24)", "(os error 23)"].iter().any(|error| cause.contains(error))
+}
+
 /// No answer within the time that one attempt has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoAnswer(pub Duration);

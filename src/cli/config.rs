@@ -13,7 +13,7 @@ use crate::{
         settings_load::{self, Origin, Resolved},
     },
     exit,
-    secrets::mask,
+    secrets::{mask, printable},
 };
 
 /// Show each setting with its value and where that comes from
@@ -57,8 +57,8 @@ pub(super) fn run(args: &Args) -> CliResult {
             let text = serde_json::to_string_pretty(&json!({ "settings": settings, "profile": profile }));
             text.map_err(|e| CliError::internal(format!("cannot write JSON: {e}")))? + "\n"
         }
-        Format::Table if profile.is_empty() => table("SETTING", settings),
-        Format::Table => format!("{}\n{}", table("SETTING", settings), table("PROFILE", profile)),
+        Format::Table if profile.is_empty() => printable(&table("SETTING", settings)),
+        Format::Table => printable(&format!("{}\n{}", table("SETTING", settings), table("PROFILE", profile))),
     };
     print_data(&text)?;
     Ok(exit::PASSED)

@@ -41,9 +41,15 @@ impl Known {
         self.kind
     }
 
+    /// The profile, if it is known and complete.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
     /// As gates take it.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { kind: self.kind, profile: self.profile.as_ref(), remote: self.remote, jira: self.jira }
+        let profile = self.profile.as_ref();
+        Surroundings { kind: self.kind, profile, remote: self.remote, jira: self.jira, ..Surroundings::default() }
     }
 }
 

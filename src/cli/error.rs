@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     config::diagnostics::Problems,
     exit::{self, ExitCode},
-    secrets::mask,
+    secrets::{mask, printable},
 };
 
 /// What a command returns.
@@ -62,7 +62,7 @@ impl CliError {
 
     /// Prints the error and its hints on stderr, without secrets.
     pub fn print(&self) {
-        tell(&mask(&self.render(true)));
+        styled(&self.render(true));
     }
 
     fn render(&self, styled: bool) -> String {
@@ -74,10 +74,10 @@ impl CliError {
             ("error".to_owned(), "hint".to_owned())
         };
         let text = match &self.what {
-            What::Message(message) => format!("{error}: {message}"),
-            What::Problems(problems) => problems.render(styled),
+            What::Message(message) => format!("{error}: {}", shown(message)),
+            What::Problems(problems) => mask(&problems.render(styled)),
         };
-        std::iter::once(text).chain(self.hints.iter().map(|hint| format!("{help}: {hint}"))).collect::<Vec<_>>().join("\n")
+        std::iter::once(text).chain(self.hints.iter().map(|hint| format!("{help}: {}", shown(hint)))).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -95,32 +95,75 @@ impl fmt::Display for CliError {
 
 impl std::error::Error for CliError {}
 
+/// A text as it may go to a terminal: masked, and without control characters, which only our own styles hold.
+fn shown(text: &str) -> String {
+    printable(&mask(text))
+}
+
 /// Writes data to stdout. A reader that went away, as `head` does, is no error of ours.
 pub fn print_data(text: &str) -> Result<(), CliError> {
     use std::io::Write as _;
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::internal(format!("cannot write to stdout: {error}"))),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
         _ => Ok(()),
     }
 }
 
+/// Stdout that takes no more is a file that cannot be used: a full disk, a limit.
+pub fn unwritten(error: &std::io::Error) -> CliError {
+    CliError::usage(format!("cannot write to stdout: {error}"))
+}
+
 /// Tells on stdout how work goes that must go on whether anybody listens or not: a reader that went away, or a full disk behind
-/// stdout, keeps nothing from being removed.
+/// stdout, keeps nothing from being removed. Without secrets and without control characters, as all that goes to a terminal.
 pub fn say(line: &str) {
     use std::io::Write as _;
-    let _ = writeln!(anstream::stdout().lock(), "{line}");
+    let _ = writeln!(anstream::stdout().lock(), "{}", shown(line));
 }
 
 /// The same on stderr.
 pub fn tell(line: &str) {
+    styled(&shown(line));
+}
+
+/// A text with our own styles. Lines of files are quoted in it, so nothing but styles may be left that steers a terminal.
+fn styled(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", only_styles(text));
+}
+
+/// Takes out what steers a terminal, but for sequences of colours and weights: `ESC [ 1 ; 31 m`.
+fn only_styles(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut parts = text.split('\u{1b}');
+    safe.push_str(&printable(parts.next().unwrap_or_default()));
+    for part in parts {
+        let style = part.strip_prefix('[').and_then(|rest| rest.find(|c: char| !(c.is_ascii_digit() || c == ';')).map(|end| &rest[end..]));
+        match style.filter(|rest| rest.starts_with('m')) {
+            Some(_) => safe.push('\u{1b}'),
+            None => safe.push(char::REPLACEMENT_CHARACTER),
+        }
+        safe.push_str(&printable(part));
+    }
+    safe
 }
 
 /// Prints warnings on stderr.
 pub fn print_warnings(warnings: &Problems) {
     if !warnings.is_empty() {
-        tell(&mask(&warnings.render(true)));
+        styled(&mask(&warnings.render(true)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_styles_are_left_of_what_steers_a_terminal() {
+        let ours = "\u{1b}[1m\u{1b}[91merror\u{1b}[0m: a\n\tb";
+        assert_eq!(only_styles(ours), ours);
+        assert_eq!(only_styles("a\u{1b}]0;x\u{7}b\u{1b}[2Jc\u{9b}d\u{1b}"), "a\u{fffd}]0;x\u{fffd}b\u{fffd}[2Jc\u{fffd}d\u{fffd}");
     }
 }

@@ -5,8 +5,14 @@ use serde::Serialize;
 
 use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
 use crate::{
-    config::{catalogue::Catalogue, profile::ProviderKind, scenario::Scenario, settings_load},
+    config::{
+        catalogue::Catalogue,
+        profile::{Profile, ProviderKind},
+        scenario::{Scenario, ScenarioVm},
+        settings_load,
+    },
     exit,
+    secrets::printable,
     select::{self, PlanOfRun, Product, Selected, Selection, Skip},
     steps::Step,
 };
@@ -66,8 +72,8 @@ pub(super) fn run(args: &Args) -> CliResult {
         return Err(nothing_selected());
     }
     print_data(&match args.output {
-        Format::Table => table(&plan, known.kind()),
-        Format::Json => json(&plan, known.kind())?,
+        Format::Table => printable(&table(&plan, known.kind(), known.profile())),
+        Format::Json => json(&plan, known.kind(), known.profile())?,
         Format::Name => plan.scenarios.iter().flat_map(|s| [s.scenario.name.as_str(), "\n"]).collect(),
     })?;
     Ok(exit::PASSED)
@@ -78,13 +84,18 @@ pub(super) fn nothing_selected() -> CliError {
     CliError::new(exit::NOTHING_SELECTED, "no scenario is selected").hint("`mtv-test list` without names and marker shows all scenarios")
 }
 
-fn json(plan: &PlanOfRun, kind: Option<ProviderKind>) -> Result<String, CliError> {
-    let rows: Vec<Row<'_>> = plan.scenarios.iter().map(|selected| row(selected, kind)).collect();
+fn json(plan: &PlanOfRun, kind: Option<ProviderKind>, profile: Option<&Profile>) -> Result<String, CliError> {
+    let rows: Vec<Row<'_>> = plan.scenarios.iter().map(|selected| row(selected, kind, profile)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "scenarios": rows }));
     Ok(text.map_err(|e| CliError::internal(format!("cannot write JSON: {e}")))? + "\n")
 }
 
-fn row(selected: &Selected, kind: Option<ProviderKind>) -> Row<'_> {
+/// Name of the VM that is cloned for an entry: a profile can have another one in its place.
+fn cloned<'a>(vm: &'a ScenarioVm, profile: Option<&'a Profile>) -> &'a str {
+    profile.and_then(|profile| profile.copyoffload.as_ref()).map_or(vm.name.as_str(), |offload| offload.source_name(vm))
+}
+
+fn row<'a>(selected: &'a Selected, kind: Option<ProviderKind>, profile: Option<&'a Profile>) -> Row<'a> {
     let scenario = &selected.scenario;
     Row {
         name: &scenario.name,
@@ -92,7 +103,7 @@ fn row(selected: &Selected, kind: Option<ProviderKind>) -> Row<'_> {
         aliases: &scenario.aliases,
         markers: &scenario.markers,
         warm: scenario.warm_migration,
-        virtual_machines: scenario.virtual_machines.iter().map(|vm| vm.name.as_str()).collect(),
+        virtual_machines: scenario.virtual_machines.iter().map(|vm| cloned(vm, profile)).collect(),
         steps: &selected.steps,
         needs: needs(scenario, kind),
         file: scenario.file.display().to_string(),
@@ -111,19 +122,19 @@ fn needs(scenario: &Scenario, kind: Option<ProviderKind>) -> Vec<String> {
 }
 
 /// The source VMs; one that several clones are made of stands there once, with their number.
-fn vms(scenario: &Scenario) -> String {
+fn vms(scenario: &Scenario, profile: Option<&Profile>) -> String {
     let mut counted: Vec<(&str, usize)> = Vec::new();
-    for vm in &scenario.virtual_machines {
-        match counted.iter_mut().find(|(name, _)| *name == vm.name) {
+    for name in scenario.virtual_machines.iter().map(|vm| cloned(vm, profile)) {
+        match counted.iter_mut().find(|(known, _)| *known == name) {
             Some((_, count)) => *count += 1,
-            None => counted.push((&vm.name, 1)),
+            None => counted.push((name, 1)),
         }
     }
     let shown = |(name, count): &(&str, usize)| if *count == 1 { (*name).to_owned() } else { format!("{count}x {name}") };
     counted.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-fn table(plan: &PlanOfRun, kind: Option<ProviderKind>) -> String {
+fn table(plan: &PlanOfRun, kind: Option<ProviderKind>, profile: Option<&Profile>) -> String {
     let needy = plan.scenarios.iter().any(|s| !needs(&s.scenario, kind).is_empty());
     let skips = plan.scenarios.iter().any(|s| s.skip.is_some());
     let mut table = comfy_table::Table::new();
@@ -134,18 +145,20 @@ fn table(plan: &PlanOfRun, kind: Option<ProviderKind>) -> String {
     table.set_header(header);
     for Selected { scenario, steps, skip } in &plan.scenarios {
         let steps: Vec<&str> = if skip.is_some() { vec!["-"] } else { steps.iter().map(|step| step.name()).collect() };
-        let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms(scenario), steps.join(" ")];
+        let mut cells = vec![scenario.name.clone(), scenario.markers.join(" "), vms(scenario, profile), steps.join(" ")];
         if needy {
             cells.push(needs(scenario, kind).join(", "));
         }
         if skips {
-            cells.push(skip.as_ref().map(|skip| skip.reason.clone()).unwrap_or_default());
+            let error = |skip: &Skip| if skip.error { "error: " } else { "" };
+            cells.push(skip.as_ref().map(|skip| format!("{}{}", error(skip), skip.reason)).unwrap_or_default());
         }
         table.add_row(cells);
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().trim_start().to_owned()).collect();
-    let skipped = plan.scenarios.iter().filter(|s| s.skip.is_some()).count();
-    let all = plan.scenarios.len();
+    let closed = |error| plan.scenarios.iter().filter(|s| s.skip.as_ref().is_some_and(|skip| skip.error == error)).count();
+    let (all, skipped, errors) = (plan.scenarios.len(), closed(false), closed(true));
     let noun = if all == 1 { "scenario" } else { "scenarios" };
-    format!("{}\n\n{all} {noun}, {} to run, {skipped} to skip\n", lines.join("\n"), all - skipped)
+    let unable = if errors > 0 { format!(", {errors} that cannot run") } else { String::new() };
+    format!("{}\n\n{all} {noun}, {} to run, {skipped} to skip{unable}\n", lines.join("\n"), all - skipped - errors)
 }

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use clean::{CleanRequest, CleanTarget};
-pub use error::{CliError, CliResult, say, tell};
+pub use error::{CliError, CliResult, say, tell, unwritten};
 pub use must_gather::GatherRequest;
 pub use options::{ClusterOptions, ColorChoice, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions};
 pub use run::{ProfileChoice, RunRequest};

@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Scenarios to run at the same time [default: 4]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     jobs: Option<usize>,
+    /// End with exit code 0 although everything that was selected is skipped
+    #[arg(long)]
+    allow_all_skipped: bool,
     /// StorageClass to migrate all disks to [default: the cluster's]
     #[arg(long, value_name = "SC", help_heading = "Settings")]
     storage_class: Option<String>,
@@ -105,8 +108,17 @@ pub struct RunRequest {
     pub connect: ConnectOptions,
     /// Where to ask about known issues; in the lab its own Jira unless the settings name one.
     pub jira: Option<jira::Options>,
+    /// A run of which everything is skipped is a success.
+    pub allow_all_skipped: bool,
     /// Number of `-v`.
     pub verbose: u8,
+}
+
+impl RunRequest {
+    /// Whether passwords and tokens are somebody's, and not those that the lab makes for itself.
+    pub fn has_secrets_of_the_user(&self) -> bool {
+        matches!(self.profile, ProfileChoice::File(_))
+    }
 }
 
 fn parse_jobs(text: &str) -> Result<usize, String> {
@@ -198,7 +210,17 @@ impl Args {
             (select::plan(&catalogue, &selection, &known.surroundings())?, ProfileChoice::File(Box::new(profile)), connect)
         };
         let jira = context::jira(&resolved.settings)?;
-        Ok(RunRequest { plan, jira, profile, settings: resolved, cluster: self.cluster, connect, verbose: global.verbose })
+        let allow_all_skipped = self.allow_all_skipped;
+        Ok(RunRequest {
+            plan,
+            jira,
+            profile,
+            settings: resolved,
+            cluster: self.cluster,
+            connect,
+            allow_all_skipped,
+            verbose: global.verbose,
+        })
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> CliResult {
         return Err(CliError::from(problems));
     }
     print_warnings(&problems);
-    print_data(&lines.concat())?;
+    print_data(&crate::secrets::printable(&lines.concat()))?;
     Ok(exit::PASSED)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::Error;
 
 use super::bounded::Refused;
-use crate::retry::{Fate, GaveUp, Story};
+use crate::retry::{Fate, GaveUp, Story, out_of_files};
 
 /// Whether the object does not exist.
 pub fn is_not_found(error: &Error) -> bool {
@@ -42,6 +42,7 @@ pub fn fate(error: &Error) -> Fate {
         },
         // Wrong certificates and logins stay wrong; everything else below HTTP is a broken connection.
         Error::Service(cause) if chain(cause.as_ref()).contains("certificate") => Fate::Final,
+        Error::Service(cause) if out_of_files(&chain(cause.as_ref())) => Fate::Final,
         Error::Service(cause)
             if cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) =>
         {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::scenario::Datastore;
+use super::scenario::{Datastore, ScenarioVm};
 use crate::secrets::Secret;
 
 /// Start of the environment variables that win over the profile: `COPYOFFLOAD_STORAGE_PASSWORD` over `storage_password`.
@@ -228,6 +228,11 @@ impl CopyOffload {
             }
         }
         missing
+    }
+
+    /// Name of the VM that is cloned for an entry of a scenario: the entry's own, or the one that stands in for it.
+    pub fn source_name<'a>(&'a self, vm: &'a ScenarioVm) -> &'a str {
+        self.default_vm_name.as_deref().filter(|_| vm.clone).unwrap_or(&vm.name)
     }
 
     /// Value of a key that only some scenarios need, by its name in the profile; see `Scenario::profile_fields`.

@@ -8,6 +8,8 @@ use std::{
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::secrets::printable;
+
 /// How many problems are shown at once.
 const MOST_SHOWN: usize = 100;
 
@@ -128,14 +130,17 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        let group = Group::with_title(level.primary_title(self.title.as_str()));
+        // Files of others can hold anything; the library makes the lines that it quotes safe by itself.
+        let title = printable(&self.title);
+        let help: Vec<String> = self.help.iter().map(|help| printable(help)).collect();
+        let group = Group::with_title(level.primary_title(title.as_str()));
         if self.place.is_none() {
             // Without a line there is nothing to hang the help below; it gets lines of its own.
-            let helps = self.help.iter().map(|help| Group::with_title(Level::HELP.with_name("hint").secondary_title(help.as_str())));
+            let helps = help.iter().map(|help| Group::with_title(Level::HELP.with_name("hint").secondary_title(help.as_str())));
             let lines = std::iter::once(group).chain(helps).map(|group| renderer.render(&[group]));
             return lines.collect::<Vec<_>>().join("\n");
         }
-        let helps = self.help.iter().map(|help| Level::HELP.message(help.as_str()));
+        let helps = help.iter().map(|help| Level::HELP.message(help.as_str()));
         renderer.render(&[group.elements(self.snippets()).elements(helps)])
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Emitter, Failure, StepCx};
-use crate::events::{Trouble, Verdict, What};
+use crate::events::{Trouble, Verdict};
 
 /// How long work may take to come back after its token said stop, before it is dropped: a request in flight may end, so
 /// that its answer reaches the journal. Short enough for the 2 s in which reports are promised, with room for a teardown.
@@ -41,7 +41,7 @@ pub(super) enum OnTimeout {
     Errored,
 }
 
-/// Emits `StepStarted`, runs the work and judges it. The caller emits `StepFinished`, because it knows the notes.
+/// Runs the work and judges it. The caller emits `StepStarted` and `StepFinished`, because it knows what is a step.
 ///
 /// The work runs in a task of its own: a panic ends in its `JoinError` and takes nothing else along.
 pub(super) async fn attempt<T, W>(cx: StepCx, limit: Duration, leave: &CancellationToken, on_timeout: OnTimeout, work: W) -> Ended<T>
@@ -51,7 +51,6 @@ where
 {
     let started = Instant::now();
     let (emitter, cancel, deadline) = (cx.emitter.clone(), cx.cancel.clone(), cx.deadline);
-    emitter.emit(What::StepStarted);
     let mut task = Task(tokio::spawn(deadline.scope(work(cx))));
 
     let stopped = async {

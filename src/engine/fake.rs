@@ -83,6 +83,8 @@ pub(crate) struct Fake {
     pub most: AtomicUsize,
     /// Steps that were really called, in order.
     pub called: Mutex<Vec<(usize, usize)>>,
+    /// Scenarios that were collected of.
+    pub collected: Mutex<Vec<usize>>,
 }
 
 impl Fake {
@@ -95,6 +97,7 @@ impl Fake {
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             called: Mutex::default(),
+            collected: Mutex::default(),
         }
     }
 }
@@ -124,6 +127,13 @@ impl Workload for Fake {
         })
     }
 
+    fn collect<'a>(&'a self, scenario: usize, _cx: &'a StepCx) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.collected.lock().unwrap().push(scenario);
+            Ok(())
+        })
+    }
+
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>> {
         Box::pin(async move { self.tear_down.perform(cx).await.map(|_| self.left.clone()) })
     }
@@ -139,7 +149,7 @@ pub(crate) fn scenario(name: &str, steps: &[&'static str]) -> PlannedRun {
         .iter()
         .map(|name| PlannedStep { name: name.trim_end_matches('!'), always: name.ends_with('!'), limit: Duration::from_mins(1) })
         .collect();
-    PlannedRun { name: name.to_owned(), aliases: vec![format!("MTV-{}", name.len())], steps, skip: None }
+    PlannedRun { name: name.to_owned(), aliases: vec![format!("MTV-{}", name.len())], steps, closed: None }
 }
 
 /// Runs on the caller's (paused) time with interrupts after so many milliseconds each. Returns the events too.
@@ -150,7 +160,7 @@ pub(crate) async fn drive(fake: &Arc<Fake>, scenarios: Vec<PlannedRun>, options:
     let sender = tokio::spawn(async move {
         for moment in moments {
             sleep(Duration::from_millis(moment)).await;
-            let _ = interrupt.send(Interrupt::Sigint);
+            let _ = interrupt.send(Interrupt::now(Signal::Int));
         }
     });
     let workload = Arc::clone(fake) as Arc<dyn Workload>;

@@ -17,12 +17,14 @@ pub use attempt::human;
 pub use cx::{Emitter, Failure, StepCx};
 pub use deadline::Deadline;
 pub use outcome::{Outcome, Totals};
-pub use run::{Options, SET_UP, TEAR_DOWN, run, step_names};
-pub use signals::{Interrupt, Interrupts};
+pub use run::{Options, SET_UP, SWITCHED_OFF, TEAR_DOWN, run, step_names};
+pub use signals::{Interrupt, Interrupts, Signal};
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
+
+use crate::events::Trouble;
 
 /// A step as the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +46,27 @@ pub struct PlannedRun {
     pub aliases: Vec<String>,
     /// Steps in order.
     pub steps: Vec<PlannedStep>,
-    /// Reason if it must not be run.
-    pub skip: Option<String>,
+    /// Why it is not run, if it is not.
+    pub closed: Option<Closed>,
+}
+
+/// Why a scenario is not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// It does not apply here: the reason.
+    Skip(String),
+    /// It was asked for, and something that it needs is missing.
+    Error(Trouble),
+}
+
+impl Closed {
+    /// The reason of a skip.
+    pub fn skip(&self) -> Option<&str> {
+        match self {
+            Self::Skip(reason) => Some(reason),
+            Self::Error(_) => None,
+        }
+    }
 }
 
 /// What is still there after a teardown.
@@ -63,13 +84,19 @@ pub trait Workload: Send + Sync + 'static {
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
     /// Why a scenario must not be run on this cluster, known after the set-up: a version that is too low.
-    fn gate(&self, scenario: usize) -> Option<String> {
+    fn gate(&self, scenario: usize) -> Option<Closed> {
         let _ = scenario;
         None
     }
 
     /// One step of one scenario, both by index. Returns notes for the report.
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// Collects what explains a scenario that went wrong, where no step that cleans up will do it: the teardown is switched off.
+    fn collect<'a>(&'a self, scenario: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = (scenario, cx);
+        Box::pin(async { Ok(()) })
+    }
 
     /// Once, after the last scenario, also after failures and the first interrupt. Returns what is left.
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>>;

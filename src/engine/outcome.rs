@@ -69,6 +69,8 @@ pub struct Outcome {
     pub interrupts: u8,
     /// The run's own time limit ended before all scenarios had started.
     pub out_of_time: bool,
+    /// A run of which nothing ran is a success: the user says so.
+    pub allow_all_skipped: bool,
 }
 
 impl Outcome {
@@ -76,9 +78,10 @@ impl Outcome {
     ///
     /// 1. a defect of the tool makes every other statement doubtful;
     /// 2. an interrupted run is incomplete, whatever it found so far;
-    /// 3. on an unusable environment failures are no finding about MTV;
-    /// 4. a failure is a finding, with leftovers or without;
-    /// 5. left-behind objects are the only blemish of a run that passed. A teardown that could not finish counts, because
+    /// 3. a failure is a finding about MTV: that something else could not be tested must not hide it;
+    /// 4. an environment that cannot be used leaves something untested;
+    /// 5. a run of which nothing ran has shown nothing, unless the user allows it;
+    /// 6. left-behind objects are the only blemish of a run that passed. A teardown that could not finish counts, because
     ///    nobody knows what it would have found; one that the user switched off (`skipped`) does not.
     pub fn exit(&self) -> ExitCode {
         let ended = |verdict| self.set_up == Some(verdict);
@@ -87,12 +90,16 @@ impl Outcome {
             exit::INTERNAL
         } else if self.interrupts > 0 || totals.interrupted > 0 || ended(Verdict::Interrupted) {
             exit::INTERRUPTED
+        } else if totals.failed > 0 || ended(Verdict::Failed) {
+            exit::FAILED
         } else if totals.errored > 0 || ended(Verdict::Errored) {
             exit::ENVIRONMENT
-        } else if totals.failed > 0 || ended(Verdict::Failed) || self.out_of_time {
+        } else if self.out_of_time {
             exit::FAILED
         } else if totals.planned == 0 {
             exit::NOTHING_SELECTED
+        } else if totals.skipped == totals.planned && !self.allow_all_skipped {
+            exit::NOTHING_RAN
         } else if !self.left.is_empty() || !matches!(self.tear_down, None | Some(Verdict::Passed | Verdict::Skipped)) {
             exit::LEFT_BEHIND
         } else {
@@ -123,11 +130,15 @@ mod tests {
             ("nothing", Outcome::default(), exit::NOTHING_SELECTED),
             ("passed", of(&[Passed, Passed]), exit::PASSED),
             ("some skipped", of(&[Passed, Skipped]), exit::PASSED),
-            ("all skipped", of(&[Skipped]), exit::PASSED),
+            ("all skipped", of(&[Skipped, Skipped]), exit::NOTHING_RAN),
+            ("all skipped, which is allowed", Outcome { allow_all_skipped: true, ..of(&[Skipped]) }, exit::PASSED),
+            ("all skipped and left", Outcome { left: left.clone(), ..of(&[Skipped]) }, exit::NOTHING_RAN),
+            ("skipped and errored", of(&[Skipped, Errored]), exit::ENVIRONMENT),
             ("one failed", of(&[Passed, Failed, Skipped]), exit::FAILED),
             ("failed and left", Outcome { left: left.clone(), ..of(&[Failed]) }, exit::FAILED),
-            ("errored beats failed", of(&[Failed, Errored]), exit::ENVIRONMENT),
-            ("interrupted beats errored", of(&[Failed, Errored, Interrupted]), exit::INTERRUPTED),
+            ("failed beats errored", of(&[Failed, Errored]), exit::FAILED),
+            ("errored beats a run out of time", Outcome { out_of_time: true, ..of(&[Errored, Skipped]) }, exit::ENVIRONMENT),
+            ("interrupted beats both", of(&[Failed, Errored, Interrupted]), exit::INTERRUPTED),
             ("interrupted between scenarios", Outcome { interrupts: 1, ..of(&[Passed, Skipped]) }, exit::INTERRUPTED),
             ("interrupted and left", Outcome { interrupts: 2, left: left.clone(), ..of(&[Interrupted]) }, exit::INTERRUPTED),
             ("internal beats all", Outcome { internal, interrupts: 1, ..of(&[Failed, Errored]) }, exit::INTERNAL),
@@ -140,7 +151,7 @@ mod tests {
             ("teardown failed", Outcome { tear_down: Some(Failed), ..of(&[Passed]) }, exit::LEFT_BEHIND),
             ("teardown errored", Outcome { tear_down: Some(Errored), ..of(&[Passed]) }, exit::LEFT_BEHIND),
             ("teardown switched off", Outcome { tear_down: Some(Skipped), ..of(&[Passed]) }, exit::PASSED),
-            ("no set-up needed", Outcome { set_up: None, tear_down: None, ..of(&[Skipped]) }, exit::PASSED),
+            ("no set-up needed", Outcome { set_up: None, tear_down: None, ..of(&[Skipped]) }, exit::NOTHING_RAN),
             ("out of time", Outcome { out_of_time: true, ..of(&[Passed, Skipped]) }, exit::FAILED),
         ];
         for (name, outcome, expected) in table {

@@ -10,11 +10,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deadline, Emitter, Interrupts, Leftover, Outcome, PlannedRun, StepCx, Totals, Workload,
+    Closed, Deadline, Emitter, Interrupts, Leftover, Outcome, PlannedRun, PlannedStep, StepCx, Totals, Workload,
     attempt::{Ended, OnTimeout, attempt, boxed, human},
     signals::Ladder,
 };
 use crate::events::{PlannedScenario, Trouble, Verdict, What};
+
+/// Why nothing is cleaned up where the user wants to keep it.
+pub const SWITCHED_OFF: &str = "the teardown is switched off";
+
+/// Why a run has neither set-up nor teardown.
+const NOT_NEEDED: &str = "not needed: no scenario could run";
 
 /// Names of the steps that belong to the run itself.
 pub const SET_UP: &str = "set_up";
@@ -28,6 +34,8 @@ pub struct Options {
     pub jobs: usize,
     /// Leave everything in place: neither steps that clean up nor the teardown are run.
     pub skip_teardown: bool,
+    /// A run of which nothing ran is a success.
+    pub allow_all_skipped: bool,
     /// Longest time for set-up and scenarios together. The teardown comes on top.
     pub run_limit: Duration,
     /// Longest time for one scenario.
@@ -46,6 +54,7 @@ impl Default for Options {
         Self {
             jobs: 4,
             skip_teardown: false,
+            allow_all_skipped: false,
             run_limit: Duration::from_hours(24),
             scenario_limit: Duration::from_hours(6),
             set_up_limit: Duration::from_mins(30),
@@ -109,7 +118,7 @@ fn planned(scenario: &PlannedRun) -> PlannedScenario {
     PlannedScenario {
         name: scenario.name.clone(),
         steps: step_names(scenario),
-        skip: scenario.skip.clone(),
+        skip: scenario.closed.as_ref().and_then(Closed::skip).map(str::to_owned),
         aliases: scenario.aliases.clone(),
     }
 }
@@ -137,10 +146,11 @@ impl Run {
         let mut outcome = Outcome {
             scenarios: Totals { planned: scenarios.len(), ..Totals::default() },
             steps: Totals { planned: scenarios.iter().map(|s| s.steps.len()).sum(), ..Totals::default() },
+            allow_all_skipped: self.options.allow_all_skipped,
             ..Outcome::default()
         };
-        let runnable = scenarios.iter().any(|s| s.skip.is_none());
-        let blocked = if runnable { self.set_up(&mut outcome).await } else { None };
+        let runnable = scenarios.iter().any(|s| s.closed.is_none());
+        let blocked = if runnable { self.set_up(&mut outcome).await } else { self.not_needed(SET_UP) };
 
         let finished: Vec<Finished> = futures::stream::iter(scenarios.iter().enumerate())
             .map(|(index, scenario)| self.scenario(index, scenario, blocked.as_deref()))
@@ -156,8 +166,16 @@ impl Run {
 
         if runnable {
             self.tear_down(&mut outcome).await;
+        } else {
+            self.not_needed(TEAR_DOWN);
         }
         outcome
+    }
+
+    /// Says that a step of the run has nothing to do. Blocks nothing.
+    fn not_needed(&self, step: &str) -> Option<String> {
+        self.emitter.step(step).emit(What::StepSkipped { reason: NOT_NEEDED.to_owned() });
+        None
     }
 
     /// Returns the reason why no scenario can run, if there is one.
@@ -171,6 +189,7 @@ impl Run {
         let limit = self.options.set_up_limit;
         let cx = cx(&emitter, self.deadline.within(limit), &self.ladder.work);
         let workload = Arc::clone(&self.workload);
+        emitter.emit(What::StepStarted);
         let ended = attempt(cx, limit, &self.ladder.leave, OnTimeout::Errored, |cx| boxed(async move { workload.set_up(&cx).await })).await;
         outcome.set_up = Some(ended.verdict);
         outcome.internal.extend(ended.internal.clone());
@@ -189,7 +208,7 @@ impl Run {
     async fn tear_down(&self, outcome: &mut Outcome) {
         let emitter = self.emitter.step(TEAR_DOWN);
         let skip = if self.options.skip_teardown {
-            Some("the teardown is switched off")
+            Some(SWITCHED_OFF)
         } else if self.ladder.tear_down.is_cancelled() {
             Some("interrupted twice")
         } else {
@@ -204,6 +223,7 @@ impl Run {
         // Not within the run's deadline: a run that is late must clean up all the same.
         let cx = cx(&emitter, Deadline::after(limit), &self.ladder.tear_down);
         let workload = Arc::clone(&self.workload);
+        emitter.emit(What::StepStarted);
         let ended: Ended<Vec<Leftover>> =
             attempt(cx, limit, &self.ladder.leave, OnTimeout::Errored, |cx| boxed(async move { workload.tear_down(&cx).await })).await;
         outcome.internal.extend(ended.internal);
@@ -221,16 +241,21 @@ impl Run {
         let emitter = self.emitter.scenario(&scenario.name);
         let names = step_names(scenario);
         let mut finished = Finished { verdict: Verdict::Skipped, steps: Totals::default(), internal: Vec::new() };
-        let skip = match (&scenario.skip, blocked) {
-            (Some(reason), _) => Some(reason.clone()),
-            (None, Some(reason)) => Some(reason.to_owned()),
-            (None, None) if self.ladder.work.is_cancelled() => Some("the run was interrupted".to_owned()),
+        let skip = |reason: &str| Some(Closed::Skip(reason.to_owned()));
+        let closed = match (&scenario.closed, blocked) {
+            (Some(closed), _) => Some(closed.clone()),
+            (None, Some(reason)) => skip(reason),
+            (None, None) if self.ladder.work.is_cancelled() => skip("the run was interrupted"),
             (None, None) if self.deadline.left().is_zero() => {
-                Some(format!("the run's time of {} was up before it could start", human(self.options.run_limit)))
+                skip(&format!("the run's time of {} was up before it could start", human(self.options.run_limit)))
             }
             (None, None) => self.workload.gate(index),
         };
-        if let Some(reason) = skip {
+        if let Some(Closed::Error(trouble)) = closed {
+            self.unmet(&emitter, &names, trouble, &mut finished);
+            return finished;
+        }
+        if let Some(Closed::Skip(reason)) = closed {
             for name in &names {
                 skipped(&emitter.step(name), &reason, &mut finished.steps);
             }
@@ -248,7 +273,10 @@ impl Run {
             let emitter = emitter.step(name);
             let token = if step.always { &self.ladder.tear_down } else { &self.ladder.work };
             let reason = if step.always && self.options.skip_teardown {
-                Some("the teardown is switched off".to_owned())
+                if finished.steps.failed + finished.steps.errored > 0 {
+                    self.collect(index, step, &emitter).await;
+                }
+                Some(SWITCHED_OFF.to_owned())
             } else if token.is_cancelled() || (step.always && !begun && self.ladder.work.is_cancelled()) {
                 Some("the run was interrupted".to_owned())
             } else if step.always {
@@ -265,6 +293,7 @@ impl Run {
             let until = if step.always { Deadline::after(step.limit) } else { deadline.within(step.limit) };
             let cx = cx(&emitter, until, token);
             let workload = Arc::clone(&self.workload);
+            emitter.emit(What::StepStarted);
             let work = move |cx: StepCx| boxed(async move { workload.step(index, position, &cx).await });
             let ended = attempt(cx, step.limit, &self.ladder.leave, OnTimeout::Failed, work).await;
             finished.steps.count(ended.verdict);
@@ -280,6 +309,37 @@ impl Run {
         finished.verdict = verdict_of(finished.steps, self.ladder.work.is_cancelled());
         emitter.emit(What::ScenarioFinished { verdict: finished.verdict, took: started.elapsed() });
         finished
+    }
+}
+
+impl Run {
+    /// A scenario that was asked for and cannot run: its first step is in error, the others are not run.
+    fn unmet(&self, emitter: &Emitter, names: &[String], trouble: Trouble, finished: &mut Finished) {
+        finished.verdict = Verdict::Errored;
+        emitter.emit(What::ScenarioStarted);
+        let mut trouble = Some(trouble);
+        for name in names {
+            let step = emitter.step(name);
+            match trouble.take() {
+                Some(trouble) => {
+                    finished.steps.count(Verdict::Errored);
+                    finish(&step, Verdict::Errored, Duration::ZERO, Some(trouble), Vec::new());
+                }
+                None => skipped(&step, "because something that the scenario needs is missing", &mut finished.steps),
+            }
+        }
+        emitter.emit(What::ScenarioFinished { verdict: Verdict::Errored, took: Duration::ZERO });
+    }
+
+    /// Has the workload collect what explains a failure, within the time of the step that would have done it.
+    async fn collect(&self, index: usize, step: &PlannedStep, emitter: &Emitter) {
+        let cx = cx(emitter, Deadline::after(step.limit), &self.ladder.work);
+        let workload = Arc::clone(&self.workload);
+        let work = move |cx: StepCx| boxed(async move { workload.collect(index, &cx).await });
+        let ended = attempt(cx, step.limit, &self.ladder.leave, OnTimeout::Errored, work).await;
+        if let Some(trouble) = ended.trouble.filter(|_| ended.verdict != Verdict::Interrupted) {
+            emitter.emit(What::Warning { message: format!("nothing could be collected: {}", trouble.summary) });
+        }
     }
 }
 

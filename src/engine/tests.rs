@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    events::{Event, Verdict, What},
+    events::{Event, Trouble, Verdict, What},
     exit,
 };
 
@@ -147,12 +147,39 @@ async fn with_skip_teardown_nothing_is_cleaned() {
 #[tokio::test(start_paused = true)]
 async fn scenarios_with_a_reason_are_skipped_and_need_no_set_up() {
     let fake = Arc::new(Fake::new([]));
-    let skipped = PlannedRun { skip: Some("needs ovirt".into()), ..scenario("a", &["x", "x"]) };
+    let skipped = PlannedRun { closed: Some(Closed::Skip("needs ovirt".into())), ..scenario("a", &["x", "x"]) };
     let (outcome, events) = drive(&fake, vec![skipped], Options::default(), &[]).await;
-    assert_eq!(endings(&events), ["a/x skipped needs ovirt", "a/x-2 skipped needs ovirt"]);
-    assert_eq!((outcome.exit(), outcome.scenarios.skipped), (exit::PASSED, 1));
+    let not_needed = "skipped not needed: no scenario could run";
+    let (set_up, tear_down) = (format!("run/set_up {not_needed}"), format!("run/tear_down {not_needed}"));
+    assert_eq!(endings(&events), [set_up.as_str(), "a/x skipped needs ovirt", "a/x-2 skipped needs ovirt", tear_down.as_str()]);
+    assert_eq!((outcome.exit(), outcome.scenarios.skipped), (exit::NOTHING_RAN, 1));
+    let skipped = PlannedRun { closed: Some(Closed::Skip("needs ovirt".into())), ..scenario("a", &["x"]) };
+    let (outcome, _) = drive(&fake, vec![skipped], Options { allow_all_skipped: true, ..Options::default() }, &[]).await;
+    assert_eq!(outcome.exit(), exit::PASSED);
     let (outcome, _) = drive(&fake, vec![], Options::default(), &[]).await;
     assert_eq!(outcome.exit(), exit::NOTHING_SELECTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scenario_that_lacks_something_is_in_error_and_stops_no_other() {
+    let fake = Arc::new(Fake::new([]));
+    let missing = Closed::Error(Trouble::new("the profile has no `storage_password`"));
+    let lacking = PlannedRun { closed: Some(missing), ..scenario("a", &["x", "y", "clean_up!"]) };
+    let (outcome, events) = drive(&fake, vec![lacking, scenario("b", &["x"])], Options::default(), &[]).await;
+    let told = endings(&events);
+    assert!(told.contains(&"a/x Errored: the profile has no `storage_password`".to_owned()), "{told:?}");
+    assert!(told.contains(&"a/clean_up skipped because something that the scenario needs is missing".to_owned()), "{told:?}");
+    assert_eq!((outcome.exit(), outcome.scenarios.errored, outcome.scenarios.passed), (exit::ENVIRONMENT, 1, 1));
+    assert_eq!(*fake.called.lock().unwrap(), [(1, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_skip_teardown_a_failure_is_collected_of() {
+    let options = Options { skip_teardown: true, jobs: 1, ..Options::default() };
+    let fake = Arc::new(Fake::new([((0, 0), Act::Fail), ((2, 0), Act::Error)]));
+    let scenarios = ["a", "b", "c"].map(|name| scenario(name, &["x", "clean_up!"])).into();
+    let _done = drive(&fake, scenarios, options, &[]).await;
+    assert_eq!(*fake.collected.lock().unwrap(), [0, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,8 +219,14 @@ async fn the_ladder_first_tears_down_then_leaves_things_then_goes() {
     assert_eq!(endings(&events).last().unwrap(), "run/tear_down Interrupted: interrupted last seen: doing Deaf");
     assert_eq!((outcome.exit(), outcome.interrupts, stages(&events)), (exit::INTERRUPTED, 2, 2));
 
+    // Three signals at once are one, however they came about.
+    let fake = Arc::new(Fake { tear_down: Act::Pass(9), ..Fake::new([((0, 1), Act::Hang)]) });
+    let (outcome, events) = drive(&fake, scenarios(), options.clone(), &[1000, 1, 500]).await;
+    assert_eq!(endings(&events).last().unwrap(), "run/tear_down Passed");
+    assert_eq!((outcome.exit(), outcome.interrupts, stages(&events)), (exit::INTERRUPTED, 1, 1));
+
     let fake = Arc::new(Fake::new(acts()));
-    let (outcome, events) = drive(&fake, scenarios(), options, &[1000, 1, 1]).await;
+    let (outcome, events) = drive(&fake, scenarios(), options, &[1000, 2000, 1000]).await;
     assert_eq!(endings(&events).last().unwrap(), "run/tear_down skipped interrupted twice");
     assert_eq!((outcome.exit(), outcome.interrupts, stages(&events)), (exit::INTERRUPTED, 3, 3));
 }
@@ -240,8 +273,8 @@ fn check(scenarios: &[PlannedRun], fake: &Fake, options: &Options, outcome: &Out
         }
         assert_eq!(outcome.exit(), if outcome.internal.is_empty() { exit::INTERRUPTED } else { exit::INTERNAL });
     }
-    let runnable = scenarios.iter().any(|s| s.skip.is_none());
-    assert_eq!(of(None, TEAR_DOWN).iter().copied().filter(terminal).count(), usize::from(runnable));
+    let runnable = scenarios.iter().any(|s| s.closed.is_none());
+    assert_eq!(of(None, TEAR_DOWN).iter().copied().filter(terminal).count(), 1);
     let torn_down = events.iter().position(|e| e.step.as_deref() == Some(TEAR_DOWN));
     assert!(torn_down.is_none() || torn_down > last_step, "the teardown comes last");
     if runnable && outcome.interrupts < 2 && !options.skip_teardown {
@@ -267,8 +300,12 @@ proptest! {
         for (index, (acts, cleans, skip)) in graph.iter().enumerate() {
             let mut names: Vec<&'static str> = acts.iter().enumerate().map(|(n, _)| STEPS[n % 3]).collect();
             names.extend(cleans.then_some("clean_up!"));
-            let skip = (*skip == 0).then(|| "a reason".to_owned());
-            scenarios.push(PlannedRun { skip, ..scenario(&format!("s{index}"), &names) });
+            let closed = match skip {
+                0 => Some(Closed::Skip("a reason".to_owned())),
+                1 => Some(Closed::Error(Trouble::new("something is missing"))),
+                _ => None,
+            };
+            scenarios.push(PlannedRun { closed, ..scenario(&format!("s{index}"), &names) });
             steps.extend(acts.iter().enumerate().map(|(n, act)| ((index, n), *act)));
         }
         let fake = Arc::new(Fake { set_up, tear_down, ..Fake::new(steps) });

@@ -26,9 +26,12 @@ use crate::{
     journal::{Entry, State},
     limits::Limit,
     run::{Owner, names},
-    secrets::mask_stream,
+    secrets::{gathered, mask_stream},
 };
 use pod::Progress;
+
+/// Start of the name of the namespace in which the pod runs.
+pub const NAMESPACE: &str = "mtv-test-gather";
 
 /// Longest wait for the account that a new namespace gets.
 const ACCOUNT: Duration = Duration::from_mins(1);
@@ -172,6 +175,10 @@ struct Unpacked {
 /// Entries of an archive that are read. A must-gather of a large cluster has some thousand.
 const MOST_ENTRIES: usize = 200_000;
 
+/// Larger files, bytes, are logs, which are masked as they are read. Smaller ones are searched as a
+/// whole for Secrets of others: objects are in these.
+const LARGEST_OBJECTS: u64 = 32 * 1024 * 1024;
+
 /// Longest name of a file, bytes, and longest attributes: what GNU tar and POSIX write before an entry.
 const LONGEST_NAME: u64 = 64 * 1024;
 
@@ -227,7 +234,16 @@ fn unpack(archive: &Path, folder: &Path, whole: bool) -> anyhow::Result<Unpacked
             let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&to)?;
             let mut file = std::io::BufWriter::new(file);
             let size = entry.size();
-            mask_stream(&mut (&mut entry).take(Limit::ArchiveFile.bytes()), &mut file)?;
+            let mut content = (&mut entry).take(Limit::ArchiveFile.bytes());
+            if size > LARGEST_OBJECTS {
+                mask_stream(&mut content, &mut file)?;
+            } else {
+                let mut bytes = Vec::new();
+                content.read_to_end(&mut bytes)?;
+                let text = String::from_utf8_lossy(&bytes);
+                let masked = gathered(&text);
+                file.write_all(if masked == text { &bytes } else { masked.as_bytes() })?;
+            }
             if size > Limit::ArchiveFile.bytes() {
                 let cut = format!("cut: the file is longer than {}, and what comes after that is not here", Limit::ArchiveFile);
                 write!(file, "\n[{cut}]\n")?;

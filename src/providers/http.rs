@@ -20,7 +20,7 @@ pub use crate::retry::Safety;
 use crate::{
     config::profile::Profile,
     limits::{Form, Limit, Meter, TooLarge},
-    retry::{Fate, Story, retry_after},
+    retry::{Fate, Story, out_of_files, retry_after},
 };
 
 /// Longest wait for a TCP and TLS connection.
@@ -61,8 +61,9 @@ pub fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
 impl Lost {
     /// What it says of the request. A wrong certificate and a redirect stay as they are. An answer
     /// that is too large would be so again, but what must not be sent twice may have been done.
-    pub const fn fate(&self, safety: Safety) -> Fate {
+    pub fn fate(&self, safety: Safety) -> Fate {
         match (self, safety) {
+            (Self::NotSent(why), _) if out_of_files(why) => Fate::Final,
             (Self::NotSent(_), _) => Fate::NotNow(None),
             (Self::Unclear(_), _) | (Self::TooLarge(_), Safety::Once) => Fate::Unclear(None),
             (Self::Tls(_) | Self::Redirected(_) | Self::TooLarge(_), _) => Fate::Final,

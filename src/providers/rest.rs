@@ -190,7 +190,7 @@ enum TryError {
 }
 
 impl TryError {
-    const fn fate(&self, safety: Safety) -> Fate {
+    fn fate(&self, safety: Safety) -> Fate {
         match self {
             Self::Lost(lost) => lost.fate(safety),
             Self::Busy(_, fate, _) => *fate,

@@ -1,14 +1,15 @@
 //! `junit-report.xml`: one suite per scenario, one case per step, and a suite `mtv-test` for set-up and teardown.
 //!
-//! The file is written when the run starts and then after each scenario, at each interrupt and at the end, each time whole
-//! and by renaming, so whoever looks finds a valid file with every case in it. It keeps to the schema of Jenkins' xUnit
+//! The file is written when the run starts, when a step or scenario starts, after each scenario, at each interrupt and at the
+//! end, each time whole and by renaming, so that a reader finds a valid file with every case in it, and that of a run that was
+//! killed names as an error what was running. It keeps to the schema of Jenkins' xUnit
 //! plugin (junit-10), which is the strictest in use: no attributes beyond those that it knows.
 
 use std::{
+    fs::File,
     io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -16,28 +17,55 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use super::{
     Sink,
-    model::{Run, Step, StepState},
+    model::{Run, Scenario, Step, StepState},
+    results::sync,
 };
 use crate::{
     events::{Event, Trouble, Verdict, What},
     kill_points,
+    secrets::steers,
 };
 
 /// Name of the report and of the suite of the run itself.
 const OWN: &str = "mtv-test";
+
+/// Steps are written as they start for as long as this leaves the process free for other work: one part in twenty.
+const SHARE: u32 = 20;
 
 /// Writes the report.
 #[derive(Debug)]
 pub struct JunitSink {
     path: PathBuf,
     run: Run,
+    /// When the file was written last, and how long that took.
+    written: Option<(Instant, Duration)>,
+    /// Keeps a file descriptor for the report, when the process has used up all others.
+    spare: Option<File>,
 }
 
 impl JunitSink {
     /// For this file.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), run: Run::default() }
+        Self { path: path.to_owned(), run: Run::default(), written: None, spare: spare() }
     }
+
+    fn write(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        self.spare = None;
+        let done = replace(&self.path, render(&self.run)?.as_bytes());
+        self.spare = spare();
+        self.written = Some((begun, begun.elapsed()));
+        done
+    }
+
+    /// Whether there is time to write that a step has started.
+    fn idle(&self) -> bool {
+        self.written.is_none_or(|(begun, took)| begun.elapsed() >= took * SHARE)
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 impl Sink for JunitSink {
@@ -48,32 +76,36 @@ impl Sink for JunitSink {
     fn event(&mut self, event: &Event) -> Result<()> {
         self.run.apply(event);
         match event.what {
-            What::RunStarted { .. } | What::ScenarioFinished { .. } | What::CancelBegun { .. } | What::RunFinished { .. } => {
-                replace(&self.path, render(&self.run)?.as_bytes())
-            }
+            What::RunStarted { .. }
+            | What::ScenarioStarted
+            | What::ScenarioFinished { .. }
+            | What::CancelBegun { .. }
+            | What::RunFinished { .. } => self.write(),
+            // Set-up and teardown belong to no scenario that would say that they were running.
+            What::StepStarted if event.scenario.is_none() || self.idle() => self.write(),
             _ => Ok(()),
         }
     }
 }
 
-/// Replaces a file so that a reader sees the old or the new one, whole. Readable for all: CI hosts collect it as another user,
-/// and events are masked.
+/// Replaces a file so that a reader sees the old or the new one, whole. For its owner alone, as everything in the results: names
+/// and addresses of a customer's data centre are in it.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("it has no folder")?;
     // Somebody may have deleted the results; a report is worth a new folder.
     std::fs::create_dir_all(folder)?;
+    // Made with mode 0600, without a chmod, which some file systems refuse.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
-    file.as_file().sync_all()?;
+    sync(file.as_file())?;
     kill_points::pass("rename of the report");
     file.persist(path)?;
     kill_points::pass("report renamed");
     Ok(())
 }
 
-/// The report of a run as far as it is known. Steps that have not ended are errors, those that have not begun are skipped:
-/// if this is the last that is written, it is the truth.
+/// The report of a run as far as it is known. What is running is an error, what has not begun is skipped: if this is the last that
+/// is written, it is the truth.
 pub fn render(run: &Run) -> Result<String> {
     let mut report = Report::new(OWN);
     if let Some(finished) = &run.finished {
@@ -91,12 +123,23 @@ pub fn render(run: &Run) -> Result<String> {
         }
         let time = scenario.ended.map_or(Duration::ZERO, |(_, took)| took);
         finish_suite(&mut suite, scenario.started.or(run.started), time);
-        for step in &scenario.steps {
-            suite.add_test_case(case(&scenario.name, &format!("{OWN}.{}", scenario.name), step));
+        let running = running(scenario);
+        for (number, step) in scenario.steps.iter().enumerate() {
+            suite.add_test_case(case(&scenario.name, &format!("{OWN}.{}", scenario.name), step, running == Some(number)));
+        }
+        for (_, folder, files) in run.collected.iter().filter(|(of, ..)| of.as_ref() == Some(&scenario.name)) {
+            suite.add_property(property("collected", &format!("{files} files in {}", folder.display())));
         }
         report.add_test_suite(suite);
     }
     Ok(without_skipped_total(report.to_string()?))
+}
+
+/// The step that a scenario is at, if it has started and not ended: the one that runs, or between two steps the next one.
+fn running(scenario: &Scenario) -> Option<usize> {
+    let at = |wanted: fn(&StepState) -> bool| scenario.steps.iter().position(|step| wanted(&step.state));
+    let open = scenario.started.is_some() && scenario.ended.is_none();
+    open.then(|| at(|s| matches!(s, StepState::Running)).or_else(|| at(|s| matches!(s, StepState::Waiting)))).flatten()
 }
 
 fn own_suite(run: &Run) -> TestSuite {
@@ -114,7 +157,10 @@ fn own_suite(run: &Run) -> TestSuite {
     };
     finish_suite(&mut suite, run.started, run.own.iter().map(took).sum());
     for step in &run.own {
-        suite.add_test_case(case(OWN, OWN, step));
+        suite.add_test_case(case(OWN, OWN, step, matches!(step.state, StepState::Running)));
+    }
+    for (_, folder, files) in run.collected.iter().filter(|(of, ..)| of.is_none()) {
+        suite.add_property(property("collected", &format!("{files} files in {}", folder.display())));
     }
     if !run.left.is_empty() {
         let lines: Vec<String> = run.left.iter().map(|(object, reason)| format!("left behind: {object}: {reason}")).collect();
@@ -144,18 +190,21 @@ fn finish_suite(suite: &mut TestSuite, started: Option<jiff::Timestamp>, took: D
 }
 
 /// Names are unique in the whole file: Prow puts cases of one name together and calls them flaky.
-fn case(suite: &str, class: &str, step: &Step) -> TestCase {
+fn case(suite: &str, class: &str, step: &Step, running: bool) -> TestCase {
     let (status, took, notes): (_, _, &[String]) = match &step.state {
-        StepState::Waiting => (skipped("not run: this report was written before its turn came"), Duration::ZERO, &[]),
-        StepState::Skipped { reason } => (skipped(reason), Duration::ZERO, &[]),
-        StepState::Running => {
+        StepState::Waiting | StepState::Running if running => {
+            let what = if suite == OWN { "this step" } else { "this scenario" };
             let trouble = Trouble {
-                summary: "not finished when this report was written".to_owned(),
+                summary: format!("the run did not end; {what} was running when this report was written"),
                 details: step.doing.iter().map(|doing| format!("last seen: {doing}")).collect(),
-                hints: Vec::new(),
+                hints: vec!["events.ndjson and run.log beside this report show what came after it".to_owned()],
             };
             (non_success(NonSuccessKind::Error, "unfinished", Some(&trouble)), Duration::ZERO, &[])
         }
+        StepState::Waiting | StepState::Running => {
+            (skipped("not run: the run had not come to it when this report was written"), Duration::ZERO, &[])
+        }
+        StepState::Skipped { reason } => (skipped(reason), Duration::ZERO, &[]),
         StepState::Ended { verdict, took, trouble, notes } => {
             let status = match verdict {
                 Verdict::Passed => TestCaseStatus::success(),
@@ -196,9 +245,10 @@ fn non_success(kind: NonSuccessKind, ty: &str, trouble: Option<&Trouble>) -> Tes
     status
 }
 
-/// Takes out what XML 1.0 cannot hold, not even escaped. The library removes control characters, but not these two.
+/// Takes out what XML 1.0 cannot hold, not even escaped, and what would steer the terminal of who reads the file. The library removes
+/// sequences of terminals as a whole and the control characters of ASCII, but not these.
 fn clean(text: &str) -> String {
-    text.replace(['\u{fffe}', '\u{ffff}'], "")
+    text.chars().filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}') && (c.is_ascii_control() || !steers(*c))).collect()
 }
 
 /// Takes the attribute `skipped` off the root element: the library always writes it, and the schema does not know it there.

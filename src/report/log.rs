@@ -21,7 +21,7 @@ use tracing_subscriber::{
 use super::{Sink, screen::Screen};
 use crate::{
     events::{Event, Verdict, What},
-    secrets::mask,
+    secrets::{mask, printable},
 };
 
 /// Target of the events in the log. The console shows them in its own way, so they are kept off stderr.
@@ -56,7 +56,7 @@ pub fn catch_panics() {
         if tracing::dispatcher::has_been_set() {
             tracing::error!("internal error: {panic}{trace}");
         } else {
-            let _ = io::stderr().write_all(mask(&format!("internal error: {panic}{trace}\n")).as_bytes());
+            let _ = io::stderr().write_all(printable(&mask(&format!("internal error: {panic}{trace}\n"))).as_bytes());
         }
     }));
 }
@@ -140,7 +140,8 @@ impl<F: FnMut(&str) -> io::Result<()>> Write for Message<'_, F> {
 
 impl<F: FnMut(&str) -> io::Result<()>> Drop for Message<'_, F> {
     fn drop(&mut self) {
-        let text = mask(&String::from_utf8_lossy(&self.text));
+        // Both go to terminals, the file sooner or later.
+        let text = printable(&mask(&String::from_utf8_lossy(&self.text)));
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A log that cannot be written has nobody to tell.
         let _ = out(&text);

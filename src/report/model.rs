@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    engine::{SET_UP, TEAR_DOWN},
+    engine::{SET_UP, SWITCHED_OFF, TEAR_DOWN},
     events::{Event, Trouble, Verdict, What},
     exit::ExitCode,
 };
@@ -29,6 +29,8 @@ pub struct Run {
     pub scenarios: Vec<Scenario>,
     /// What is left, with the reason.
     pub left: Vec<(String, String)>,
+    /// What was collected: of which scenario if of one, the folder, and how many files.
+    pub collected: Vec<(Option<String>, PathBuf, usize)>,
     /// How many objects a teardown deleted.
     pub deleted: usize,
     /// Warnings, with the scenario where they belong to one.
@@ -164,6 +166,7 @@ impl Run {
             }),
             What::Warning { message } => self.warnings.push((event.scenario.clone(), message.clone())),
             What::CancelBegun { stage, reason } => self.cancelled = Some((*stage, reason.clone())),
+            What::Collected { folder, files } => self.collected.push((event.scenario.clone(), folder.clone(), *files)),
             What::Deleted { .. } => self.deleted += 1,
             What::Restored { .. } => {}
             What::LeftBehind { object, reason } => self.left.push((object.clone(), reason.clone())),
@@ -172,6 +175,11 @@ impl Run {
             }
             What::StateChanged { .. } => {}
         }
+    }
+
+    /// Whether the teardown was left out because the user wants to keep everything.
+    pub fn kept(&self) -> bool {
+        self.own.iter().any(|s| s.name == TEAR_DOWN && matches!(&s.state, StepState::Skipped { reason } if reason == SWITCHED_OFF))
     }
 
     fn on_scenario(&mut self, event: &Event, change: impl FnOnce(&mut Scenario)) {

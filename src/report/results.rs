@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ pub struct Results {
     pub events: PathBuf,
     /// `run.log`.
     pub log: PathBuf,
+    /// Why `latest` does not lead here, if it does not.
+    pub warning: Option<String>,
 }
 
 /// The folder for results when the user names none: what the CI host collects, or `mtv-test-results`.
@@ -32,7 +35,23 @@ pub fn default_dir(artifact_dir: Option<OsString>) -> PathBuf {
     artifact_dir.filter(|dir| !dir.is_empty()).map_or_else(|| PathBuf::from("mtv-test-results"), PathBuf::from)
 }
 
-/// Makes the folder `<time>-<run id>` in `dir`, and lets `latest` lead to it. Earlier runs stay as they are.
+/// Writes what a file holds to the disk. A file system that cannot say so, as some of SMB and FUSE, is no reason to fail: a process
+/// that dies leaves the file whole there as well.
+pub fn sync(file: &File) -> io::Result<()> {
+    unsupported_is_fine(file.sync_all())
+}
+
+/// Takes the answer of a file system that does not know an operation for success.
+pub fn unsupported_is_fine(done: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match done {
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes the folder `<time>-<run id>` in `dir`, and lets `latest` lead to it. Earlier runs stay as they are, and so does a file or
+/// folder `latest` that is no link.
 pub fn create(dir: &Path, run_id: &str) -> Result<Results> {
     let fail = || format!("failed to make the folder for the results in {}", dir.display());
     fs::create_dir_all(dir).with_context(fail)?;
@@ -51,10 +70,10 @@ pub fn create(dir: &Path, run_id: &str) -> Result<Results> {
             Err(error) => return Err(error).with_context(fail),
         }
     };
-    if let Err(error) = link_latest(dir, &name) {
-        tracing::warn!("{} does not lead to this run: {error}", dir.join("latest").display());
-    }
+    let does_not_lead =
+        |why| format!("{} does not lead to this run: {why}; its results are in {}", dir.join("latest").display(), own.display());
     Ok(Results {
+        warning: link_latest(dir, &name).err().map(does_not_lead),
         junit: own.join("junit-report.xml"),
         resources: own.join("resources.json"),
         events: own.join("events.ndjson"),
@@ -64,13 +83,15 @@ pub fn create(dir: &Path, run_id: &str) -> Result<Results> {
 }
 
 /// Renames a new link over the old one, so that `latest` exists at every moment. Relative, so that the folder can be moved.
-fn link_latest(dir: &Path, name: &str) -> io::Result<()> {
-    let new = dir.join(format!(".latest-{name}"));
-    symlink(name, &new)?;
+fn link_latest(dir: &Path, name: &str) -> Result<(), String> {
+    let (new, latest) = (dir.join(format!(".latest-{name}")), dir.join("latest"));
+    if fs::symlink_metadata(&latest).is_ok_and(|found| !found.is_symlink()) {
+        return Err("it is a file or folder of somebody else and stays as it is".to_owned());
+    }
+    let text = |error: io::Error| error.to_string();
+    symlink(name, &new).map_err(text)?;
     kill_points::pass("rename of the link to the results");
-    fs::rename(&new, dir.join("latest")).inspect_err(|_| {
-        let _ = fs::remove_file(&new);
-    })?;
+    fs::rename(&new, latest).inspect_err(|_| drop(fs::remove_file(&new))).map_err(text)?;
     kill_points::pass("link to the results renamed");
     Ok(())
 }
@@ -95,13 +116,40 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_named_latest_is_not_touched() {
+    fn a_file_or_folder_named_latest_is_not_touched() {
+        for file in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let latest = folder.path().join("latest");
+            let precious = if file { latest.clone() } else { latest.join("precious") };
+            fs::create_dir_all(precious.parent().unwrap()).unwrap();
+            fs::write(&precious, "x").unwrap();
+            let results = create(folder.path(), "r1").unwrap();
+            assert!(results.dir.is_dir());
+            let warning = results.warning.unwrap();
+            assert!(warning.contains("latest") && warning.contains(&results.dir.display().to_string()), "{warning}");
+            assert_eq!(fs::read_to_string(precious).unwrap(), "x");
+        }
+    }
+
+    #[test]
+    fn a_link_named_latest_is_replaced_wherever_it_leads() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("latest")).unwrap();
-        fs::write(folder.path().join("latest/precious"), "x").unwrap();
+        symlink("/nonexistent/x", folder.path().join("latest")).unwrap();
         let results = create(folder.path(), "r1").unwrap();
-        assert!(results.dir.is_dir());
-        assert!(folder.path().join("latest/precious").exists());
+        assert_eq!(results.warning, None);
+        assert_eq!(fs::canonicalize(folder.path().join("latest")).unwrap(), fs::canonicalize(results.dir).unwrap());
+    }
+
+    #[test]
+    fn only_what_a_file_system_does_not_know_is_forgiven() {
+        for (number, fine) in [(libc_einval(), true), (1, true), (95, true), (5, false), (28, false)] {
+            assert_eq!(unsupported_is_fine(Err(io::Error::from_raw_os_error(number))).is_ok(), fine, "{number}");
+        }
+    }
+
+    /// EINVAL; the others above are EPERM, EOPNOTSUPP, EIO and ENOSPC.
+    const fn libc_einval() -> i32 {
+        22
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{
-        Leftover, Options, PlannedRun,
+        Closed, Leftover, Options, PlannedRun,
         fake::{Act, Fake, drive, scenario},
     },
     events::Event,
@@ -132,7 +132,7 @@ async fn mixed() -> Vec<Event> {
     let fake = Arc::new(Fake { left, ..Fake::new(acts) });
     let names = ["sanity-cold", "sanity-warm", "no-source", "defect", "too-slow"];
     let mut scenarios: Vec<PlannedRun> = names.iter().map(|name| scenario(name, STEPS)).collect();
-    scenarios.push(PlannedRun { skip: Some("needs a source of type ovirt".into()), ..scenario("ovirt-only", STEPS) });
+    scenarios.push(PlannedRun { closed: Some(Closed::Skip("needs a source of type ovirt".into())), ..scenario("ovirt-only", STEPS) });
     let options = Options { jobs: 1, results: "results/20260101T000000Z-r1".into(), ..Options::default() };
     drive(&fake, scenarios, options, &[]).await.1
 }

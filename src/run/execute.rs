@@ -5,7 +5,10 @@ use std::{io, path::Path, sync::Arc};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::{MigrationRun, Planned, names, workload::NothingBegun};
+use super::{
+    MigrationRun, Planned, names,
+    workload::{NothingBegun, unmet},
+};
 use crate::{
     cli::{CliError, CliResult, ClusterOptions, ProfileChoice, RunRequest, tell},
     cluster::ConnectOptions,
@@ -23,6 +26,7 @@ use crate::{
         results::{self, Results},
         screen::Screen,
     },
+    secrets,
 };
 
 /// Runs the plan.
@@ -56,11 +60,15 @@ async fn run(request: RunRequest) -> CliResult {
     let settings = request.settings.settings.clone();
     let interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
     let id = names::run_id().map_err(internal)?;
-    let results = results::create(&settings.results_dir, &id).map_err(|e| CliError::usage(format!("{e:#}")))?;
+    let results = new_results(&settings, &id)?;
     let screen = Screen::of_process();
     let rust_log = std::env::var("RUST_LOG").ok();
     log::init(Some(&results.log), &screen, request.verbose, rust_log.as_deref()).map_err(|e| CliError::usage(format!("{e:#}")))?;
     log::catch_panics();
+    let ordinary = request.has_secrets_of_the_user().then(secrets::ordinary).flatten();
+    for warning in results.warning.iter().chain(&ordinary) {
+        tell(&format!("warning: {warning}"));
+    }
     let (place, interrupts) = match Box::pin(unless_interrupted(place(&request, &settings), interrupts)).await {
         Ok((place, interrupts)) => (place?, interrupts),
         Err(interrupts) => return nothing_begun(&request, &id, &results, screen, interrupts).await,
@@ -78,9 +86,11 @@ async fn run(request: RunRequest) -> CliResult {
         .iter()
         .map(|s| Planned { scenario: s.scenario.clone(), steps: s.steps.clone(), wanted: s.skip.is_none() })
         .collect();
-    let options = options(&settings, &results);
+    let options = options(&request, &results);
+    let chosen = request.plan.chosen;
     let planned = planned(&request, &settings);
-    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
+    let workload =
+        MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone(), chosen);
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
     let exit = with_reports(outcome.exit(), &reports.finish());
     #[cfg(feature = "lab")]
@@ -98,15 +108,23 @@ fn planned(request: &RunRequest, settings: &Settings) -> Vec<PlannedRun> {
             name: s.scenario.name.clone(),
             aliases: s.scenario.aliases.clone(),
             steps: s.steps.iter().map(|step| step.planned(&s.scenario, settings)).collect(),
-            skip: s.skip.as_ref().map(|skip| skip.reason.clone()),
+            closed: s.skip.as_ref().map(unmet),
         })
         .collect()
 }
 
-fn options(settings: &Settings, results: &Results) -> engine::Options {
+/// The folder for a run's results.
+pub(super) fn new_results(settings: &Settings, run: &str) -> Result<Results, CliError> {
+    results::create(&settings.results_dir, run)
+        .map_err(|e| CliError::usage(format!("{e:#}")).hint("name a folder that can be written with --results-dir or $ARTIFACT_DIR"))
+}
+
+fn options(request: &RunRequest, results: &Results) -> engine::Options {
+    let settings = &request.settings.settings;
     engine::Options {
         jobs: settings.jobs,
         skip_teardown: settings.skip_teardown,
+        allow_all_skipped: request.allow_all_skipped,
         results: results.dir.clone(),
         ..engine::Options::default()
     }
@@ -140,7 +158,7 @@ async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen
     let settings = &request.settings.settings;
     let (events, reports) = report::start(sinks(results, screen, request.verbose, None).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(id, events);
-    let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(settings, results), emitter, interrupts).await;
+    let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(request, results), emitter, interrupts).await;
     Ok(with_reports(outcome.exit(), &reports.finish()))
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Owner, Teardown,
     clean::{Lines, environment},
-    execute::{again, runtime},
+    execute::{again, new_results, runtime},
     names, protect,
     session::connect_cluster,
 };
@@ -24,7 +24,7 @@ use crate::{
     exit,
     gather::{self, Target},
     journal::{self, Header, Journal},
-    report::{self, console::clean_command, log, results, screen::Screen},
+    report::{self, console::clean_command, log, screen::Screen},
     secrets::mask,
 };
 
@@ -39,10 +39,13 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let internal = |error: anyhow::Error| CliError::internal(format!("{error:#}"));
     let mut interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
     let id = names::run_id().map_err(internal)?;
-    let results = results::create(&settings.results_dir, &id).map_err(usage)?;
+    let results = new_results(settings, &id)?;
     let rust_log = std::env::var("RUST_LOG").ok();
     log::init(Some(&results.log), &Screen::of_process(), request.verbose, rust_log.as_deref()).map_err(usage)?;
     log::catch_panics();
+    if let Some(warning) = &results.warning {
+        tell(&format!("warning: {warning}"));
+    }
     let header = Header {
         run: id.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),

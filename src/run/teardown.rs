@@ -19,6 +19,7 @@ use crate::{
     cluster::{Cluster, name_of},
     engine::{Failure, Leftover, StepCx, human},
     events::{Trouble, What},
+    gather,
     journal::{
         Entry, Journal, Record, State,
         order::{Action, Stage, order},
@@ -153,6 +154,19 @@ impl<'a> Teardown<'a> {
     pub async fn everything(&self, cx: &StepCx) -> Result<Done, Failure> {
         let records = self.journal.snapshot();
         self.carry_out(&records, cx).await
+    }
+
+    /// Deletes what gathered diagnostics: its namespace and the right to read.
+    pub async fn gatherer(&self, cx: &StepCx) -> Result<Done, Failure> {
+        let records: Vec<Record> = self.journal.snapshot().into_iter().filter(|record| gathers(&record.entry)).collect();
+        self.carry_out(&records, cx).await
+    }
+
+    /// Whether something is left on a cluster that still answers, where what MTV says of it can be collected.
+    pub fn left_on_cluster(&self, left: &[Leftover]) -> bool {
+        let records = self.journal.snapshot();
+        let on = |object: &str| records.iter().any(|record| on_cluster(&record.entry) && record.entry.to_string() == object);
+        self.silent.get().is_none() && left.iter().any(|left| on(&left.object))
     }
 
     /// Takes away what is on sources, which needs no cluster.
@@ -301,6 +315,11 @@ impl<'a> Teardown<'a> {
 /// Whether it is the cluster that is asked to remove it.
 fn on_cluster(entry: &Entry) -> bool {
     matches!(entry, Entry::Object { .. } | Entry::Patch { .. })
+}
+
+/// Whether it was made to gather diagnostics.
+fn gathers(entry: &Entry) -> bool {
+    matches!(entry, Entry::Object { name, namespace, .. } if namespace.is_empty() && name.starts_with(gather::NAMESPACE))
 }
 
 fn namespace_name(record: &Record) -> Option<String> {

@@ -18,12 +18,13 @@ use crate::{
     advice::advised,
     cluster::{Cluster, ConnectOptions},
     config::{profile::Profile, scenario::Scenario, settings::Settings},
-    engine::{Failure, Leftover, StepCx, Workload},
+    engine::{Closed, Failure, Leftover, StepCx, Workload},
+    events::Trouble,
     jira::{self, Jira},
     journal::{self, Journal},
     providers::{self, SourceProvider},
-    select::{Product, Surroundings, Version, closed, known_issue, too_low},
-    steps::{Scene, Step},
+    select::{Product, Skip, Surroundings, Version, closed, known_issue, too_low},
+    steps::{Scene, Step, collect},
 };
 
 /// A scenario with its steps.
@@ -52,8 +53,10 @@ pub struct MigrationRun {
     pub journal: Journal,
     /// Where to ask about known issues.
     pub jira: Option<jira::Options>,
+    /// Whether the user chose the scenarios by name or marker.
+    pub chosen: bool,
     /// Why scenarios with a known issue do not run, by issue.
-    issues: OnceLock<BTreeMap<String, String>>,
+    issues: OnceLock<BTreeMap<String, Closed>>,
     /// Set as soon as there is a connection: the teardown needs them even when the set-up fails half-way.
     cluster: OnceLock<Cluster>,
     source: OnceLock<Arc<dyn SourceProvider>>,
@@ -72,6 +75,7 @@ impl MigrationRun {
         scenarios: Vec<Planned>,
         journal: Journal,
         jira: Option<jira::Options>,
+        chosen: bool,
     ) -> Self {
         let states = scenarios.iter().map(|_| Mutex::default()).collect();
         let clones = scenarios.iter().map(|_| ClonesUnderWay::default()).collect();
@@ -83,6 +87,7 @@ impl MigrationRun {
             scenarios,
             journal,
             jira,
+            chosen,
             issues: OnceLock::new(),
             cluster: OnceLock::new(),
             source: OnceLock::new(),
@@ -126,8 +131,9 @@ impl MigrationRun {
         Ok(notes)
     }
 
-    /// What Jira says of each known issue that a scenario waits for: its status, or why it did not say. Resolved ones are left out.
-    async fn ask_about_issues(&self, cx: &StepCx) -> BTreeMap<String, String> {
+    /// What Jira says of each known issue that a scenario waits for: its status, or why it did not say, which leaves open whether
+    /// the scenario could run. Resolved ones are left out.
+    async fn ask_about_issues(&self, cx: &StepCx) -> BTreeMap<String, Closed> {
         let wanted = self.scenarios.iter().filter(|s| s.wanted);
         let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind))).collect();
         let Some(options) = self.jira.as_ref().filter(|_| !keys.is_empty()) else { return BTreeMap::new() };
@@ -142,25 +148,37 @@ impl MigrationRun {
                 };
                 let open = match answer {
                     Ok(issue) if issue.resolved => None,
-                    Ok(issue) => Some(format!("known issue {key} is not resolved; its status is {}.", issue.status)),
-                    Err(why) => Some(format!("known issue {key}: {why}.")),
+                    Ok(issue) => Some(Closed::Skip(format!("known issue {key} is not resolved; its status is {}.", issue.status))),
+                    Err(why) => Some(Closed::Error(
+                        Trouble::new(format!("it is not known whether issue {key}, which the scenario waits for, is resolved"))
+                            .detail(why)
+                            .hint("check `jira_url` and its token, or leave `jira_url` unset to skip scenarios that wait for an issue"),
+                    )),
                 };
-                open.map(|reason| (key, reason))
+                open.map(|closed| (key, closed))
             }
         };
         futures::future::join_all(keys.into_iter().map(ask)).await.into_iter().flatten().collect()
     }
 
     /// The first gate that is closed, as far as profile, settings and Jira tell.
-    fn closed(&self, scenario: &Scenario) -> Option<String> {
+    fn closed(&self, scenario: &Scenario) -> Option<Closed> {
         let known = Surroundings {
             kind: Some(self.profile.kind),
             profile: Some(&self.profile),
             remote: self.settings.remote_ocp_cluster.is_some(),
             jira: self.jira.is_some(),
+            chosen: self.chosen,
         };
         let issue = || self.issues.get()?.get(known_issue(scenario, known.kind)?).cloned();
-        closed(scenario, &known).map(|skip| skip.reason).or_else(issue)
+        closed(scenario, &known).as_ref().map(unmet).or_else(issue)
+    }
+
+    /// Collects all of MTV into the folder `name`, if the run has made anything on the cluster that MTV could have acted on.
+    async fn collect_of_mtv(&self, cx: &StepCx, name: &str) -> Result<(), Failure> {
+        let Some(cluster) = self.cluster.get().filter(|_| collect::has_made(&self.journal, None)) else { return Ok(()) };
+        let owner = Owner { cluster: cluster.clone(), journal: self.journal.clone(), run: self.run.clone() };
+        collect::everything(&owner, &self.settings, cx, name).await
     }
 
     async fn clean(&self, cx: &StepCx) -> Result<Vec<Leftover>, Failure> {
@@ -173,7 +191,13 @@ impl MigrationRun {
                 let sources = self.source.get().map(|s| (self.profile.name.clone(), Ok(s.clone())));
                 let sources = sources.into_iter().collect();
                 let teardown = Teardown::new(cluster, &self.journal, &self.run, sources, self.settings.object_timeout);
-                teardown.everything(cx).await?.left
+                let mut left = teardown.everything(cx).await?.left;
+                // An interrupt ends the gathering, and what is left is told all the same.
+                if teardown.left_on_cluster(&left) && self.collect_of_mtv(cx, "left_behind").await.is_ok() {
+                    // What gathered must not stay either; what is left was tried a moment ago.
+                    left.extend(teardown.gatherer(cx).await.map(|done| done.left).unwrap_or_default());
+                }
+                left
             }
         };
         if let Some(source) = self.source.get() {
@@ -185,7 +209,13 @@ impl MigrationRun {
 
 impl Workload for MigrationRun {
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move { Box::pin(self.prepare(cx)).await.map_err(advised) })
+        Box::pin(async move {
+            let result = Box::pin(self.prepare(cx)).await.map_err(advised);
+            if matches!(result, Err(Failure::Failed(_) | Failure::Errored(_))) {
+                self.collect_of_mtv(cx, "set_up").await?;
+            }
+            result
+        })
     }
 
     fn step<'a>(&'a self, scenario: usize, step: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
@@ -205,16 +235,26 @@ impl Workload for MigrationRun {
         })
     }
 
-    fn gate(&self, scenario: usize) -> Option<String> {
+    fn gate(&self, scenario: usize) -> Option<Closed> {
         let facts = &self.session.get()?.facts;
         let requires = &self.scenarios[scenario].scenario.requires;
         let text = |version: &Option<Version>| version.as_ref().map(ToString::to_string);
         let check = |product, found: &Option<Version>, least: &Option<String>| {
-            least.as_ref().and_then(|least| too_low(product, text(found).as_deref(), least))
+            least.as_ref().and_then(|least| too_low(product, text(found).as_deref(), least)).map(Closed::Skip)
         };
         self.closed(&self.scenarios[scenario].scenario)
             .or_else(|| check(Product::Mtv, &facts.mtv, &requires.min_mtv_version))
             .or_else(|| check(Product::OpenShift, &facts.openshift, &requires.min_ocp_version))
+    }
+
+    fn collect<'a>(&'a self, scenario: usize, cx: &'a StepCx) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let Some(session) = self.session.get() else { return Ok(()) };
+            let scene = Scene { session, scenario: &self.scenarios[scenario].scenario, index: scenario, clones: &self.clones[scenario] };
+            let mut state = self.states[scenario].lock().await;
+            state.begin(&cx.cancel);
+            collect::after_failure(&scene, &mut state, cx).await.map(drop)
+        })
     }
 
     fn tear_down<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<Leftover>, Failure>> {
@@ -232,6 +272,18 @@ impl Workload for MigrationRun {
             .chain(source.into_iter().map(move |(verb, count)| (format!("{kind} {verb}"), count)))
             .collect()
     }
+}
+
+/// A closed gate as the engine takes it.
+pub(super) fn unmet(skip: &Skip) -> Closed {
+    if !skip.error {
+        return Closed::Skip(skip.reason.clone());
+    }
+    Closed::Error(
+        Trouble::new(skip.reason.trim_end_matches('.'))
+            .hint("add it to the profile; providers.example.toml shows the keys, `mtv-test validate` what is missing")
+            .hint("or leave copy-offload out: `--marker 'not copyoffload'`"),
+    )
 }
 
 /// A run that was interrupted before there was anything to work on.

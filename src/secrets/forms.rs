@@ -1,11 +1,13 @@
 //! The forms in which a secret can come back: what writers of JSON, XML, YAML, URLs, shells and base64 make of it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
+
+use super::masking::Reach;
 
 /// A line of a longer secret that is shorter says little, and is in every text.
 const SHORTEST_LINE: usize = 6;
@@ -13,10 +15,38 @@ const SHORTEST_LINE: usize = 6;
 /// Parts of a base64 text that are shorter are found by chance.
 const SHORTEST_PART: usize = 8;
 
-/// All forms of a text, itself included.
-pub(super) fn of(secret: &str) -> Vec<String> {
+/// What begins the lines around a PEM text: no secret, and the same in all of them.
+const MARKER: &str = "-----";
+
+/// All forms of a secret, itself included, with where each is masked: an encoded form everywhere, even that of an ordinary word.
+pub(super) fn of(secret: &str) -> BTreeMap<String, Reach> {
+    let plain = std::iter::once(secret).chain(lines(secret)).map(|form| (form.to_owned(), Reach::of(form)));
+    let plain: BTreeMap<String, Reach> = plain.collect();
+    let reach = |form: &String| if form.chars().count() > SHORTEST_FORM { Reach::Anywhere } else { Reach::Alone };
+    let mut forms: BTreeMap<String, Reach> = encoded(secret)
+        .into_iter()
+        .map(|form| {
+            let reach = reach(&form);
+            (form, reach)
+        })
+        .collect();
+    // What an encoding leaves as it is, is no encoding.
+    forms.extend(plain);
+    forms
+}
+
+/// Encoded forms that are not longer are found by chance.
+const SHORTEST_FORM: usize = 4;
+
+/// The lines of a longer text, which come back one by one.
+fn lines(secret: &str) -> impl Iterator<Item = &str> {
+    let several = secret.contains('\n');
+    let long = |line: &&str| line.chars().count() >= SHORTEST_LINE && !line.starts_with(MARKER);
+    secret.lines().filter(move |_| several).map(str::trim).filter(long)
+}
+
+fn encoded(secret: &str) -> Vec<String> {
     let mut forms = vec![
-        secret.to_owned(),
         // Single quotes of shells and of YAML, C and Rust.
         secret.replace('\'', "'\\''"),
         secret.replace('\'', "'\"'\"'"),
@@ -34,9 +64,6 @@ pub(super) fn of(secret: &str) -> Vec<String> {
     forms.extend(xml(secret));
     forms.extend(url(secret));
     forms.extend((0..3).flat_map(|shift| part(secret, shift)));
-    if secret.contains('\n') {
-        forms.extend(secret.lines().map(str::trim).filter(|line| line.chars().count() >= SHORTEST_LINE).map(str::to_owned));
-    }
     forms
 }
 
@@ -133,7 +160,7 @@ mod tests {
 
     #[test]
     fn lower_case_escapes_leave_the_letters_alone() {
-        assert!(of("Ab/Ü").contains(&"Ab%2f%c3%9c".to_owned()), "{:?}", of("Ab/Ü"));
+        assert!(of("Ab/Ü").contains_key("Ab%2f%c3%9c"), "{:?}", of("Ab/Ü"));
     }
 
     #[test]

@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn a_text_of_nothing_but_secrets_is_gone() {
-        let secret = Secret::new("z".repeat(7));
-        let out = String::from_utf8(through("z".repeat(3 * BLOCK).as_bytes())).unwrap();
+        let secret = Secret::new("zZ9!zZ9!");
+        let out = String::from_utf8(through("zZ9!".repeat(BLOCK).as_bytes())).unwrap();
         assert!(!out.contains(secret.expose()));
     }
 }

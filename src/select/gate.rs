@@ -35,6 +35,9 @@ pub struct Skip {
     pub gate: Gate,
     /// The reason, for people.
     pub reason: String,
+    /// Something is missing that the scenario was asked for with: a run does not skip it, it is in error.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
 }
 
 /// What is known of a run's surroundings without contacting anybody.
@@ -48,6 +51,8 @@ pub struct Surroundings<'a> {
     pub remote: bool,
     /// Whether there is a Jira to ask.
     pub jira: bool,
+    /// Whether the user chose scenarios by name or marker; else the whole catalogue runs.
+    pub chosen: bool,
 }
 
 /// The known issue that a scenario has to wait for on that kind of source.
@@ -58,7 +63,7 @@ pub fn known_issue(scenario: &Scenario, kind: Option<ProviderKind>) -> Option<&s
 
 /// The first closed gate. What is not known closes none.
 pub fn closed(scenario: &Scenario, known: &Surroundings<'_>) -> Option<Skip> {
-    let skip = |gate, reason| Some(Skip { gate, reason });
+    let skip = |gate, reason| Some(Skip { gate, reason, error: false });
     if scenario.remote && !known.remote {
         return skip(Gate::Remote, "needs the run setting `remote_ocp_cluster`.".to_owned());
     }
@@ -70,7 +75,9 @@ pub fn closed(scenario: &Scenario, known: &Surroundings<'_>) -> Option<Skip> {
     if let Some(profile) = known.profile
         && let Some(reason) = unsuited(scenario, profile)
     {
-        return skip(Gate::CopyOffload, reason);
+        // Who runs the whole catalogue from a source without an array has not asked for copy-offload.
+        let error = known.chosen || profile.copyoffload.is_some();
+        return Some(Skip { gate: Gate::CopyOffload, reason, error });
     }
     if let Some(issue) = known_issue(scenario, known.kind)
         && !known.jira
@@ -87,14 +94,14 @@ fn by_kind(scenario: &Scenario, kind: ProviderKind) -> Option<Skip> {
     if !wanted.is_empty() && !wanted.contains(&kind) {
         let wanted: Vec<&str> = wanted.iter().map(|kind| kind.name()).collect();
         let reason = format!("needs a source of type {}; the selected one is {kind}.", wanted.join(" or "));
-        return Some(Skip { gate: Gate::Provider, reason });
+        return Some(Skip { gate: Gate::Provider, reason, error: false });
     }
     if (scenario.copies_offload() || !scenario.profile_fields().is_empty()) && kind != ProviderKind::Vsphere {
         let reason = format!("copy-offload needs a source of type vsphere; the selected one is {kind}.");
-        return Some(Skip { gate: Gate::CopyOffload, reason });
+        return Some(Skip { gate: Gate::CopyOffload, reason, error: false });
     }
     if scenario.warm_migration && !kind.can_warm() {
-        return Some(Skip { gate: Gate::Warm, reason: format!("{kind} warm migration is not supported.") });
+        return Some(Skip { gate: Gate::Warm, reason: format!("{kind} warm migration is not supported."), error: false });
     }
     None
 }

@@ -40,6 +40,8 @@ pub struct Selected {
 pub struct PlanOfRun {
     /// Scenarios in order.
     pub scenarios: Vec<Selected>,
+    /// Whether the user chose them by name or marker.
+    pub chosen: bool,
 }
 
 /// The steps of a scenario.
@@ -65,13 +67,15 @@ pub fn plan(catalogue: &Catalogue, selection: &Selection, known: &Surroundings<'
         })
     };
     problems.into_result(())?;
+    let chosen = expression.is_some() || !selection.names.is_empty();
+    let known = &Surroundings { chosen, ..*known };
     let scenarios = named
         .into_iter()
         .map(|i| &all[i])
         .filter(|scenario| expression.as_ref().is_none_or(|e| e.matches(&scenario.markers)))
         .map(|scenario| Selected { scenario: scenario.clone(), steps: steps(scenario), skip: closed(scenario, known) })
         .collect();
-    Ok(PlanOfRun { scenarios })
+    Ok(PlanOfRun { scenarios, chosen })
 }
 
 #[cfg(test)]
@@ -123,7 +127,7 @@ mod tests {
             ..CopyOffload::default()
         };
         let reason = |name: &str, profile: &Profile| {
-            only(name, &Surroundings { kind: Some(profile.kind), profile: Some(profile), remote: false, jira: false })
+            only(name, &Surroundings { kind: Some(profile.kind), profile: Some(profile), ..Surroundings::default() })
         };
         let section = "the `copyoffload` section of profile `v` has no";
         for (name, change, missing) in [
@@ -153,6 +157,28 @@ mod tests {
         let ovirt = Surroundings { kind: Some(ProviderKind::Ovirt), ..Surroundings::default() };
         let wanted = "copy-offload needs a source of type vsphere; the selected one is ovirt.";
         assert_eq!(only("copyoffload-thin", &ovirt).as_deref(), Some(wanted));
+    }
+
+    /// Missing fields are an error for who chose such scenarios or began a section; the whole catalogue runs without an array.
+    #[test]
+    fn missing_copy_offload_is_an_error_where_it_was_asked_for() {
+        let catalogue = Catalogue::load(None).unwrap();
+        let by_marker = Selection { names: Vec::new(), marker: Some("copyoffload".to_owned()) };
+        let by_name = Selection { names: vec!["copyoffload-thin".to_owned()], marker: None };
+        for (selection, section, error) in [
+            (&by_marker, None, true),
+            (&by_name, None, true),
+            (&Selection::default(), None, false),
+            (&Selection::default(), Some(CopyOffload::default()), true),
+        ] {
+            let profile = profile(section.clone());
+            let known = Surroundings { kind: Some(profile.kind), profile: Some(&profile), ..Surroundings::default() };
+            let plan = plan(&catalogue, selection, &known).unwrap();
+            let skip = plan.scenarios.iter().find(|s| s.scenario.name == "copyoffload-thin").unwrap().skip.clone().unwrap();
+            assert_eq!((skip.gate, skip.error), (Gate::CopyOffload, error), "{selection:?} {section:?}");
+        }
+        let ovirt = Surroundings { kind: Some(ProviderKind::Ovirt), ..Surroundings::default() };
+        assert!(plan(&catalogue, &by_marker, &ovirt).unwrap().scenarios.iter().all(|s| s.skip.as_ref().is_some_and(|skip| !skip.error)));
     }
 
     #[test]

@@ -6,13 +6,12 @@ use crate::{
     run::{ScenarioState, Teardown},
 };
 
-/// Runs the step. What cannot be deleted is told here and tried again at the end of the run, which decides about the exit code.
+/// Runs the step. What cannot be deleted is a note here and tried again at the end of the run, which decides about the exit code.
 pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     scene.clones.finished().await;
     let collected = collect::after_failure(scene, state, cx).await?;
     let done = Teardown::of_session(scene.session).scenario(&scene.scenario.name, cx).await?;
-    for left in &done.left {
-        cx.warn(format!("{} could not be deleted yet: {}", left.object, left.reason));
-    }
-    Ok(collected.into_iter().chain(done.deleted.into_iter().map(|object| format!("deleted {object}"))).collect())
+    let later = done.left.into_iter().map(|left| format!("{} could not be deleted yet: {}", left.object, left.reason));
+    let deleted = done.deleted.into_iter().map(|object| format!("deleted {object}"));
+    Ok(collected.into_iter().chain(deleted).chain(later).collect())
 }

@@ -1,7 +1,7 @@
 //! Steps of a scenario: a closed list. A new flow adds a kind or a parameter here, not a special case in the engine.
 
 mod clean_up;
-mod collect;
+pub mod collect;
 mod expected;
 mod maps;
 mod migrate;

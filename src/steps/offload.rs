@@ -35,11 +35,6 @@ pub fn describe(scene: &Scene<'_>, wish: &ScenarioVm, request: &mut CloneRequest
     request.host = wish.target_esxi_host.clone().or_else(|| placed.and_then(|offload| offload.esxi.host.clone()));
     request.resource_pool = placed.and_then(|offload| offload.resource_pool.clone());
     request.provisioning = wish.disk_type;
-    if wish.clone
-        && let Some(name) = offload.and_then(|offload| offload.default_vm_name.clone())
-    {
-        request.source = name;
-    }
     for disk in &wish.add_disks {
         request.disks.push(match disk {
             AddedDisk::Virtual(disk) => NewDisk {

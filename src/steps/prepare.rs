@@ -59,6 +59,11 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     if !abilities.clones {
         return take(scene, index, wish, cx).await;
     }
+    let mut wish = wish.clone();
+    if let Some(offload) = &session.profile.copyoffload {
+        // From here on the VM has the name of the one that is really cloned.
+        wish.name = offload.source_name(&wish).to_owned();
+    }
     let base = wish.clone_name.as_deref().unwrap_or(&wish.name);
     let mut request = CloneRequest {
         source: wish.name.clone(),
@@ -71,7 +76,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         changed_block_tracking: scene.scenario.warm_migration,
         ..CloneRequest::default()
     };
-    super::offload::describe(scene, wish, &mut request)?;
+    super::offload::describe(scene, &wish, &mut request)?;
     cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
     let id = make_clone(scene, &request, cx).await?;
     if let Some(power) = wish.source_vm_power {
@@ -110,7 +115,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     }
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
     session.inventory.wait_for_vm(cx, &id, &request.name, limit).await?;
-    Ok(Migrating { wish: wish.clone(), source, marked })
+    Ok(Migrating { wish, source, marked })
 }
 
 /// The scenario asks to keep static addresses, and there are none: told before the migration, not after it.

@@ -1,4 +1,4 @@
-//! The ladder of interrupts at twenty moments: one, two and three SIGINT, and SIGTERM.
+//! The ladder of interrupts at twenty moments: one, two and three SIGINT, SIGTERM, SIGHUP; what `timeout` and `nohup` do.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,15 @@ const MOMENTS: usize = 20;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What is sent.
-const LADDERS: [&[&str]; 4] = [&["INT"], &["INT", "INT"], &["INT", "INT", "INT"], &["TERM"]];
+const LADDERS: [&[&str]; 6] = [&["INT"], &["INT", "INT"], &["INT", "INT", "INT"], &["TERM"], &["HUP"], &["HUP", "HUP"]];
+
+/// Signals that are closer to each other are one interrupt.
+const APART: Duration = Duration::from_millis(1100);
+
+/// Whether the run tears down: a second hang-up changes nothing.
+fn tears_down(ladder: &[&str]) -> bool {
+    ladder.len() == 1 || ladder.iter().all(|signal| *signal == "HUP")
+}
 
 fn send(run: &Child, signal: &str) {
     // A process that has ended meanwhile is no mistake of this test: its exit code tells.
@@ -77,10 +85,14 @@ fn interrupt(lab: &Lab, number: usize, points: usize, ladder: &[&str], built_in:
         (new != old && new.ends_with("</testsuites>\n")).then_some(())
     });
     let reported = began.elapsed();
+    let mut last = began;
     for signal in &ladder[1..] {
+        // A run that has ended meanwhile needs no more of them.
+        until("the next signal's time, or the end of the run", || {
+            (last.elapsed() >= APART || run.try_wait().unwrap().is_some()).then_some(())
+        });
+        last = Instant::now();
         send(&run, signal);
-        // Two signals of one kind at the same moment are one to the process that gets them.
-        std::thread::sleep(Duration::from_millis(50));
     }
     let output = run.wait_with_output().unwrap();
     Interrupted { code: output.status.code(), text: told(&output), reported, folder, run: id }
@@ -137,7 +149,7 @@ async fn the_ladder_of_interrupts_holds_at_twenty_moments() {
             if built_in {
                 continue;
             }
-            if ladder.len() == 1 {
+            if tears_down(ladder) {
                 assert_eq!(eyes.traces(&ended.run).await, Vec::<String>::new(), "{which}: {}", ended.text);
             } else {
                 take_the_advice(&lab, &ended, &which);
@@ -148,6 +160,60 @@ async fn the_ladder_of_interrupts_holds_at_twenty_moments() {
     assert_eq!(lab.objects().await, before);
     assert_eq!(eyes.settings().await, settings);
     println!("{MOMENTS} moments; the slowest report was on the disk {} ms after the first signal", slowest.as_millis());
+}
+
+/// `timeout` of GNU signals its child and then the whole group: that is one interrupt, at whatever moment it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn timeout_never_skips_the_teardown() {
+    let lab = Arc::new(Lab::start(&["--time-scale", "20"]));
+    let eyes = Eyes::of(&lab).await;
+    let before = lab.objects().await;
+    let settings = eyes.settings().await;
+    let moments: Vec<u64> = (0..20).map(|number| 250 + 130 * number).collect();
+    let mut torn_down = 0;
+    for group in moments.chunks(4) {
+        let runs = group.iter().map(|&moment| {
+            let lab = Arc::clone(&lab);
+            tokio::task::spawn_blocking(move || {
+                let run = lab.run_into(&format!("timeout-{moment}"), &["sanity-cold", "sanity-warm", "--set", "cutover_delay=20s"]);
+                let mut command = Command::new("timeout");
+                command.arg(format!("{}.{:03}", moment / 1000, moment % 1000)).arg(run.get_program()).args(run.get_args());
+                for (name, value) in run.get_envs() {
+                    match value {
+                        Some(value) => command.env(name, value),
+                        None => command.env_remove(name),
+                    };
+                }
+                (moment, command.current_dir(&lab.folder).output().unwrap())
+            })
+        });
+        for run in runs.collect::<Vec<_>>() {
+            let (moment, output) = run.await.unwrap();
+            let text = told(&output);
+            assert_eq!(output.status.code(), Some(124), "{moment} ms: the run ended before its time: {text}");
+            assert!(!text.contains("skipping the teardown"), "{moment} ms: {text}");
+            torn_down += usize::from(text.contains("SIGTERM: stopping, tearing down"));
+        }
+    }
+    assert!(torn_down > 10, "only {torn_down} of {} runs were interrupted", moments.len());
+    assert_eq!(lab.objects().await, before);
+    assert_eq!(eyes.settings().await, settings);
+}
+
+#[test]
+fn under_nohup_a_hangup_is_ignored() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (results, log) = (folder.path().join("results"), folder.path().join("points"));
+    let mut command = Command::new("nohup");
+    let own = binary();
+    command.arg(own.get_program()).args(["run", "--lab", "sanity-cold", "--results-dir"]).arg(&results);
+    command.current_dir(&folder).env("MTV_TEST_KILL_LOG", &log).env("NO_COLOR", "1").env_remove("ARTIFACT_DIR");
+    let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_folder(&mut run, &results);
+    until("its points", || (fs::read_to_string(&log).unwrap_or_default().lines().count() >= 20).then_some(()));
+    send(&run, "HUP");
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
 }
 
 /// Carries out the command that an interrupted run prints, as it stands.

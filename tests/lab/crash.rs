@@ -29,6 +29,12 @@ async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
 
     let text = std::fs::read_to_string(lab.path("results/latest/resources.json")).unwrap();
     serde_json::from_str::<serde_json::Value>(&text).expect("resources.json is no JSON after kill -9");
+    let report = lab.path("results/latest/junit-report.xml");
+    let cases = junit(&report);
+    let ended = |wanted: &str| cases.iter().filter(|(_, ended)| ended == wanted).count();
+    assert!((1..=4).contains(&ended("error")) && ended("skipped") > 0, "what was running is an error: {cases:?}");
+    let text = std::fs::read_to_string(report).unwrap();
+    assert!(text.contains("the run did not end; this scenario was running") && text.contains("not run: "), "{text}");
     let dry = lab.clean(&["--dry-run"]);
     assert!(told(&dry).contains("would cancel Migration") && told(&dry).contains("would delete VM "), "{}", told(&dry));
     assert_ne!(lab.objects().await, before, "a dry run deleted something");

@@ -66,6 +66,49 @@ async fn a_scenario_that_fails_is_gathered_once_before_its_teardown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_went_wrong_is_collected_wherever_it_went_wrong() {
+    // With the teardown switched off, where no step cleans up.
+    let lab = Lab::start(&[]);
+    with_a_wrong_guest_password(&lab);
+    let output = lab.run(&["--set", "ssh_timeout=2s", "--skip-teardown", "sanity-cold"]).output().unwrap();
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let gathered = files(&lab.path("results/latest/must-gather/sanity-cold"));
+    assert!(gathered.iter().any(|file| file.contains("/plans/sanity-cold.yaml")), "{gathered:?}\n{text}");
+    assert!(text.contains("must-gather/sanity-cold (") && text.contains(&format!("({} files)", gathered.len())), "{text}");
+    assert!(text.contains("still in place, as --skip-teardown asks") && !text.contains("left behind"), "{text}");
+    let report = fs::read_to_string(lab.path("results/latest/junit-report.xml")).unwrap();
+    assert!(report.contains("name=\"collected\"") && report.contains("the teardown is switched off"), "{report}");
+
+    // A source VM that does not exist: nothing was made, so there is nothing to collect.
+    fs::create_dir(lab.path("own")).unwrap();
+    let missing = "[scenario.typo]\n[[scenario.typo.virtual_machines]]\nname = \"no-such-vm\"\n";
+    fs::write(lab.path("own/s.toml"), missing).unwrap();
+    let output = lab.run_into("missing", &["typo", "--scenarios", "own"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    assert!(!lab.path("missing/latest/must-gather").exists(), "{}", told(&output));
+
+    // A set-up that fails: the Provider's URL is not what MTV can reach.
+    lab.fault(&["add", r#"server = "vsphere", client = "mtv-lab*", effect = "close""#]);
+    let output = lab.run_into("set-up", &["sanity-cold", "--set", "provider_ready_timeout=20s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", told(&output));
+    let gathered = files(&lab.path("set-up/latest/must-gather/set_up"));
+    assert!(gathered.iter().any(|file| file.contains("/providers/")), "{gathered:?}\n{}", told(&output));
+    assert!(told(&output).contains("must-gather/set_up ("), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_behind_is_collected_of() {
+    let lab = Lab::start(&[]);
+    lab.fault(&["add", r#"server = "kubernetes", verb = "delete", resource = "plans", effect = "status", status = 403"#]);
+    let output = lab.run(&["sanity-cold", "--set", "object_timeout=10s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(8), "{}", told(&output));
+    let gathered = files(&lab.path("results/latest/must-gather/left_behind"));
+    assert!(!gathered.is_empty() && told(&output).contains("must-gather/left_behind ("), "{}", told(&output));
+    assert!(!lab.objects().await.iter().any(|object| object.contains("mtv-test-gather")), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_hand_it_gathers_a_plan_a_vm_or_everything() {
     let lab = Lab::start(&[]);
     let output = lab.run(&["--skip-teardown", "sanity-cold"]).output().unwrap();

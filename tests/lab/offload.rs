@@ -39,3 +39,20 @@ fn a_wrong_login_of_the_array_is_told_in_its_own_words() {
         assert!(!text.contains("not-the-password"), "{text}");
     }
 }
+
+/// A profile can have another VM cloned than scenarios name: everything that is shown names the one that is cloned.
+#[test]
+fn the_vm_that_is_cloned_is_the_one_that_is_named() {
+    let lab = Lab::start(&[]);
+    let mut file: toml::Table = toml::from_str(&std::fs::read_to_string(lab.path("lab/providers.toml")).unwrap()).unwrap();
+    let profile = file["provider"]["vsphere"].as_table_mut().unwrap();
+    profile["copyoffload"].as_table_mut().unwrap().insert("default_vm_name".to_owned(), "mtv-tests-rhel8".into());
+    std::fs::write(lab.path("lab/providers.toml"), file.to_string()).unwrap();
+    let output = lab.run(&["copyoffload-thin", "--skip-data-collector"]).output().unwrap();
+    let report = std::fs::read_to_string(lab.path("results/latest/junit-report.xml")).unwrap();
+    assert!(report.contains("VM mtv-tests-rhel8 cloned to"), "{report}\n{}", told(&output));
+    assert!(!report.contains("xcopy-template-test"), "{report}");
+    let list = ["list", "copyoffload-thin", "--provider", "vsphere", "--providers", "lab/providers.toml"];
+    let output = crate::support::binary().current_dir(&lab.folder).args(list).output().unwrap();
+    assert!(told(&output).contains("mtv-tests-rhel8") && !told(&output).contains("xcopy-template-test"), "{}", told(&output));
+}

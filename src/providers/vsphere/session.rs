@@ -104,7 +104,7 @@ enum TryError {
 }
 
 impl TryError {
-    const fn fate(&self, safety: Safety) -> RetryFate {
+    fn fate(&self, safety: Safety) -> RetryFate {
         match self {
             Self::Lost(lost) => lost.fate(safety),
             Self::Busy(_, fate) => *fate,

@@ -14,7 +14,10 @@ use anyhow::Result;
 
 use self::{live::Live, plain::Plain, style::Paint};
 use super::{Sink, model::Run, screen::Screen};
-use crate::events::{Event, What};
+use crate::{
+    events::{Event, What},
+    secrets::printable,
+};
 
 /// How the console behaves.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +64,7 @@ impl Sink for ConsoleSink {
     }
 
     fn event(&mut self, event: &Event) -> Result<()> {
-        let event = &Event { what: event.what.clone().map_texts(&printable), ..event.clone() };
+        let event = &Event { what: event.what.clone().map_texts(&|text| printable(&text)), ..event.clone() };
         self.run.apply(event);
         match &mut self.progress {
             Progress::Live(live) => live.event(event, &self.run),
@@ -75,10 +78,4 @@ impl Sink for ConsoleSink {
         }
         Ok(())
     }
-}
-
-/// Takes out what would move the cursor or change colours: names and messages come from servers and guests.
-fn printable(text: String) -> String {
-    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if text.contains(bad) { text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect() } else { text }
 }

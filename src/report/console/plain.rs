@@ -52,6 +52,7 @@ pub(super) fn line(what: &What, paint: Paint, verbosity: u8) -> Option<String> {
         What::ScenarioFinished { verdict, took } => format!("scenario {} after {}", paint.verdict(*verdict, 0), human(*took)),
         What::Warning { message } => format!("{}: {message}", paint.warning("warning")),
         What::CancelBegun { reason, .. } => paint.warning(reason),
+        What::Collected { folder, files } => format!("collected {} in {}", count(*files, "file"), folder.display()),
         What::LeftBehind { object, reason } => format!("{}: {object}: {reason}", paint.warning("left behind")),
         What::StepProgress { doing, percent } if verbosity > 0 => match percent {
             Some(percent) => format!("{doing} ({percent:.0}%)"),

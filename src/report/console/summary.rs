@@ -9,6 +9,7 @@ use super::{
 use crate::{
     engine::{SET_UP, TEAR_DOWN, human},
     events::{Trouble, Verdict},
+    exit,
     report::model::{Run, Scenario, Step, StepState},
 };
 
@@ -40,6 +41,12 @@ pub fn summary(run: &Run, paint: Paint, clean: Option<&str>) -> String {
             let place = scenario.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             line(&mut text, &format!("  {place}{message}"));
         }
+    }
+    if !run.collected.is_empty() {
+        text.push('\n');
+    }
+    for (_, folder, files) in &run.collected {
+        line(&mut text, &format!("Collected: {} ({})", folder.display(), count(*files, "file")));
     }
     leftovers(&mut text, run, paint, clean);
     text.push('\n');
@@ -90,14 +97,16 @@ fn leftovers(text: &mut String, run: &Run, paint: Paint, clean: Option<&str>) {
         return;
     }
     text.push('\n');
-    if run.left.is_empty() {
+    if run.left.is_empty() && run.kept() {
+        line(text, "Everything that the run made is still in place, as --skip-teardown asks.");
+    } else if run.left.is_empty() {
         line(text, &paint.warning("The teardown was not run to its end: objects may be left behind."));
     } else {
         line(text, &paint.warning(format!("{} left behind.", count(run.left.len(), "object"))));
     }
     match clean {
         Some(command) => {
-            line(text, "To delete what is left:");
+            line(text, if run.left.is_empty() && run.kept() { "To delete it:" } else { "To delete what is left:" });
             line(text, &format!("  {}", paint.bold(command)));
         }
         None => line(text, "The cluster ends with this process, so there is nothing to delete."),
@@ -122,7 +131,12 @@ fn totals(text: &mut String, run: &Run, paint: Paint) {
         line(text, &format!("Results: {}", run.results.display()));
     }
     if let Some(finished) = run.finished.as_ref().filter(|f| f.exit.code != 0) {
-        line(text, &format!("Exit code {}: {}.", finished.exit.code, finished.exit.meaning));
+        let errored = of(Verdict::Errored);
+        let beside = match (finished.exit == exit::FAILED, errored) {
+            (false, _) | (true, 0) => String::new(),
+            (true, _) => format!("; {} could not be tested: see ERROR above", count(errored, "scenario")),
+        };
+        line(text, &format!("Exit code {}: {}{beside}.", finished.exit.code, finished.exit.meaning));
     }
 }
 

@@ -259,11 +259,12 @@ async fn supervised(
     let cx = StepCx { emitter: Emitter::new(run, events), deadline: Deadline::after(request.timeout), cancel: cancel.clone() };
     let mut interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
     let interrupted = async {
-        if interrupts.recv().await.is_none() {
+        let mut counted = signals::Counted::default();
+        if counted.next(&mut interrupts).await.is_none() {
             return std::future::pending().await;
         }
         cancel.cancel();
-        let _ = tokio::time::timeout(GRACE, interrupts.recv()).await;
+        let _ = tokio::time::timeout(GRACE, counted.next(&mut interrupts)).await;
     };
     let result = tokio::select! {
         biased;

@@ -4,20 +4,20 @@ use std::io::Write as _;
 
 use super::environment;
 use crate::{
-    cli::{CliError, CliResult, say, tell},
+    cli::{CliResult, say, tell, unwritten},
     engine::{Failure, Leftover},
     events::{Event, What},
     exit,
     journal::{Read, Record, order},
     report::Sink,
     run::Done,
-    secrets::mask,
+    secrets::{mask, printable},
 };
 
 /// Shows what would be deleted, in order.
 pub fn order(nothing: &str, records: &[Record]) -> CliResult {
     let mut out = anstream::stdout().lock();
-    let mut write = |text: &str| writeln!(out, "{text}").map_err(|e| CliError::internal(format!("cannot write to stdout: {e}")));
+    let mut write = |text: &str| writeln!(out, "{}", printable(&mask(text))).map_err(|error| unwritten(&error));
     let stages = order::order(records);
     if stages.is_empty() {
         write(nothing)?;
