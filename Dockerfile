@@ -5,6 +5,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY api api
 COPY lab lab
+COPY fuzz fuzz
 COPY testkit testkit
 COPY src src
 COPY scenarios scenarios

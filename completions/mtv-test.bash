@@ -25,9 +25,6 @@ _mtv__test() {
             mtv__test,config)
                 cmd="mtv__test__subcmd__config"
                 ;;
-            mtv__test,generate)
-                cmd="mtv__test__subcmd__generate"
-                ;;
             mtv__test,lab)
                 cmd="mtv__test__subcmd__lab"
                 ;;
@@ -42,6 +39,9 @@ _mtv__test() {
                 ;;
             mtv__test,validate)
                 cmd="mtv__test__subcmd__validate"
+                ;;
+            mtv__test__subcmd__lab,datacenter)
+                cmd="mtv__test__subcmd__lab__subcmd__datacenter"
                 ;;
             mtv__test__subcmd__lab,fault)
                 cmd="mtv__test__subcmd__lab__subcmd__fault"
@@ -65,7 +65,7 @@ _mtv__test() {
 
     case "${cmd}" in
         mtv__test)
-            opts="-v -h -V --verbose --color --help --version run list clean must-gather validate config lab completions generate"
+            opts="-v -h -V --verbose --color --help --version run list clean must-gather validate config lab completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -82,7 +82,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__clean)
+        mtv__test__subcmd__clean)
             opts="-v -h --dry-run --orphans --older-than --by-name --timeout --provider --providers --settings --set --kubeconfig --context --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -165,7 +165,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__completions)
+        mtv__test__subcmd__completions)
             opts="-v -h --verbose --color --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -183,7 +183,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__config)
+        mtv__test__subcmd__config)
             opts="-o -v -h --output --scenarios --provider --providers --settings --set --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -254,8 +254,8 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__generate)
-            opts="-v -h --verbose --color --help"
+        mtv__test__subcmd__lab)
+            opts="-v -h --verbose --color --help serve datacenter fault"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -272,9 +272,9 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab)
-            opts="-v -h --verbose --color --help serve fault"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+        mtv__test__subcmd__lab__subcmd__datacenter)
+            opts="-v -h --print --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -290,7 +290,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab__subcmd__fault)
+        mtv__test__subcmd__lab__subcmd__fault)
             opts="-v -h --dir --verbose --color --help list add clear"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -315,13 +315,20 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__add)
-            opts="-v -h --verbose --color --help"
+        mtv__test__subcmd__lab__subcmd__fault__subcmd__add)
+            opts="-v -h --dir --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -333,13 +340,20 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__clear)
-            opts="-v -h --verbose --color --help"
+        mtv__test__subcmd__lab__subcmd__fault__subcmd__clear)
+            opts="-v -h --dir --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -351,13 +365,20 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab__subcmd__fault__subcmd__list)
-            opts="-v -h --verbose --color --help"
+        mtv__test__subcmd__lab__subcmd__fault__subcmd__list)
+            opts="-v -h --dir --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -369,7 +390,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__lab__subcmd__serve)
+        mtv__test__subcmd__lab__subcmd__serve)
             opts="-v -h --dir --port --apiserver --roles --datacenter --time-scale --audit-log --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -451,7 +472,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__list)
+        mtv__test__subcmd__list)
             opts="-m -o -v -h --marker --output --scenarios --provider --providers --settings --set --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -530,7 +551,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__must__subcmd__gather)
+        mtv__test__subcmd__must__subcmd__gather)
             opts="-v -h --plan --vm --dest-dir --provider --providers --settings --set --kubeconfig --context --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -620,8 +641,8 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__run)
-            opts="-m -j -v -h --marker --jobs --allow-all-skipped --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
+        mtv__test__subcmd__run)
+            opts="-m -j -v -h --marker --jobs --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --analyze-with-ai --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -755,7 +776,7 @@ _mtv__test() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        mtv__subcmd__test__subcmd__validate)
+        mtv__test__subcmd__validate)
             opts="-v -h --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

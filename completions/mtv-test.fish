@@ -38,7 +38,6 @@ complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "validate" -d 'Che
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "config" -d 'Show each setting with its value and where that comes from'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "lab" -d 'Run the simulated data centre'
 complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "completions" -d 'Print a completion script'
-complete -c mtv-test -n "__fish_mtv_test_needs_command" -f -a "generate" -d 'Write completion scripts, manual pages and JSON schemas'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d 'Select scenarios by markers, such as `tier0 and not (warm or remote)`' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to [default: the cluster\'s]' -r
@@ -59,6 +58,7 @@ never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l allow-all-skipped -d 'End with exit code 0 although everything that was selected is skipped'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-teardown -d 'Leave everything in place at the end'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l skip-data-collector -d 'Collect nothing when a scenario fails'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l analyze-with-ai -d 'Send the JUnit report of a failed run to an analysis service and keep its answer'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l lab -d 'Run against the simulated data centre instead of a cluster and a source'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -123,13 +123,14 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -f -a "serve" -d 'Run the lab until it is interrupted'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve fault" -f -a "fault" -d 'Let things go wrong in a lab that runs'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -f -a "serve" -d 'Run the lab until it is interrupted'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -f -a "datacenter" -d 'Print the built-in data centre'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and not __fish_seen_subcommand_from serve datacenter fault" -f -a "fault" -d 'Inject faults into a running lab'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l dir -d 'Folder for kubeconfig, providers.toml and lab.json; made if it is not there' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l port -d 'Port of the Kubernetes API on 127.0.0.1 [default: any free one]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -l apiserver -d 'Kubeconfig of a Kubernetes API server to use in place of the simulated one; it must be empty, and a kube-controller-manager must run beside it' -r -F
@@ -142,22 +143,23 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from datacenter" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from datacenter" -l print -d 'Print it on stdout, which is all that this command does'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from datacenter" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from datacenter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -l dir -d 'Folder of the lab, as given to `lab serve`' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "list" -d 'Show all rules, how many requests each saw and how many it happened to'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "list" -d 'List the rules with the number of requests seen and affected'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "add" -d 'Add a rule, such as \'server = "kubernetes", verb = "create", effect = "status", status = 503, times = 2\''
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "clear" -d 'Take away one rule, or all'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand lab; and __fish_seen_subcommand_from fault" -f -a "clear" -d 'Remove one rule, or all of them'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'

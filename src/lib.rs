@@ -4,6 +4,7 @@
 //! [`events`], [`report`] writes what comes out, and the [`journal`] knows everything that has to be deleted again.
 
 pub mod advice;
+pub mod analyze;
 pub mod cli;
 pub mod cluster;
 pub mod config;

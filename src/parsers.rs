@@ -220,7 +220,7 @@ fn settings(text: &str) {
 fn profiles(text: &str) {
     match ProfileFile::parse(Path::new("x.toml"), text, true) {
         Ok(file) => {
-            show(&file.check());
+            show(&file.check(&|_| None));
             if let Some(name) = file.names().next()
                 && let Err(problems) = file.select(name, &|_| None)
             {

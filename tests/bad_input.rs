@@ -216,6 +216,19 @@ const SCENARIOS: &[Case] = &[
         "clone that cannot be",
         "[[scenario.x.virtual_machines]]\nname = \"a\"\ndisk_type = \"thick\"\nclone_name = \" \"\ntarget_name = \"My_VM\"\ntarget_esxi_host = \"\"\nsnapshots = 33\n",
     ),
+    (
+        "template of PVC names that MTV refuses",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = \"{{.VmNam}}-{{.DiskIndex}\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = \"{{.VmNam}}\"\n[scenario.z]\nvirtual_machines = [{ name = \"a\" }]\npvc_name_template = { vsphere = \"{{.FileName}}\", ovirt = \"{{ .VmName | nofunc }}\", default = \"{{if .Shared}}x{{end}}\" }\n",
+    ),
+    (
+        "networks where the VMs cannot use them",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\nmultus_namespace = \"nads\"\n[scenario.y]\nvirtual_machines = [{ name = \"a\" }]\nmultus_namespace = \"nads\"\nvm_target_namespace = { prefix = \"nads\" }\n",
+    ),
+    (
+        "playbooks whose items are no plays",
+        "[scenario.x]\nvirtual_machines = [{ name = \"a\" }]\npre_hook = { playbook_base64 = \"LSBoZWxsbwo=\" }\npost_hook = { playbook_base64 = \"LSBob3N0czogYWxsCi0gMwo=\" }\n",
+    ),
+    ("YAML", "scenario:\n  x:\n    markers: [tier0]\n"),
     ("carriage returns and a byte order mark", "\u{feff}[scenario.x]\r\nmarkerz = []\r\nvirtual_machines = [{ name = \"ä\" }]\r\n"),
 ];
 
@@ -348,6 +361,36 @@ const PROFILES: &[Case] = &[
         "switch of copy-offload as a text",
         "[provider.x]\ntype = \"vsphere\"\napi_url = \"https://h/sdk\"\nusername = \"u\"\npassword_env = \"SET\"\n[provider.x.copyoffload]\nstorage_skip_ssl_verification = \"yes\"\nstorage_username = 3\n",
     ),
+    (
+        "address without a scheme",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"vcenter.example.com/sdk\"\n",
+    ),
+    (
+        "address of another scheme",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"ftp://vcenter.example.com/sdk\"\n",
+    ),
+    (
+        "address with a login",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"https://joe:n0tToBeSeen@vcenter.example.com/sdk\"\n",
+    ),
+    (
+        "address with a port that is none",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"https://vcenter.example.com:99999/sdk\"\n",
+    ),
+    (
+        "address without /sdk",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"https://vcenter.example.com/ui/\"\n",
+    ),
+    (
+        "address without TLS",
+        "[provider.x]\ntype = \"vsphere\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"http://vcenter.example.com/sdk\"\n",
+    ),
+    ("address of an OVA share that is a URL", "[provider.x]\ntype = \"ova\"\napi_url = \"https://h/share\"\n"),
+    (
+        "address of oVirt that is not that of its API",
+        "[provider.x]\ntype = \"ovirt\"\nusername = \"u\"\npassword_env = \"SET\"\napi_url = \"https://engine.example.com\"\n",
+    ),
+    ("type that no release can migrate from", "[provider.x]\ntype = \"hyperv\"\napi_url = \"https://h:5986\"\n"),
     ("keys of the old suite", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\nverify_ssl = false\nstorage_class = \"nfs\"\n"),
     ("boolean in quotes", "[provider.x]\ntype = \"ova\"\napi_url = \"h:/p\"\ninsecure_skip_verify = \"false\"\n"),
 ];

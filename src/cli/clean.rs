@@ -27,6 +27,10 @@ use crate::{
 /// mtv-api-tests holds names only: what holds the id of the listed session and is older than the list is deleted, anything else
 /// only with --by-name.
 #[derive(Debug, ClapArgs)]
+#[command(
+    override_usage = "mtv-test clean [OPTIONS] <PATH>\n       mtv-test clean [OPTIONS] --orphans",
+    after_help = "Examples:\n  mtv-test clean mtv-test-results/latest --dry-run\n  mtv-test clean mtv-test-results/latest\n  mtv-test clean --orphans --older-than 2h --provider vsphere-8"
+)]
 pub(super) struct Args {
     /// resources.json of the run, or the folder that holds it
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "orphans")]

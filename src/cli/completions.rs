@@ -10,6 +10,9 @@ use crate::exit;
 ///
 /// For example: `mtv-test completions bash > ~/.local/share/bash-completion/completions/mtv-test`
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  source <(mtv-test completions bash)\n  mtv-test completions zsh > ~/.zfunc/_mtv-test\n  mtv-test completions fish > ~/.config/fish/completions/mtv-test.fish"
+)]
 pub(super) struct Args {
     /// Shell to complete in
     #[arg(value_name = "SHELL")]
@@ -39,8 +42,20 @@ impl Supported {
             Self::Fish => Shell::Fish,
         };
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command(), "mtv-test", &mut script);
-        script
+        clap_complete::generate(shell, &mut command(), NAME, &mut script);
+        if self == Self::Bash { one_mangling(script) } else { script }
+    }
+}
+
+/// Name of the program in its scripts.
+const NAME: &str = "mtv-test";
+
+/// Makes a script of bash use one name for each command. The generator mangles a dash in the program's name in two ways: where a
+/// word leads to a command as `__`, and where the command's options stand as it does with a dash in a command's name.
+fn one_mangling(script: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(script) {
+        Ok(script) => script.replace(&NAME.replace('-', "__subcmd__"), &NAME.replace('-', "__")).into_bytes(),
+        Err(error) => error.into_bytes(),
     }
 }
 

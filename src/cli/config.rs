@@ -21,6 +21,7 @@ use crate::{
 /// The command line wins over MTV_TEST_* variables, these over mtv-test.toml, that over the default. A selected provider
 /// profile is shown too, without its secrets.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  mtv-test config\n  mtv-test config --provider vsphere-8 --set jobs=8")]
 pub(super) struct Args {
     /// How to show them
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]

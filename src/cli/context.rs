@@ -6,6 +6,8 @@ use super::{CliError, ClusterOptions};
 use crate::{
     cluster::{ConnectOptions, PasswordLogin},
     config::{
+        certificate,
+        diagnostics::Problems,
         profile::{Profile, ProviderKind},
         profile_file::ProfileFile,
         settings::Settings,
@@ -54,18 +56,26 @@ impl Known {
 }
 
 /// What is known for `list`, where everything is optional: nothing of the source without a profile, or where the profile is
-/// only a default and its file is not there; its kind only, where the profile is not complete here.
-pub fn known(resolved: &Resolved) -> Result<Known, CliError> {
+/// only a default and its file is not there; as much of the profile as is there, where it is not complete here. With what a run
+/// would refuse the profile for.
+///
+/// # Errors
+/// The file cannot be read, it has no such profile, or no release migrates from that kind of source: what a run says.
+pub fn known(resolved: &Resolved) -> Result<(Known, Problems), CliError> {
+    let nothing = || Ok((Known::new(None, None, &resolved.settings), Problems::default()));
     let settings = &resolved.settings;
-    let Some(name) = &settings.source_provider else { return Ok(Known::new(None, None, settings)) };
+    let Some(name) = &settings.source_provider else { return nothing() };
     let asked = matches!(resolved.origin("source_provider"), Origin::Flag(_)) || *resolved.origin("providers") != Origin::Default;
     if !asked && !settings.providers.exists() {
-        return Ok(Known::new(None, None, settings));
+        return nothing();
     }
     let file = ProfileFile::load(&settings.providers)?;
     let kind = file.kind(name)?;
-    let profile = file.select(name, &|name| std::env::var(name).ok()).ok().map(|(profile, _)| profile);
-    Ok(Known::new(Some(kind), profile, settings))
+    let (profile, problems) = file.outline(name, &|name| std::env::var(name).ok())?;
+    if kind.unsupported().is_some() {
+        return Err(problems.into());
+    }
+    Ok((Known::new(Some(kind), profile, settings), problems))
 }
 
 /// The Jira of the settings, with its token.
@@ -83,7 +93,18 @@ pub fn jira(settings: &Settings) -> Result<Option<jira::Options>, CliError> {
         None => std::env::var(JIRA_TOKEN_ENV).ok(),
     };
     let token = token.filter(|token| !token.is_empty()).map(Secret::new);
-    Ok(Some(jira::Options { url: url.clone(), token, ca_file: settings.jira_ca_file.clone(), ca_pem: None }))
+    usable_ca("jira_ca_file", settings.jira_ca_file.as_deref())?;
+    let options = jira::Options { url: url.clone(), token, ca_file: settings.jira_ca_file.clone(), ca_pem: None };
+    // It contacts nobody, and knows what a URL of Jira looks like.
+    jira::Jira::new(options.clone()).map_err(CliError::usage)?;
+    Ok(Some(options))
+}
+
+/// Certificates of a setting must be there, and must be able to verify something.
+fn usable_ca(setting: &str, file: Option<&Path>) -> Result<(), CliError> {
+    let Some(file) = file else { return Ok(()) };
+    certificate::check_file(file, jiff::Timestamp::now())
+        .map_err(|unusable| CliError::usage(format!("{setting}: {}", unusable.what)).hint(unusable.help))
 }
 
 /// How to reach the cluster: `--kubeconfig` and `--context` win over a login by user and password, this over everything that is
@@ -121,6 +142,7 @@ fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError
         return Err(half("cluster_host", "the password")
             .hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
     };
+    usable_ca("cluster_ca_file", settings.cluster_ca_file.as_deref())?;
     Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone(), ca_pem: None }))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    config::diagnostics::Problems,
+    config::diagnostics::{Problem, Problems},
     exit::{self, ExitCode},
     secrets::{mask, printable},
 };
@@ -53,6 +53,17 @@ impl CliError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// As a problem among others, with words in front that say where it belongs. Of several problems the first one.
+    pub(super) fn into_problem(self, before: &str) -> Problem {
+        let problem = match self.what {
+            What::Message(message) => Problem::error(format!("{before}{message}")),
+            What::Problems(problems) => {
+                problems.all().first().cloned().unwrap_or_else(|| Problem::error(format!("{before}it cannot be used")))
+            }
+        };
+        self.hints.into_iter().fold(problem, Problem::help)
     }
 
     /// What the process ends with.

@@ -22,13 +22,20 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, CliResult, GlobalOptions, error::print_data, run::LabOptions};
 use crate::{
-    config::{profile::Profile, profile_file::ProfileFile},
+    config::{
+        diagnostics::{Problem, Problems, Source},
+        profile::Profile,
+        profile_file::ProfileFile,
+        read,
+    },
     exit::{self, ExitCode},
     jira,
     report::{log, screen::Screen},
     secrets::Secret,
 };
 
+/// In the folder of a lab: the process that serves it, locked while it does.
+const LOCK: &str = "lab.pid";
 /// In the folder of a lab: the token that `lab fault` shows.
 const ADMIN_TOKEN: &str = "admin-token";
 /// Certificate chain and key for an inventory service that takes the place of the lab's.
@@ -46,16 +53,33 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(ServeArgs),
+    Datacenter(DatacenterArgs),
     Fault(fault::Args),
+}
+
+/// Print the built-in data centre
+///
+/// It is the TOML file that the lab simulates unless --datacenter names another one: copy it, change it, and check it with
+/// `mtv-test validate FILE`. Faults are tables `[[faults.…]]` at its end.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  mtv-test lab datacenter --print > dc.toml\n  mtv-test run --lab --datacenter dc.toml sanity-cold")]
+struct DatacenterArgs {
+    /// Print it on stdout, which is all that this command does
+    #[arg(long)]
+    print: bool,
 }
 
 /// Run the lab until it is interrupted
 ///
 /// Prints "lab ready" on stdout when everything answers. DIR gets `kubeconfig`, `providers.toml` (a profile for every
 /// simulated source), `admin-token` (for `lab fault`) and `lab.json` (addresses, CA); the first three hold secrets and are
-/// readable by their owner only. `kubeconfig-remote` is that of the second OpenShift, which VMs can come from. Without the role `inventory` it gets `inventory.pem` and `inventory.key` as well, for the
-/// service that takes its place at the address in `lab.json`.
+/// readable by their owner only. `kubeconfig-remote` is that of the second OpenShift, which VMs can come from. Without the role
+/// `inventory` it gets `inventory.pem` and `inventory.key` as well, for the service that takes its place at the address in `lab.json`.
+/// One folder belongs to one lab at a time.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  mtv-test lab serve --dir lab\n  mtv-test lab serve --dir lab --datacenter dc.toml --time-scale 10\n  mtv-test lab serve --dir lab --roles=-forklift,-inventory"
+)]
 pub struct ServeArgs {
     /// Folder for kubeconfig, providers.toml and lab.json; made if it is not there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -92,7 +116,8 @@ fn roles_help() -> String {
     )
 }
 
-fn parse_scale(text: &str) -> Result<f64, String> {
+/// A factor of time.
+pub(super) fn parse_scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
         _ => Err("a number above 0 is wanted: 1 is real time, 60 makes a minute a second".to_owned()),
@@ -106,6 +131,10 @@ fn parse_scale(text: &str) -> Result<f64, String> {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Serve(args) => serve(args).await,
+        Command::Datacenter(DatacenterArgs { print: _ }) => {
+            print_data(DEFAULT)?;
+            Ok(exit::PASSED)
+        }
         Command::Fault(args) => fault::run(args).await,
     }
 }
@@ -147,6 +176,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         return Err(CliError::usage(text).hint("--apiserver names a kubeconfig of one").into());
     }
     folder(&args.dir)?;
+    // Held until the process ends, however that comes.
+    let _lock = lock(&args.dir)?;
+    // That of an earlier lab would say that this one is ready.
+    let _absent = fs::remove_file(args.dir.join("lab.json"));
     let lab = Lab::start(options).await.context("the lab did not start")?;
     let path = |name: &str| args.dir.join(name);
     write(&path("kubeconfig"), lab.kubeconfig(), 0o600)?;
@@ -155,11 +188,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     write(&path("providers.toml"), lab.providers_toml(), 0o600)?;
     write(&path(ADMIN_TOKEN), lab.admin_token(), 0o600)?;
-    write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;
     if let Some(identity) = lab.inventory_identity() {
         write(&path(INVENTORY_CHAIN), &identity.chain, 0o644)?;
         write(&path(INVENTORY_KEY), &identity.key, 0o600)?;
     }
+    // The last one: who waits for it finds the others.
+    write(&path("lab.json"), &(serde_json::to_string_pretty(lab.info())? + "\n"), 0o644)?;
     print_data("lab ready\n")?;
     anstream::eprintln!("{}", welcome(&lab, &args.dir));
     tokio::select! {
@@ -207,8 +241,53 @@ fn datacenter(file: Option<&Path>) -> Result<DataCenter, CliError> {
     let Some(file) = file else {
         return DataCenter::parse(DEFAULT).map_err(|e| CliError::internal(format!("the built-in data centre: {e:#}")));
     };
-    let text = fs::read_to_string(file).map_err(|e| CliError::usage(format!("failed to read {}: {e}", file.display())))?;
-    DataCenter::parse(&text).map_err(|e| CliError::usage(format!("{}: {e:#}", file.display())))
+    let text = read::text(file).map_err(|problem| Problems::from(*problem))?;
+    Ok(parse_datacenter(file, &text)?)
+}
+
+/// Reads the text of a data-centre file.
+///
+/// # Errors
+/// What is wrong with it, with its place where that is known.
+pub(super) fn parse_datacenter(file: &Path, text: &str) -> Result<DataCenter, Problems> {
+    DataCenter::parse(text).map_err(|error| {
+        let help = "`mtv-test lab datacenter --print` shows a whole one";
+        let problem = match error.downcast_ref::<toml::de::Error>() {
+            Some(toml) => {
+                let source = Source::new(file.display().to_string(), text);
+                let mut lines = toml.message().lines();
+                let title = lines.next().unwrap_or_default().to_owned();
+                let label = lines.collect::<Vec<_>>().join(", ");
+                Problem::error(title).at(&source, toml.span().unwrap_or(0..0), label)
+            }
+            None => Problem::error(format!("{}: {error:#}", file.display())),
+        };
+        problem.help(help).into()
+    })
+}
+
+/// Takes the folder for this process. Two labs in one folder would overwrite each other's kubeconfig.
+fn lock(dir: &Path) -> Result<fs::File, CliError> {
+    let path = dir.join(LOCK);
+    let failed = |e: std::io::Error| CliError::usage(format!("failed to write {}: {e}", path.display()));
+    let mut file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _unknown = std::io::Read::read_to_string(&mut file, &mut holder);
+            let holder = holder.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
+            return Err(CliError::usage(format!("{} belongs to a lab that is running ({holder})", dir.display()))
+                .hint("give this one a folder of its own with --dir, or end the other one"));
+        }
+        // A file system without locks; the lab works there all the same.
+        Err(fs::TryLockError::Error(error)) => {
+            tracing::debug!(%error, "no lock on {}", path.display());
+            return Ok(file);
+        }
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(file)
 }
 
 fn folder(dir: &Path) -> Result<(), CliError> {

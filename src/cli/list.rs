@@ -3,12 +3,17 @@
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
 
-use super::{CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_data};
+use super::{
+    CliError, CliResult, ScenarioOptions, SelectOptions, SettingsOptions, context,
+    error::{print_data, print_warnings},
+};
 use crate::{
     config::{
         catalogue::Catalogue,
+        diagnostics::{Problem, Problems, Severity},
         profile::{Profile, ProviderKind},
         scenario::{Scenario, ScenarioVm},
+        settings::Settings,
         settings_load,
     },
     exit,
@@ -22,6 +27,9 @@ use crate::{
 /// Nothing is contacted. With a provider profile the list also shows which scenarios that source cannot run; versions of
 /// MTV and OpenShift, and known issues, are asked when a run starts: the column NEEDS names them.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  mtv-test list -m 'tier0 and not remote'\n  mtv-test list --provider vsphere-8\n  mtv-test list -o json | jq -r '.scenarios[].name'"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     select: SelectOptions,
@@ -66,17 +74,27 @@ pub(super) fn run(args: &Args) -> CliResult {
     args.scenarios.add_to(&mut sources);
     let resolved = settings_load::load(&sources)?;
     let catalogue = Catalogue::load(resolved.settings.scenarios.as_deref())?;
-    let known = context::known(&resolved)?;
+    let (known, problems) = context::known(&resolved)?;
     let plan = select::plan(&catalogue, &Selection::from(&args.select), &known.surroundings())?;
     if plan.scenarios.is_empty() {
         return Err(nothing_selected());
     }
+    refused(&resolved.settings, &problems);
     print_data(&match args.output {
         Format::Table => printable(&table(&plan, known.kind(), known.profile())),
         Format::Json => json(&plan, known.kind(), known.profile())?,
         Format::Name => plan.scenarios.iter().flat_map(|s| [s.scenario.name.as_str(), "\n"]).collect(),
     })?;
     Ok(exit::PASSED)
+}
+
+/// What a run would refuse this profile for, in one line: the list can be made all the same.
+fn refused(settings: &Settings, problems: &Problems) {
+    let Some(first) = problems.all().iter().find(|problem| problem.severity() == Severity::Error) else { return };
+    let name = settings.source_provider.as_deref().unwrap_or_default();
+    let check = format!("`mtv-test validate {}` shows all of it", settings.providers.display());
+    let problem = Problem::warning(format!("a run would refuse profile `{name}`: {}", first.title())).help(check);
+    print_warnings(&problem.into());
 }
 
 /// No scenario is selected: an error with an exit code of its own, because CI jobs must notice it.

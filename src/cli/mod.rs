@@ -9,6 +9,7 @@ mod generate;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod list;
+mod mistakes;
 mod must_gather;
 mod options;
 mod run;
@@ -16,7 +17,7 @@ mod validate;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use clean::{CleanRequest, CleanTarget};
 pub use error::{CliError, CliResult, say, tell, unwritten};
@@ -47,16 +48,29 @@ enum Command {
     Config(config::Args),
     #[cfg(feature = "lab")]
     Lab(lab::Args),
+    #[command(alias = "completion")]
     Completions(completions::Args),
-    Generate(generate::Args),
 }
 
-/// The whole command line, with the exit codes in its help. Completions and manual pages are made from the same value.
+/// The whole command line, with examples and the exit codes in its help. Completions and manual pages are made from the same value.
 pub fn command() -> clap::Command {
     Cli::command().after_help(exit_codes()).mut_subcommands(|command| {
         let help = if command.get_name() == "config" { config::settings_help() } else { exit_codes() };
-        command.after_long_help(help)
+        let examples = command.get_after_help().map(|examples| format!("{examples}\n\n")).unwrap_or_default();
+        command.after_long_help(examples + &help)
     })
+}
+
+/// Name of the command that writes generated files: it is for contributors, and no help or completion shows it.
+const GENERATE: &str = "generate";
+/// Name of the command that does what `--version` does.
+const VERSION: &str = "version";
+
+/// What is parsed: [`command`], and what people try without being told.
+fn parser() -> clap::Command {
+    let generate = generate::Args::augment_args(clap::Command::new(GENERATE));
+    let version = clap::Command::new(VERSION).about("Print version").hide(true);
+    command().disable_help_subcommand(false).subcommand(generate).subcommand(version)
 }
 
 /// The table of exit codes as help shows it.
@@ -67,13 +81,20 @@ fn exit_codes() -> String {
 
 /// Runs a command line, prints what it says, and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> exit::ExitCode {
-    let parsed = command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = parser().try_get_matches_from(args).and_then(|matches| match matches.subcommand() {
+        Some((GENERATE, matches)) => Ok(Parsed::Generate(generate::Args::from_arg_matches(matches)?)),
+        Some((VERSION, _)) => Ok(Parsed::Version),
+        _ => Ok(Parsed::Command(Box::new(Cli::from_arg_matches(&matches)?))),
+    });
     let cli = match parsed {
-        Ok(cli) => cli,
+        Ok(Parsed::Command(cli)) => *cli,
+        Ok(Parsed::Generate(args)) => return ended(generate::run(&args)),
+        Ok(Parsed::Version) => return ended(error::print_data(&parser().render_version()).map(|()| exit::PASSED)),
         Err(error) => {
-            // Help and version come this way too: they are data, and no mistake. Nobody is left to tell when printing fails.
-            let _ = error.print();
-            return if error.use_stderr() { exit::USAGE } else { exit::PASSED };
+            let code = if error.use_stderr() { exit::USAGE } else { exit::PASSED };
+            // Help and version come this way too: they are data, and no mistake. Nothing more can be done if printing fails.
+            let _ = mistakes::explained(error).print();
+            return code;
         }
     };
     cli.global.color.apply();
@@ -87,8 +108,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> exit::ExitCode {
         #[cfg(feature = "lab")]
         Command::Lab(args) => lab::main(&cli.global, args),
         Command::Completions(args) => completions::run(&args),
-        Command::Generate(args) => generate::run(&args),
     };
+    ended(done)
+}
+
+/// A command line.
+enum Parsed {
+    Command(Box<Cli>),
+    Generate(generate::Args),
+    Version,
+}
+
+/// Prints the error of a command, if it has one.
+fn ended(done: CliResult) -> exit::ExitCode {
     done.unwrap_or_else(|error| {
         error.print();
         error.exit()
@@ -100,5 +132,6 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::command().debug_assert();
+        super::parser().debug_assert();
     }
 }

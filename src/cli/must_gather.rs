@@ -17,6 +17,7 @@ use crate::{
 /// namespace. Without --plan everything is gathered, which takes minutes. A run does the same by itself once for each scenario
 /// that fails, before its teardown.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  mtv-test must-gather\n  mtv-test must-gather --plan mtv-test-x7k2p/sanity-cold --vm web-1")]
 pub(super) struct Args {
     /// Plan whose objects and logs are gathered
     #[arg(long, value_name = "NS/NAME", value_parser = parse_plan)]

@@ -1,14 +1,16 @@
 //! `mtv-test run`: resolves everything that can be resolved without contacting anybody, then hands it on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueHint};
 
 use super::{
-    CliError, CliResult, ClusterOptions, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions, context, error::print_warnings,
+    CliError, CliResult, ClusterOptions, GlobalOptions, ScenarioOptions, SelectOptions, SettingsOptions, context,
+    error::{print_warnings, tell},
     list,
 };
 use crate::{
+    analyze,
     cluster::ConnectOptions,
     config::{
         catalogue::Catalogue,
@@ -18,6 +20,7 @@ use crate::{
         settings_load::{self, Resolved},
     },
     jira,
+    secrets::mask,
     select::{self, PlanOfRun, Selection},
 };
 
@@ -27,6 +30,9 @@ use crate::{
 /// what it made. Results go into a folder per run below the results folder: junit-report.xml, resources.json, events.ndjson
 /// and run.log. Without a cluster, `--lab` runs everything against a simulated data centre on this machine.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  mtv-test run --lab --marker tier0\n  mtv-test run sanity-cold '*hook*' --provider vsphere-8\n  mtv-test run -m 'tier1 and not warm' --provider vsphere-8 --storage-class ocs-storagecluster-ceph-rbd -j 8"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     select: SelectOptions,
@@ -51,6 +57,14 @@ pub(super) struct Args {
     /// Folder for what is collected of failed scenarios [default: the run's own folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
     data_collector_path: Option<PathBuf>,
+    /// Send the JUnit report of a failed run to an analysis service and keep its answer
+    ///
+    /// The service is $JJI_SERVER_URL (or $ROOTCOZ_SERVER_URL), which a file .env in the current folder may set too: the report is
+    /// posted to URL/analyze-failures and the answer, the same report with explanations, takes the place of
+    /// junit-report.xml. $JJI_AI_PROVIDER, $JJI_AI_MODEL and $JJI_TIMEOUT (seconds) are sent or used along. Whatever goes wrong with it
+    /// leaves the report and the exit code as they are.
+    #[arg(long, help_heading = "Settings")]
+    analyze_with_ai: bool,
     #[command(flatten)]
     scenarios: ScenarioOptions,
     #[command(flatten)]
@@ -74,7 +88,7 @@ pub struct LabOptions {
     #[arg(long, value_name = "FILE", requires = "lab", value_hint = ValueHint::FilePath, help_heading = "Lab")]
     pub datacenter: Option<PathBuf>,
     /// How much faster than reality time runs in the lab
-    #[arg(long, value_name = "FACTOR", requires = "lab", help_heading = "Lab")]
+    #[arg(long, value_name = "FACTOR", requires = "lab", value_parser = super::lab::parse_scale, help_heading = "Lab")]
     pub time_scale: Option<f64>,
 }
 
@@ -110,6 +124,8 @@ pub struct RunRequest {
     pub jira: Option<jira::Options>,
     /// A run of which everything is skipped is a success.
     pub allow_all_skipped: bool,
+    /// Who explains failures after the run.
+    pub analysis: Option<analyze::Service>,
     /// Number of `-v`.
     pub verbose: u8,
 }
@@ -211,9 +227,11 @@ impl Args {
         };
         let jira = context::jira(&resolved.settings)?;
         let allow_all_skipped = self.allow_all_skipped;
+        let analysis = if self.analyze_with_ai { analysis() } else { None };
         Ok(RunRequest {
             plan,
             jira,
+            analysis,
             profile,
             settings: resolved,
             cluster: self.cluster,
@@ -222,6 +240,15 @@ impl Args {
             verbose: global.verbose,
         })
     }
+}
+
+/// The service of `--analyze-with-ai`; warnings say what is wrong with how it is named. `.env` is read for this alone.
+fn analysis() -> Option<analyze::Service> {
+    let (service, warnings) = analyze::Service::from_surroundings(&|name| std::env::var(name).ok(), Path::new(analyze::DOTENV));
+    for warning in warnings {
+        tell(&mask(&format!("warning: --analyze-with-ai: {warning}")));
+    }
+    service
 }
 
 /// The one setting without default that a run on a cluster needs. Without a storage class the cluster's default one is taken.

@@ -79,7 +79,11 @@ impl Show<'_> {
     }
 }
 
-/// The same text with each byte of a possible secret replaced by `*`; bytes keep their places and lines their ends.
+/// Stars that stand for a hidden value, however long it is.
+const STARS: usize = 3;
+
+/// The same text with each possible secret replaced by `***` and blanks; bytes keep their places and lines their ends. The number
+/// of stars is the same for every secret, and [`super::diagnostics`] underlines no blanks, so that nobody can count its letters.
 pub fn blot(text: &str, show: Show<'_>) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let mut offset = 0;
@@ -94,10 +98,11 @@ pub fn blot(text: &str, show: Show<'_>) -> String {
             open = ["\"\"\"", "'''"].into_iter().find(|quote| value.strip_prefix(*quote).is_some_and(|rest| !rest.contains(*quote)));
             hidden(line, show)
         };
+        let first = hidden.clone().find(|at| !bytes[offset + at].is_ascii_whitespace()).unwrap_or(hidden.end);
         for at in hidden {
             let byte = &mut bytes[offset + at];
-            if !byte.is_ascii_whitespace() {
-                *byte = b'*';
+            if !matches!(*byte, b'\n' | b'\r') {
+                *byte = if (first..first + STARS).contains(&at) { b'*' } else { b' ' };
             }
         }
         offset += line.len();
@@ -130,19 +135,19 @@ mod tests {
     #[test]
     fn secrets_are_hidden_and_the_rest_stays() {
         for (text, want) in [
-            ("[provider.x]\npassword = \"abc\"\n", "[provider.x]\npassword = *****\n"),
+            ("[provider.x]\npassword = \"abc\"\n", "[provider.x]\npassword = ***  \n"),
             ("password_env = \"ABC\"\n", "password_env = \"ABC\"\n"),
-            ("guest_vm_linux_password=\"a b\"", "guest_vm_linux_password=** **"),
-            ("username = \"u\"\npasswort = \"é\"\r\nversion = 1", "username = \"u\"\npasswort = ****\r\nversion = 1"),
-            ("p = { username = \"u\", password = \"s\" }", "p = * ******** * **** ******** * *** *"),
-            ("password = \"\"\"\ntype = 1\n\"\"\"\ntype = \"y\"", "password = ***\n**** * *\n***\ntype = \"y\""),
-            ("password = 'abc", "password = ****"),
-            ("password: abc", "********* ***"),
-            ("\"password\" = \"abc\"", "\"password\" = *****"),
-            ("a.password = \"abc\"", "a.password = *****"),
-            ("api_url = \"https://u:p@h\"", "api_url = ***************"),
+            ("guest_vm_linux_password=\"a b\"", "guest_vm_linux_password=***  "),
+            ("username = \"u\"\npasswort = \"é\"\r\nversion = 1", "username = \"u\"\npasswort = *** \r\nversion = 1"),
+            ("p = { username = \"u\", password = \"s\" }", "p = ***                               "),
+            ("password = \"\"\"\ntype = 1\n\"\"\"\ntype = \"y\"", "password = ***\n***     \n***\ntype = \"y\""),
+            ("password = 'abc", "password = *** "),
+            ("password: abc", "***          "),
+            ("\"password\" = \"abc\"", "\"password\" = ***  "),
+            ("a.password = \"abc\"", "a.password = ***  "),
+            ("api_url = \"https://u:p@h\"", "api_url = ***            "),
             ("api_url = \"https://h\"", "api_url = \"https://h\""),
-            ("type = \"ova\", password = \"abc\"", "type = ****** ******** * *****"),
+            ("type = \"ova\", password = \"abc\"", "type = ***                    "),
         ] {
             assert_eq!(blot(text, Show::Harmless), want, "{text}");
         }

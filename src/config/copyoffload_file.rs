@@ -284,12 +284,17 @@ impl Given {
         }
     }
 
-    /// Secrets that are given in one way each; for checks of a file without its environment.
-    pub(super) fn exactly_one(&self, secrets: &mut Secrets<'_>) {
+    /// Whether a line of [`CopyOffload::missing`] is about a secret that the table does name, but that could not be fetched.
+    pub(super) fn names_secret_of(&self, line: &str) -> bool {
         let raw = &self.raw;
-        secrets.exactly_one("storage_password", &raw.storage_password, &raw.storage_password_env, &raw.storage_password_file);
-        secrets.exactly_one("storage_token", &raw.storage_token, &raw.storage_token_env, &raw.storage_token_file);
-        secrets.exactly_one("esxi_password", &raw.esxi_password, &raw.esxi_password_env, &raw.esxi_password_file);
+        let given = [
+            (
+                "storage_password",
+                raw.storage_password.is_some() || raw.storage_password_env.is_some() || raw.storage_password_file.is_some(),
+            ),
+            ("esxi_password", raw.esxi_password.is_some() || raw.esxi_password_env.is_some() || raw.esxi_password_file.is_some()),
+        ];
+        given.into_iter().any(|(key, given)| given && line.starts_with(&format!("`{key}`")))
     }
 
     /// The section with its secrets, completed from the environment.

@@ -41,7 +41,8 @@ impl Source {
         ends.partition_point(|end| *end < offset) + 1
     }
 
-    /// Brings a span into the text: inside, on character boundaries, and not empty where that is possible.
+    /// Brings a span into the text: inside, on character boundaries, and not empty where that is possible. Blanks at its end are
+    /// left out: they can stand for the rest of a secret.
     fn clamp(&self, span: &Range<usize>) -> Range<usize> {
         let floor = |mut at: usize| {
             at = at.min(self.shown.len());
@@ -51,7 +52,8 @@ impl Source {
             at
         };
         let (start, end) = (floor(span.start), floor(span.end));
-        start..end.max(start)
+        let text = self.shown.get(start..end).unwrap_or_default().trim_end();
+        start..start + text.len()
     }
 }
 
@@ -62,6 +64,8 @@ pub enum Severity {
     Error,
     /// It can be used, but something deserves attention.
     Warning,
+    /// Worth knowing, and most likely meant.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -83,6 +87,11 @@ impl Problem {
     /// A warning.
     pub fn warning(title: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(title) }
+    }
+
+    /// A note: something that is most likely meant.
+    pub fn note(title: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(title) }
     }
 
     /// Where it is, and a few words that stand beside the caret.
@@ -118,6 +127,11 @@ impl Problem {
         self.severity
     }
 
+    /// How to fix it: one line for each way.
+    pub fn helps(&self) -> &[String] {
+        &self.help
+    }
+
     /// What is wrong, without place and help.
     pub fn title(&self) -> &str {
         &self.title
@@ -128,6 +142,7 @@ impl Problem {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         // Files of others can hold anything; the library makes the lines that it quotes safe by itself.
@@ -141,7 +156,8 @@ impl Problem {
             return lines.collect::<Vec<_>>().join("\n");
         }
         let helps = help.iter().map(|help| Level::HELP.message(help.as_str()));
-        renderer.render(&[group.elements(self.snippets()).elements(helps)])
+        let text = renderer.render(&[group.elements(self.snippets()).elements(helps)]);
+        text.lines().map(without_blanks_at_the_end).collect::<Vec<_>>().join("\n")
     }
 
     /// One snippet per file, the main place first; places of the same file share theirs.
@@ -163,6 +179,21 @@ impl Problem {
     }
 }
 
+/// A line without the blanks at its end, also those before codes of style: they can stand for the rest of a secret.
+fn without_blanks_at_the_end(line: &str) -> String {
+    let (mut text, mut codes) = (line, String::new());
+    loop {
+        text = text.trim_end_matches(' ');
+        let code = text.rfind("\u{1b}[").filter(|at| {
+            let code = text[at + 2..].strip_suffix('m');
+            code.is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
+        });
+        let Some(at) = code else { return format!("{text}{codes}") };
+        codes.insert_str(0, &text[at..]);
+        text = &text[..at];
+    }
+}
+
 /// Everything that is wrong, in the order in which it was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
@@ -176,6 +207,15 @@ impl Problems {
     /// Adds all of another list.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
+    }
+
+    /// Adds those of another list that are not here yet.
+    pub fn append_new(&mut self, other: Self) {
+        for problem in other.0 {
+            if !self.0.contains(&problem) {
+                self.0.push(problem);
+            }
+        }
     }
 
     /// Whether one of them is an error.
@@ -212,7 +252,7 @@ impl Problems {
     pub fn render(&self, styled: bool) -> String {
         let mut shown: Vec<String> = self.0.iter().take(MOST_SHOWN).map(|p| p.render(styled)).collect();
         if let Some(more) = self.0.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
-            shown.push(format!("… and {more} more of the kind; mend these first"));
+            shown.push(format!("… and {more} more; fix these first"));
         }
         shown.join("\n\n")
     }
@@ -231,3 +271,25 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_report_depends_on_the_length_of_a_hidden_value() {
+        let shown = |length: usize, styled: bool| {
+            let text = super::super::blot::blot(&format!("password = \"{}\"\n", "x".repeat(length)), super::super::blot::Show::Harmless);
+            let source = Source::new("p.toml", text.as_str());
+            Problem::error("e").at(&source, 11..text.len() - 1, "here").render(styled)
+        };
+        for styled in [false, true] {
+            assert_eq!(shown(8, styled), shown(30, styled), "{}", shown(8, styled));
+        }
+        for (line, wanted) in
+            [("a  ", "a"), ("a \u{1b}[0m \u{1b}[1;31m", "a\u{1b}[0m\u{1b}[1;31m"), ("", ""), ("a\u{1b}[x m", "a\u{1b}[x m")]
+        {
+            assert_eq!(without_blanks_at_the_end(line), wanted);
+        }
+    }
+}

@@ -2,10 +2,12 @@
 
 mod blot;
 pub mod catalogue;
+pub mod certificate;
 pub mod copyoffload;
 mod copyoffload_file;
 pub mod diagnostics;
 pub mod duration;
+pub mod endpoint;
 mod names;
 pub mod profile;
 pub mod profile_file;

@@ -41,6 +41,14 @@ impl ProviderKind {
         }
     }
 
+    /// Why this release cannot migrate from this kind of source; none for those that it can.
+    pub const fn unsupported(self) -> Option<&'static str> {
+        match self {
+            Self::Hyperv => Some("this release cannot migrate from there"),
+            Self::Vsphere | Self::Ovirt | Self::Openstack | Self::Openshift | Self::Ova => None,
+        }
+    }
+
     /// Whether Forklift migrates running VMs of this kind: only vSphere and oVirt track changed blocks.
     pub const fn can_warm(self) -> bool {
         matches!(self, Self::Vsphere | Self::Ovirt)

@@ -100,11 +100,24 @@ pub fn document<'t>(source: &Arc<Source>, text: &'t str, problems: &mut Problems
         } else {
             let mut lines = error.message().lines();
             let title = lines.next().unwrap_or_default();
-            Problem::error(format!("not valid TOML: {title}")).at(source, span, lines.collect::<Vec<_>>().join(", "))
+            let problem = Problem::error(format!("not valid TOML: {title}")).at(source, span, lines.collect::<Vec<_>>().join(", "));
+            problem.help_maybe(other_format(text).map(|format| format!("this looks like {format}: in TOML write `key = \"value\"`")))
         };
         problems.push(problem);
     }
     (!broken).then(|| table.into_inner())
+}
+
+/// Name of another format that a text seems to be in.
+fn other_format(text: &str) -> Option<&'static str> {
+    let first = text.trim_start_matches('\u{feff}').lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '"'));
+    match first.split_once(':') {
+        _ if first.starts_with('{') => Some("JSON"),
+        Some((key, rest)) if word(key) && (rest.is_empty() || rest.starts_with(' ')) => Some("YAML"),
+        None if first == "---" => Some("YAML"),
+        _ => None,
+    }
 }
 
 /// The tables below a top-level key such as `scenario`, in the order of the file: name, span of the name, table.
@@ -252,6 +265,10 @@ fn wrong_type(source: &Arc<Source>, place: Range<usize>, key: &str, value: &DeVa
     let help = match expected {
         "a boolean" if quoted => Some("write `true` or `false` without quotes".to_owned()),
         "a boolean" => Some("write `true` or `false`".to_owned()),
+        "a string" if is_time(key) && value.is_integer() => {
+            let number = value.as_integer().map(|number| number.as_str().to_owned()).unwrap_or_default();
+            Some(format!("write a time with its unit between quotes, such as \"{number}s\" or \"5m\""))
+        }
         "a string" if value.is_integer() || value.is_float() => Some("put the value between quotes".to_owned()),
         "a sequence" if value.is_str() => Some("write a list: `[\"…\"]`".to_owned()),
         "u32" | "usize" | "u64" => Some("write a whole number that is not negative".to_owned()),
@@ -260,6 +277,11 @@ fn wrong_type(source: &Arc<Source>, place: Range<usize>, key: &str, value: &DeVa
     let label = label.replace("expected a sequence", "expected a list").replace("expected a map", "expected a table");
     let label = label.replace("expected u32", "expected a whole number").replace("expected usize", "expected a whole number");
     Problem::error(format!("`{key}` has the wrong type")).at(source, place, label).help_maybe(help)
+}
+
+/// Whether a key of this name takes a time.
+fn is_time(key: &str) -> bool {
+    key.ends_with("_timeout") || key.ends_with("_delay")
 }
 
 /// A value that is something else than it must be.

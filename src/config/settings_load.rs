@@ -288,6 +288,10 @@ fn known(name: &str, shown: &str, all: impl Iterator<Item = String>, place: &Pla
         Some((_, instead)) => Problem::error(format!("`{shown}` is no setting of mtv-test"))
             .at(place.source, place.name.clone(), "known from mtv-api-tests")
             .help(*instead),
+        // The option `--provider` names a profile, and the setting that looks like it a file.
+        None if name == "provider" => Problem::error(format!("unknown setting `{shown}`")).at(place.source, place.name.clone(), "").help(
+            "the profile is `source_provider`, in the environment MTV_TEST_SOURCE_PROVIDER; `providers` is the file with the profiles",
+        ),
         None => Problem::error(format!("unknown setting `{shown}`")).at(place.source, place.name.clone(), "").help_maybe(did_you_mean(
             shown,
             "known settings",

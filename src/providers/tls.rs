@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
 use crate::{
-    config::profile::Profile,
+    config::{certificate::without_mark, profile::Profile},
     providers::{ProviderError, ProviderResult},
 };
 
@@ -48,13 +48,12 @@ impl Trust {
     pub fn beside_the_systems(ca_file: Option<&Path>, ca_pem: Option<&str>) -> ProviderResult<Self> {
         let mut own = Vec::new();
         if let Some(file) = ca_file {
-            own.extend(certificates(
-                &format!("ca_file {}", file.display()),
-                CertificateDer::pem_file_iter(file).and_then(Iterator::collect),
-            )?);
+            let bytes = std::fs::read(file).map_err(rustls::pki_types::pem::Error::Io);
+            let read = bytes.and_then(|bytes| CertificateDer::pem_slice_iter(without_mark(&bytes)).collect());
+            own.extend(certificates(&format!("ca_file {}", file.display()), read)?);
         }
         if let Some(text) = ca_pem {
-            own.extend(certificates("ca_pem", CertificateDer::pem_slice_iter(text.as_bytes()).collect())?);
+            own.extend(certificates("ca_pem", CertificateDer::pem_slice_iter(without_mark(text.as_bytes())).collect())?);
         }
         Ok(Self { insecure: false, own })
     }

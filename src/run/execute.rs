@@ -97,6 +97,9 @@ async fn run(request: RunRequest) -> CliResult {
     if let Some(lab) = place.lab {
         lab.shut_down().await;
     }
+    if let Some(service) = &request.analysis {
+        service.after_run(&results.junit, exit).await;
+    }
     Ok(exit)
 }
 

@@ -11,7 +11,13 @@ pub use gate::{Gate, Skip, Surroundings, closed, known_issue};
 pub use version::{Product, Version, too_low};
 
 use crate::{
-    config::{catalogue::Catalogue, diagnostics::Problems, scenario::Scenario},
+    config::{
+        catalogue::Catalogue,
+        diagnostics::{Problem, Problems},
+        scenario::Scenario,
+        scenario_file::Located,
+        suggest::nearest,
+    },
     steps::Step,
 };
 
@@ -48,6 +54,26 @@ pub struct PlanOfRun {
 pub fn steps(_scenario: &Scenario) -> Vec<Step> {
     // Every scenario of this release goes the whole way; a flow of its own will choose here.
     vec![Step::Prepare, Step::StorageMap, Step::NetworkMap, Step::Plan, Step::Migrate, Step::Verify, Step::CleanUp]
+}
+
+/// Notes on markers that neither the built-in scenarios carry nor mtv-api-tests registers: a slip makes a scenario that is never
+/// selected. Each one is noted once.
+pub fn new_markers(scenarios: &[Located]) -> Problems {
+    let Ok(embedded) = Catalogue::load(None) else { return Problems::default() };
+    let known: BTreeSet<&str> =
+        marker::REGISTERED.iter().copied().chain(embedded.scenarios().iter().flat_map(|s| s.markers.iter().map(String::as_str))).collect();
+    let mut noted = BTreeSet::new();
+    let mut notes = Problems::default();
+    for located in scenarios {
+        for marker in located.markers.iter().filter(|marker| !known.contains(marker.value.as_str())) {
+            if noted.insert(marker.value.as_str()) {
+                let near = nearest(&marker.value, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                let problem = Problem::note(format!("new marker `{}`", marker.value)).at(&located.source, marker.span.clone(), "");
+                notes.push(problem.help_maybe(near));
+            }
+        }
+    }
+    notes
 }
 
 /// Selects, and closes the gates that need no cluster. An empty plan is no error here: the caller knows what it means.

@@ -34,7 +34,10 @@ pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> R
 /// Creates the NetworkAttachmentDefinitions that are needed and the NetworkMap of each Plan. Plans share the networks.
 pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
     let session = scene.session;
-    let nad_namespace = scene.scenario.multus_namespace.as_deref().unwrap_or(&session.namespace);
+    // Forklift takes a NetworkAttachmentDefinition from the VM's own namespace and from `default` only. The namespace of the
+    // VMs exists since the step before.
+    let nad_namespace = scene.scenario.multus_namespace.as_deref().unwrap_or(&state.target_namespace).to_owned();
+    let nad_namespace = nad_namespace.as_str();
     scene.ensure_namespace(nad_namespace, cx).await?;
     let base = names::nad_base(session.run(), &scene.scenario.name);
     let (map, targets) = forklift::network_entries(&state.sources(), nad_namespace, &base);

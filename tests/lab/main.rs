@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
+mod analyze;
 mod canaries;
 mod catalogue;
 mod checks;

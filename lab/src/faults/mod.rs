@@ -14,6 +14,7 @@ mod change;
 mod effect;
 mod rule;
 mod wire;
+pub mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -119,6 +120,11 @@ impl Faults {
             state.add(rule);
             state.next
         }))
+    }
+
+    /// Whether a rule names the lab's own controllers, whose requests to the Kubernetes API do not leave the process.
+    pub(crate) fn reach_the_lab(&self) -> bool {
+        self.with(|state| state.rules.iter().any(|working| working.rule.names(OWN_AGENT)))
     }
 
     /// Takes a rule away; false if no rule has this number.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     OWN_AGENT,
     ask::{Ask, Server},
+    words,
 };
 use crate::vsphere::fault::{KNOWN, known};
 
@@ -179,7 +180,7 @@ impl Rule {
             Close | Reset | Garble | Fail => {}
         }
         anyhow::ensure!(
-            (effect == Fail) == (self.verb.as_deref() == Some("operation")),
+            (effect == Fail) == (self.verb.as_deref() == Some(words::OPERATION)),
             "{name}: `verb = \"operation\"` and the effect `fail` belong together"
         );
         if matches!(effect, Drop | Expire | Silence | Duplicate | Late) {
@@ -187,7 +188,7 @@ impl Rule {
             let watch = cluster && self.verb.as_deref() == Some("watch");
             anyhow::ensure!(watch, "{name}: is for `server = \"kubernetes\"` or `\"openshift\"` and `verb = \"watch\"` only");
         }
-        if self.verb.as_deref() == Some("connect") {
+        if self.verb.as_deref() == Some(words::CONNECT) {
             anyhow::ensure!(
                 matches!(effect, Close | Stall) && !self.committed,
                 "{name}: a connection can be met by `close` and `stall` only"
@@ -205,7 +206,12 @@ impl Rule {
             anyhow::ensure!((0.0..=1.0).contains(&probability), "probability: {probability} is not between 0 and 1");
         }
         anyhow::ensure!(self.every != Some(0), "every: 1 is each request, 0 makes no sense");
-        Ok(())
+        words::check(self.server, self.verb.as_deref(), self.resource.as_deref())
+    }
+
+    /// Whether its `client` means a client by this name, and not only everybody.
+    pub(super) fn names(&self, agent: &str) -> bool {
+        self.client.as_deref().is_some_and(|pattern| like(pattern, agent))
     }
 
     /// `seconds`; none if they are not said.
@@ -217,7 +223,7 @@ impl Rule {
     pub(super) fn fits(&self, ask: &Ask<'_>) -> bool {
         let fits = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|pattern| like(pattern, text));
         // A connection is no request: only a rule that says so is about it.
-        let verb = if ask.verb == "connect" { self.verb.as_deref() == Some("connect") } else { fits(&self.verb, ask.verb) };
+        let verb = if ask.verb == "connect" { self.verb.as_deref() == Some(words::CONNECT) } else { fits(&self.verb, ask.verb) };
         let client = match &self.client {
             Some(pattern) => like(pattern, ask.client),
             None => ask.client != OWN_AGENT,

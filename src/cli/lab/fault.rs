@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
-use mtv_lab::faults::Rule;
+use mtv_lab::faults::{Rule, words};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -17,40 +17,43 @@ use crate::{
     exit::{self, ExitCode},
 };
 
-/// Let things go wrong in a lab that runs
-///
-/// A rule says which requests it is for, how often, and what happens to them, in the keys of `[[faults.requests]]` of the
-/// data-centre file:
-///
-///   which      server = "kubernetes" | "vsphere" | "inventory"; verb, resource, namespace, object, path and client (its
-///              User-Agent) are patterns with `*`; verb is get, list, watch, create … for Kubernetes, the method
-///              (CloneVM_Task …) for vSphere, the HTTP method for the inventory, or "connect" for new connections
-///   how often  after = N, every = N, probability = 0.05, times = N
-///   what       effect = "status" (status = 503, `retry_after` = 1), "fault" (vSphere: fault = "HostCommunication"), "close",
-///              "reset", "stall" (seconds = 30), "slow" (`bytes_per_second` = 1), "garble"; for watches "drop", "expire",
-///              "silence", "duplicate", "late"; committed = true carries the request out before
-///
-/// Times are real ones. The lab's own controllers are spared unless `client` names them.
+/// Inject faults into a running lab
 #[derive(Debug, ClapArgs)]
-#[command(verbatim_doc_comment)]
+#[command(
+    long_about = about(),
+    after_help = "Examples:\n  mtv-test lab fault --dir lab add 'server = \"kubernetes\", verb = \"create\", effect = \"status\", status = 503, times = 2'\n  mtv-test lab fault --dir lab list\n  mtv-test lab fault --dir lab clear"
+)]
 pub(super) struct Args {
     /// Folder of the lab, as given to `lab serve`
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    dir: PathBuf,
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
+    dir: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
+/// The help, whose words are those that the lab knows.
+fn about() -> String {
+    format!(
+        "Inject faults into a running lab
+
+A rule says which requests it is for, how often, and what happens to them. Its
+keys are those of `[[faults.requests]]` in a data-centre file.
+
+{}",
+        words::help()
+    )
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show all rules, how many requests each saw and how many it happened to
+    /// List the rules with the number of requests seen and affected
     List,
     /// Add a rule, such as 'server = "kubernetes", verb = "create", effect = "status", status = 503, times = 2'
     Add {
         /// Keys and values as in an inline table of TOML
         rule: String,
     },
-    /// Take away one rule, or all
+    /// Remove one rule, or all of them
     Clear {
         /// Number of the rule, as `list` shows it
         id: Option<u64>,
@@ -59,7 +62,7 @@ enum Command {
 
 /// The rule that a user wrote.
 fn parse(text: &str) -> Result<Rule, CliError> {
-    let bad = |why: String| CliError::usage(format!("`{text}` is no rule: {why}")).hint("see mtv-test lab fault --help");
+    let bad = |why: String| CliError::usage(format!("`{text}` is not a rule: {why}")).hint("see mtv-test lab fault --help");
     let table: toml::Table = toml::from_str(&format!("rule = {{ {text} }}")).map_err(|e| bad(e.message().to_owned()))?;
     let rule: Rule = table
         .get("rule")
@@ -81,7 +84,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { rule } => (Method::POST, String::new(), Some(serde_json::to_string(&parse(rule)?)?)),
         Command::Clear { id } => (Method::DELETE, id.map(|id| format!("/{id}")).unwrap_or_default(), None),
     };
-    let answer = ask(&args.dir, method, &more, body).await?;
+    let dir = args.dir.as_deref().ok_or_else(|| CliError::usage("no lab is named").hint("add --dir DIR, the folder of `lab serve`"))?;
+    let answer = ask(dir, method, &more, body).await?;
     print_data(&(serde_json::to_string_pretty(&answer)? + "\n"))?;
     Ok(exit::PASSED)
 }

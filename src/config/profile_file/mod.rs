@@ -19,8 +19,10 @@ use toml::de::{DeTable, DeValue};
 use self::model::{NEEDS, ONLY, PROFILE};
 use super::{
     blot::{Show, blot},
+    certificate,
     copyoffload_file::{self, Given},
     diagnostics::{Problem, Problems, Source},
+    endpoint,
     profile::{Profile, ProviderKind},
     read::{self, At},
 };
@@ -37,6 +39,8 @@ struct Entry {
     raw: RawProfile,
     /// Its `copyoffload` table.
     offload: Option<Given>,
+    /// Where that stands.
+    offload_at: Option<Range<usize>>,
     /// Whether its URL leads to an ESXi host.
     esxi: bool,
     /// Keys as they stand in the file, without secrets.
@@ -109,7 +113,7 @@ impl ProfileFile {
                     );
                 }
             }
-            let esxi = esxi::is_esxi(&source, &raw, offload_at, &mut problems);
+            let esxi = esxi::is_esxi(&source, &raw, offload_at.clone(), &mut problems);
             let missing_type = kind.is_none() && problems.is_empty();
             if missing_type {
                 let types: Vec<String> = ProviderKind::ALL.iter().map(|kind| format!("\"{kind}\"")).collect();
@@ -119,7 +123,7 @@ impl ProfileFile {
                         .help(format!("add `type = …`: one of {}", types.join(", "))),
                 );
             }
-            Entry { name, kind: kind.map(|(kind, _)| kind), raw, offload, esxi, shown, problems }
+            Entry { name, kind: kind.map(|(kind, _)| kind), raw, offload, offload_at, esxi, shown, problems }
         });
         let entries = entries.collect();
         Ok(Self { path: path.to_owned(), entries, source, problems, world_readable })
@@ -142,16 +146,80 @@ impl ProfileFile {
     }
 
     /// The selected profile, complete and with its secrets, and warnings about it.
+    ///
+    /// # Errors
+    /// Everything for which a run would refuse this profile without contacting anybody.
     pub fn select(&self, name: &str, env: Env<'_>) -> Result<(Profile, Problems), Problems> {
         let entry = self.entry(name)?;
         let mut problems = self.problems.clone();
+        let profile = self.complete(entry, env, &mut problems);
+        if let (false, Some(profile)) = (problems.has_errors(), profile) { Ok((profile, problems)) } else { Err(problems) }
+    }
+
+    /// As much of a profile as is known, even if a run would refuse it, and the problems with it. No profile without a known type.
+    ///
+    /// # Errors
+    /// Which profiles there are, if there is none of that name.
+    pub fn outline(&self, name: &str, env: Env<'_>) -> Result<(Option<Profile>, Problems), Problems> {
+        let entry = self.entry(name)?;
+        let mut problems = self.problems.clone();
+        let profile = self.complete(entry, env, &mut problems);
+        Ok((profile, problems))
+    }
+
+    /// Everything that is wrong with any profile: what a run would refuse if it selected that profile, and warnings.
+    pub fn check(&self, env: Env<'_>) -> Problems {
+        let mut problems = self.problems.clone();
+        if self.entries.is_empty() && problems.is_empty() {
+            let problem = Problem::error(format!("{} holds no provider profile", self.path.display()));
+            problems.push(problem.help("write a table `[provider.NAME]`"));
+        }
+        for entry in &self.entries {
+            let mut found = Problems::default();
+            let profile = self.complete(entry, env, &mut found);
+            if let (Some(offload), Some(given)) = (profile.and_then(|profile| profile.copyoffload), &entry.offload) {
+                // Only scenarios with copy-offload need it, but nobody writes the section for anything else.
+                let missing = offload.missing();
+                if let (false, Some(at)) = (missing.is_empty(), &entry.offload_at) {
+                    // A secret that cannot be fetched is reported with its own place.
+                    let missing = missing.into_iter().filter(|line| !given.names_secret_of(line));
+                    let problem = missing.fold(
+                        Problem::error(format!("`copyoffload` of profile `{}` is not complete", entry.name.value)).at(
+                            &self.source,
+                            at.clone(),
+                            "scenarios with copy-offload need more keys",
+                        ),
+                        |problem, line| problem.help(format!("add {line}")),
+                    );
+                    if !problem.helps().is_empty() {
+                        found.push(problem);
+                    }
+                }
+            }
+            // A profile that clones for another one has been judged with that one.
+            problems.append_new(found);
+        }
+        problems
+    }
+
+    /// A profile with its secrets, and everything that is wrong with it. Both `run` and `validate` judge by this.
+    fn complete(&self, entry: &Entry, env: Env<'_>, problems: &mut Problems) -> Option<Profile> {
         problems.append(entry.problems.clone());
-        let Some(kind) = entry.kind else { return Err(problems) };
-        if let Some(problem) = self.missing(entry, kind, Problem::error) {
+        let kind = entry.kind?;
+        if let Some(why) = kind.unsupported() {
+            // What else is wrong with it does not matter.
+            problems.push(
+                Problem::error(format!("profile `{}` is of type {kind}; {why}", entry.name.value))
+                    .at(&self.source, entry.name.span.clone(), "")
+                    .help("remove the table, or select another profile"),
+            );
+            return None;
+        }
+        if let Some(problem) = self.missing(entry, kind) {
             problems.push(problem);
         }
-        let cloner = self.cloner(entry, env, &mut problems);
-        let mut secrets = Secrets { file: self, env, problems: &mut problems };
+        let cloner = self.cloner(entry, env, problems);
+        let mut secrets = Secrets { file: self, env, problems, inline: Vec::new() };
         let raw = &entry.raw;
         let password = secrets.one("password", &raw.password, &raw.password_env, &raw.password_file);
         let linux = secrets.one(
@@ -170,8 +238,12 @@ impl ProfileFile {
         let copyoffload = entry.offload.as_ref().map(|offload| offload.select(env, &mut secrets));
         let guest_linux = secrets.login("linux", &raw.guest_vm_linux_user, linux);
         let guest_windows = secrets.login("win", &raw.guest_vm_win_user, windows);
+        if let Some(warning) = secrets.readable_by_all() {
+            problems.append_new(warning.into());
+        }
         let text = |found: &Option<At<String>>| found.as_ref().map(|found| found.value.clone());
-        let api_url = text(&raw.api_url).unwrap_or_default();
+        // Blanks at its ends are a slip that no API forgives.
+        let api_url = text(&raw.api_url).unwrap_or_default().trim().to_owned();
         let extra = [
             "data_center",
             "user_domain_name",
@@ -183,7 +255,7 @@ impl ProfileFile {
             "smb_user",
         ];
         let profile = Profile {
-            name: name.to_owned(),
+            name: entry.name.value.clone(),
             file: self.path.clone(),
             kind,
             version: text(&raw.version).unwrap_or_default(),
@@ -203,11 +275,15 @@ impl ProfileFile {
             copyoffload,
             clone_provider: cloner.map(Box::new),
         };
-        self.check_ca(entry, &profile, &mut problems);
-        self.check_scheme(entry, &mut problems);
-        if let Some(url) = &raw.api_url
-            && let Some(login) = login(&url.value)
-        {
+        self.check_ca(entry, &profile, problems);
+        self.check_url(entry, kind, problems);
+        Some(profile)
+    }
+
+    /// The address must be one that a run can use.
+    fn check_url(&self, entry: &Entry, kind: ProviderKind, problems: &mut Problems) {
+        let Some(url) = entry.raw.api_url.as_ref().filter(|url| !url.value.trim().is_empty()) else { return };
+        if let Some(login) = endpoint::login(&url.value) {
             // It is known to the mask from here on, whatever else is said about this profile.
             let password = login.split_once(':').map_or(login, |(_, password)| password);
             Secret::new(password);
@@ -216,49 +292,20 @@ impl ProfileFile {
                     .at(&self.source, url.span.clone(), "")
                     .help("write user and password into `username` and `password`, and the URL without them"),
             );
+            return;
         }
-        problems.into_result(profile)
-    }
-
-    /// Everything that is wrong with any profile. What is missing is a warning: only the selected one has to be complete.
-    pub fn check(&self) -> Problems {
-        let mut problems = self.problems.clone();
-        if self.entries.is_empty() && problems.is_empty() {
-            let problem = Problem::error(format!("{} holds no provider profile", self.path.display()));
-            problems.push(problem.help("write a table `[provider.NAME]`"));
-        }
-        for entry in &self.entries {
-            problems.append(entry.problems.clone());
-            if let Some(problem) = self.cloner_entry(entry).and_then(Result::err) {
-                problems.push(problem);
-            }
-            if let Some(problem) = entry.kind.and_then(|kind| self.missing(entry, kind, Problem::warning)) {
-                problems.push(problem);
-            }
-            self.check_scheme(entry, &mut problems);
-            // A variable that is set elsewhere is no mistake of the file: any value will do here.
-            let env = |_: &str| Some("set".to_owned());
-            let mut secrets = Secrets { file: self, env: &env, problems: &mut problems };
-            let raw = &entry.raw;
-            secrets.exactly_one("password", &raw.password, &raw.password_env, &raw.password_file);
-            secrets.exactly_one(
-                "guest_vm_linux_password",
-                &raw.guest_vm_linux_password,
-                &raw.guest_vm_linux_password_env,
-                &raw.guest_vm_linux_password_file,
+        let plain_allowed = entry.raw.allow_plain_http.as_ref().is_some_and(|allow| allow.value);
+        if let Err(wrong) = endpoint::check(kind, &url.value) {
+            let problem = Problem::error(format!("`api_url` {}", wrong.what)).at(&self.source, url.span.clone(), "");
+            problems.push(problem.help(wrong.help));
+        } else if endpoint::is_plain(&url.value) && !plain_allowed {
+            // Passwords go out in the clear only where the user says so.
+            problems.push(
+                Problem::error("`api_url` is not https: passwords and tokens would be sent unencrypted")
+                    .at(&self.source, url.span.clone(), "")
+                    .help("write `https://…`; where the source has no TLS, add `allow_plain_http = true`, which the report then shows"),
             );
-            secrets.exactly_one(
-                "guest_vm_win_password",
-                &raw.guest_vm_win_password,
-                &raw.guest_vm_win_password_env,
-                &raw.guest_vm_win_password_file,
-            );
-            secrets.exactly_one("smb_password", &raw.smb_password, &raw.smb_password_env, &raw.smb_password_file);
-            if let Some(offload) = &entry.offload {
-                offload.exactly_one(&mut secrets);
-            }
         }
-        problems
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, Problems> {
@@ -279,7 +326,7 @@ impl ProfileFile {
     }
 
     /// One problem that lists all keys without which the profile cannot be used.
-    fn missing(&self, entry: &Entry, kind: ProviderKind, severity: fn(String) -> Problem) -> Option<Problem> {
+    fn missing(&self, entry: &Entry, kind: ProviderKind) -> Option<Problem> {
         let cloner = entry.esxi && entry.raw.clone_provider.as_ref().is_none_or(|name| name.value.trim().is_empty());
         let missing: Vec<String> = NEEDS
             .iter()
@@ -293,7 +340,7 @@ impl ProfileFile {
             return None;
         }
         let title = format!("provider profile `{}` is not complete", entry.name.value);
-        let problem = severity(title).at(&self.source, entry.name.span.clone(), format!("a profile of type {kind} needs more keys"));
+        let problem = Problem::error(title).at(&self.source, entry.name.span.clone(), format!("a profile of type {kind} needs more keys"));
         Some(missing.into_iter().fold(problem, |problem, key| problem.help(format!("add {key}"))))
     }
 
@@ -302,41 +349,19 @@ impl ProfileFile {
         self.path.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
-    /// Passwords go out in the clear only where the user says so.
-    fn check_scheme(&self, entry: &Entry, problems: &mut Problems) {
-        let allowed = entry.raw.allow_plain_http.as_ref().is_some_and(|allow| allow.value);
-        let Some(url) = entry.raw.api_url.as_ref().filter(|url| !allowed && url.value.trim_start().to_lowercase().starts_with("http://"))
-        else {
-            return;
-        };
-        problems.push(
-            Problem::error("`api_url` is not https: passwords and tokens would be sent unencrypted")
-                .at(&self.source, url.span.clone(), "")
-                .help("write `https://…`; where the source has no TLS, add `allow_plain_http = true`, which the report then shows"),
-        );
-    }
-
-    /// Certificates must be there, and must be certificates: found now, not when the first connection fails.
+    /// Certificates must be there, and must be able to verify something: found now, not when the first connection fails.
     fn check_ca(&self, entry: &Entry, profile: &Profile, problems: &mut Problems) {
-        let begin = "-----BEGIN CERTIFICATE-----";
-        let help = format!("PEM certificates begin with `{begin}`");
-        if let (Some(at), Some(file)) = (&entry.raw.ca_file, &profile.ca_file) {
-            match fs::read_to_string(file) {
-                Err(error) => problems.push(Problem::error(format!("cannot read {}: {}", file.display(), read::io_reason(&error))).at(
-                    &self.source,
-                    at.span.clone(),
-                    "",
-                )),
-                Ok(text) if !text.contains(begin) => problems.push(
-                    Problem::error(format!("{} holds no PEM certificate", file.display()))
-                        .at(&self.source, at.span.clone(), "")
-                        .help(help.clone()),
-                ),
-                Ok(_) => {}
-            }
+        let now = jiff::Timestamp::now();
+        if let (Some(at), Some(file)) = (&entry.raw.ca_file, &profile.ca_file)
+            && let Err(unusable) = certificate::check_file(file, now)
+        {
+            problems.push(Problem::error(unusable.what).at(&self.source, at.span.clone(), "").help(unusable.help));
         }
-        if let Some(at) = entry.raw.ca_pem.as_ref().filter(|pem| !pem.value.contains(begin)) {
-            problems.push(Problem::error("`ca_pem` holds no PEM certificate").at(&self.source, at.span.clone(), "").help(help));
+        if let Some(at) = &entry.raw.ca_pem
+            && let Err(unusable) = certificate::check(at.value.as_bytes(), now)
+        {
+            let title = format!("`ca_pem` {}", unusable.what);
+            problems.push(Problem::error(title).at(&self.source, at.span.clone(), "").help(unusable.help));
         }
     }
 }
@@ -379,11 +404,6 @@ fn host(url: &str) -> String {
         return authority.split_inclusive(']').next().unwrap_or_default().to_owned();
     }
     authority.split(':').next().unwrap_or_default().to_owned()
-}
-
-/// User and password of a URL that holds them.
-fn login(url: &str) -> Option<&str> {
-    url.split_once("://")?.1.rsplit_once('@').map(|(login, _)| login)
 }
 
 /// Whether every user of the machine can read the file.

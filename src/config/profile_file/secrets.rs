@@ -17,13 +17,15 @@ pub(in crate::config) struct Secrets<'a> {
     pub(super) file: &'a ProfileFile,
     pub(super) env: Env<'a>,
     pub(in crate::config) problems: &'a mut Problems,
+    /// Keys whose secrets stand in the file itself.
+    pub(super) inline: Vec<String>,
 }
 
 type MaybeText = Option<At<String>>;
 
 impl Secrets<'_> {
-    /// At most one of the three ways, and a warning for one that everybody can read.
-    pub(in crate::config) fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
+    /// At most one of the three ways.
+    fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
         let source = &self.file.source;
         let mut given = [inline, env, file].into_iter().flatten();
         if let (Some(first), Some(second)) = (given.next(), given.next()) {
@@ -35,12 +37,8 @@ impl Secrets<'_> {
             );
             return false;
         }
-        if let (Some(inline), true) = (inline, self.file.world_readable) {
-            self.problems.push(
-                Problem::warning(format!("`{key}` stands in a file that every user of this machine can read"))
-                    .at(source, inline.span.clone(), "")
-                    .help(format!("chmod 600 {}, or use `{key}_env` or `{key}_file`", self.file.path.display())),
-            );
+        if inline.is_some() {
+            self.inline.push(key.to_owned());
         }
         true
     }
@@ -88,6 +86,16 @@ impl Secrets<'_> {
                 None
             }
         }
+    }
+
+    /// One warning for all secrets in a file that everybody can read.
+    pub(super) fn readable_by_all(&self) -> Option<Problem> {
+        if !self.file.world_readable || self.inline.is_empty() {
+            return None;
+        }
+        let path = self.file.path.display();
+        let problem = Problem::warning(format!("every user of this machine can read {path}, which holds secrets"));
+        Some(problem.help(format!("chmod 600 {path}, or give secrets by `…_env` or `…_file`")))
     }
 
     /// User and password of a guest: both or none.

@@ -53,6 +53,9 @@ const FAILS: &str = "\
         msg: mtv-test hook fails as the scenario asks
 ";
 
+/// One of these keys makes a mapping a play of Ansible.
+const PLAY_KEYS: &[&str] = &["hosts", "import_playbook", "ansible.builtin.import_playbook"];
+
 impl Hook {
     /// The playbook's text.
     pub fn text(&self) -> &str {
@@ -68,14 +71,21 @@ impl Hook {
         STANDARD.encode(self.text())
     }
 
-    /// Checks a playbook: YAML whose top level is a list with at least one play. The error is a fragment.
+    /// Checks a playbook: YAML whose top level is a list of plays, at least one. A play is a mapping with `hosts`, or one that
+    /// imports another playbook. The error is a fragment.
     pub fn check(text: &str) -> Result<(), String> {
         let plays: serde_json::Value = serde_saphyr::from_str(text).map_err(|e| {
             let message = e.to_string();
             format!("it is no YAML: {}", message.lines().next().unwrap_or_default().trim_start_matches("error: "))
         })?;
         match plays {
-            serde_json::Value::Array(plays) if !plays.is_empty() => Ok(()),
+            serde_json::Value::Array(plays) if !plays.is_empty() => {
+                let is_play = |play: &serde_json::Value| PLAY_KEYS.iter().any(|key| play.get(key).is_some());
+                match plays.iter().position(|play| !is_play(play)) {
+                    None => Ok(()),
+                    Some(at) => Err(format!("item {} of its list is not a play: a play is a mapping with `hosts`", at + 1)),
+                }
+            }
             serde_json::Value::Array(_) => Err("it has no play".to_owned()),
             _ => Err("its top level is no list of plays".to_owned()),
         }
@@ -113,7 +123,16 @@ mod tests {
             Hook::check(hook.text()).unwrap();
             assert_eq!(STANDARD.decode(hook.base64()).unwrap(), hook.text().as_bytes());
         }
-        for (text, wrong) in [("a: 1", "list of plays"), ("[]", "no play"), ("", "list of plays"), ("- [", "no YAML")] {
+        Hook::check("- import_playbook: other.yml\n").unwrap();
+        for (text, wrong) in [
+            ("- hello", "item 1"),
+            ("- hosts: all\n- 3", "item 2"),
+            ("- tasks: []", "item 1"),
+            ("a: 1", "list of plays"),
+            ("[]", "no play"),
+            ("", "list of plays"),
+            ("- [", "no YAML"),
+        ] {
             assert!(Hook::check(text).unwrap_err().contains(wrong), "{text}: {:?}", Hook::check(text));
         }
     }

@@ -93,7 +93,7 @@ pub struct Scenario {
     pub preserve_static_ips: bool,
     /// `Plan.spec.targetNamespace` instead of the run's own namespace.
     pub vm_target_namespace: Option<TargetNamespace>,
-    /// Namespace of the NetworkAttachmentDefinitions instead of the run's own.
+    /// Namespace of the NetworkAttachmentDefinitions instead of the namespace of the VMs.
     pub multus_namespace: Option<String>,
     /// `Plan.spec.pvcNameTemplate`.
     pub pvc_name_template: Option<PvcNameTemplate>,

@@ -20,7 +20,7 @@ use super::{
     names::{is_issue, is_namespace, is_scenario_name, is_word},
     profile::ProviderKind,
     read::{self, At},
-    scenario::{DEFAULT_GUEST_AGENT_TIMEOUT, PowerWish, Requirements, Scenario},
+    scenario::{DEFAULT_GUEST_AGENT_TIMEOUT, PowerWish, Requirements, Scenario, TargetNamespace},
 };
 use crate::select::Version;
 
@@ -37,6 +37,8 @@ pub struct Located {
     pub name: Range<usize>,
     /// Its aliases in the file, in the order of [`Scenario::aliases`].
     pub aliases: Vec<Range<usize>>,
+    /// Its markers with their places.
+    pub markers: Vec<At<String>>,
 }
 
 /// Reads a scenario file. What can be used is returned even if something else is wrong; the caller looks at the problems.
@@ -130,8 +132,13 @@ impl Reader<'_> {
             post: post_hook.and_then(|table| self.hook("post_hook", table, file)),
         };
         let expect_failure = self.expected_failure(failure, raw.expected_migration_result, &hooks);
+        let located_markers = raw.markers.clone().unwrap_or_default();
         let markers = self.words(raw.markers.unwrap_or_default(), "marker");
         let aliases = self.aliases(raw.aliases.unwrap_or_default(), &name.value);
+        let vm_target_namespace = namespace.and_then(|found| self.target_namespace(found));
+        if let Some(found) = &raw.multus_namespace {
+            self.reachable(found, vm_target_namespace.as_ref());
+        }
         let scenario = Scenario {
             line: self.source.line(name.span.start),
             file: file.to_owned(),
@@ -146,7 +153,7 @@ impl Reader<'_> {
             remote: raw.remote.is_some_and(|remote| remote.value),
             target_power_state: self.power("target_power_state", raw.target_power_state),
             preserve_static_ips: static_ips.is_some(),
-            vm_target_namespace: namespace.and_then(|found| self.target_namespace(found)),
+            vm_target_namespace,
             multus_namespace: self.namespace("multus_namespace", raw.multus_namespace),
             pvc_name_template: template.and_then(|found| self.pvc_template(found, &requires.requirements.providers)),
             pvc_name_template_use_generate_name: raw.pvc_name_template_use_generate_name.map(|generate| generate.value),
@@ -172,6 +179,7 @@ impl Reader<'_> {
             source: self.source.clone(),
             name: name.span,
             aliases: aliases.into_iter().map(|alias| alias.span).collect(),
+            markers: located_markers.into_iter().filter(|marker| is_word(&marker.value)).collect(),
         }
     }
 
@@ -235,6 +243,19 @@ impl Reader<'_> {
             );
         }
         Some(found.value)
+    }
+
+    /// Forklift's validation of a Plan: pods reach a NetworkAttachmentDefinition in their own namespace and in `default` only.
+    fn reachable(&mut self, multus: &At<String>, target: Option<&TargetNamespace>) {
+        let same = matches!(target, Some(TargetNamespace::Named(name)) if *name == multus.value);
+        if multus.value != "default" && !same && is_namespace(&multus.value) {
+            self.wrong(
+                &multus.span,
+                format!("`multus_namespace`: the migrated VMs cannot use networks of the namespace `{}`", multus.value),
+                "",
+                "leave it out for the namespace of the VMs, or write `default`",
+            );
+        }
     }
 
     fn version(&mut self, key: &str, found: Option<At<String>>) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use mtv_api::template::{self, DiskData, TemplateError};
 use serde_json::Value;
 use toml::{
     Spanned,
@@ -223,6 +224,49 @@ impl Reader<'_> {
             self.wrong(span, format!("`{key}` is empty"), "", "write a Go template such as \"{{.VmName}}-disk-{{.DiskIndex}}\"");
             return None;
         }
+        if let Err(why) = usable(text) {
+            self.wrong(
+                span,
+                format!("`{key}` is a template that MTV refuses: {why}"),
+                "",
+                "fields are for example {{.VmName}}, {{.TargetVmName}}, {{.PlanName}} and {{.DiskIndex}}; the result must be a DNS label",
+            );
+            return None;
+        }
         Some(text.to_owned())
     }
+}
+
+/// Fills a template in for two disks that any source could have. What fails for them fails for every VM.
+fn usable(text: &str) -> Result<(), String> {
+    let disk = |index: usize| DiskData {
+        vm: "web-1".to_owned(),
+        target: "web-1".to_owned(),
+        plan: "plan-1".to_owned(),
+        vm_id: "vm-1".to_owned(),
+        index,
+        root: 0,
+        shared: index > 0,
+        file: "web-1.vmdk".to_owned(),
+        drive: "c".to_owned(),
+        source_claim: Some(("source".to_owned(), "claim-1".to_owned())),
+    };
+    for index in [0, 1] {
+        let mut data = template::pvc_data(&disk(index));
+        // Fields of other kinds of sources, which are empty here.
+        for (_, value) in &mut data.fields {
+            if *value == template::Value::Text(String::new()) {
+                *value = template::Value::Text("id-1".to_owned());
+            }
+        }
+        match template::label(text, data) {
+            Ok(_) => {}
+            // A result can depend on the disk; the first one is that of every VM.
+            Err(TemplateError::Empty | TemplateError::NotALabel(_)) if index > 0 => {}
+            Err(TemplateError::Syntax(why) | TemplateError::Execution(why)) => return Err(why),
+            Err(TemplateError::Empty) => return Err("nothing comes out".to_owned()),
+            Err(TemplateError::NotALabel(out)) => return Err(format!("its result is not a DNS label: `{out}`")),
+        }
+    }
+    Ok(())
 }

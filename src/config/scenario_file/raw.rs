@@ -53,7 +53,7 @@ pub(in crate::config) struct RawScenario {
     /// Namespace that the VMs are migrated into, instead of the run's own. `{ prefix = "…" }` makes one for each run.
     #[expect(dead_code, reason = "as `requires`")]
     vm_target_namespace: Option<RawNamespace>,
-    /// Namespace of the NetworkAttachmentDefinitions, instead of the run's own.
+    /// Namespace of the NetworkAttachmentDefinitions: `default`, or that of the VMs, which it is unless said otherwise.
     pub multus_namespace: Option<At<String>>,
     /// `spec.pvcNameTemplate` of the Plan, a Go template. A table has one for each kind of source, and `default` for the others.
     #[expect(dead_code, reason = "as `requires`")]

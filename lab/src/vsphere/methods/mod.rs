@@ -26,6 +26,124 @@ use super::{
     types::{self, Sight},
 };
 
+/// Every method that some object here offers, sorted: what a rule of faults can be about.
+pub const METHODS: &[&str] = &[
+    "AcknowledgeAlarm",
+    "AddCustomFieldDef",
+    "CancelRetrievePropertiesEx",
+    "CancelTask",
+    "CancelWaitForUpdates",
+    "CheckForUpdates",
+    "CloneVM_Task",
+    "ConsolidateVMDisks_Task",
+    "ContinueRetrievePropertiesEx",
+    "CreateCollectorForEvents",
+    "CreateCollectorForTasks",
+    "CreateContainerView",
+    "CreateFilter",
+    "CreateFolder",
+    "CreateListView",
+    "CreatePropertyCollector",
+    "CreateSnapshot_Task",
+    "CreateSnapshotEx_Task",
+    "CreateTask",
+    "CreateTemporaryFileInGuest",
+    "CreateVM_Task",
+    "CurrentTime",
+    "DeleteDatastoreFile_Task",
+    "DeleteFileInGuest",
+    "Destroy_Task",
+    "DestroyCollector",
+    "DestroyPropertyCollector",
+    "DestroyPropertyFilter",
+    "DestroyView",
+    "Fetch",
+    "FetchUserPrivilegeOnEntities",
+    "FindAllByDnsName",
+    "FindAllByIp",
+    "FindAllByUuid",
+    "FindByDatastorePath",
+    "FindByDnsName",
+    "FindByInventoryPath",
+    "FindByIp",
+    "FindByUuid",
+    "FindChild",
+    "HasPrivilegeOnEntities",
+    "HasPrivilegeOnEntity",
+    "HasUserPrivilegeOnEntities",
+    "InitiateFileTransferFromGuest",
+    "InitiateFileTransferToGuest",
+    "ListProcessesInGuest",
+    "Login",
+    "Logout",
+    "LogUserEvent",
+    "MakeDirectory",
+    "MakeDirectoryInGuest",
+    "MarkAsTemplate",
+    "MarkAsVirtualMachine",
+    "MigrateVM_Task",
+    "ModifyListView",
+    "MoveIntoFolder_Task",
+    "PostEvent",
+    "PowerOffVM_Task",
+    "PowerOnVM_Task",
+    "QueryChangedDiskAreas",
+    "QueryEventCategory",
+    "QueryEvents",
+    "QueryOptions",
+    "ReadNextEvents",
+    "ReadNextTasks",
+    "ReadPreviousEvents",
+    "ReadPreviousTasks",
+    "RebootGuest",
+    "ReconfigVM_Task",
+    "RefreshDatastore",
+    "RefreshDatastoreStorageInfo",
+    "RefreshStorageInfo",
+    "RegisterVM_Task",
+    "Reload",
+    "RelocateVM_Task",
+    "RemoveAllSnapshots_Task",
+    "RemoveCustomFieldDef",
+    "RemoveSnapshot_Task",
+    "Rename_Task",
+    "RenameCustomFieldDef",
+    "RenameSnapshot",
+    "ResetCollector",
+    "ResetListView",
+    "ResetVM_Task",
+    "RetrieveAllPermissions",
+    "RetrieveArgumentDescription",
+    "RetrieveEntityPermissions",
+    "RetrieveProperties",
+    "RetrievePropertiesEx",
+    "RetrieveServiceContent",
+    "RevertToCurrentSnapshot_Task",
+    "RevertToSnapshot_Task",
+    "RewindCollector",
+    "SearchDatastore_Task",
+    "SearchDatastoreSubFolders_Task",
+    "SessionIsActive",
+    "SetCollectorPageSize",
+    "SetCustomValue",
+    "setCustomValue",
+    "SetField",
+    "SetLocale",
+    "SetTaskDescription",
+    "ShutdownGuest",
+    "StandbyGuest",
+    "StartProgramInGuest",
+    "SuspendVM_Task",
+    "TerminateProcessInGuest",
+    "TerminateSession",
+    "UnregisterVM",
+    "UpdateServiceMessage",
+    "UpgradeVM_Task",
+    "ValidateCredentialsInGuest",
+    "WaitForUpdates",
+    "WaitForUpdatesEx",
+];
+
 /// What a method needs to know of its request beyond the arguments.
 pub struct Context {
     /// The server.
@@ -147,5 +265,30 @@ fn open_to_all(request: &Request) -> bool {
                 })
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::METHODS;
+
+    /// Arms of a `match` on the method, and names of tasks wherever they stand, are methods.
+    #[test]
+    fn every_method_that_is_answered_is_known_by_its_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/vsphere/methods");
+        let mut missing = BTreeSet::new();
+        for file in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            let names = text.split('"').skip(1).step_by(2).filter(|word| word.ends_with("_Task") && word.len() > "_Task".len());
+            missing.extend(names.filter(|name| !METHODS.contains(name) && !name.contains('*')).map(str::to_owned));
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+        for name in ["Login", "RetrievePropertiesEx", "WaitForUpdatesEx", "StartProgramInGuest", "FindByInventoryPath"] {
+            assert!(METHODS.contains(&name), "{name}");
+        }
+        let sorted: BTreeSet<&str> = METHODS.iter().copied().collect();
+        assert_eq!(sorted.len(), METHODS.len(), "one is named twice");
     }
 }
