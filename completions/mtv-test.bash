@@ -642,7 +642,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__test__subcmd__run)
-            opts="-m -j -v -h --marker --jobs --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --analyze-with-ai --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
+            opts="-m -j -v -h --marker --jobs --allow-all-skipped --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --analyze-with-ai --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -87,7 +87,7 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l context -d '
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l color -d 'Use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l dry-run -d 'Read the cluster and the sources, show what would be deleted and restored, and change nothing'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l orphans -d 'Find what runs have left that are over, without their files; with --provider on the source too'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l by-name -d 'For lists of mtv-api-tests: let the name alone prove whose an object is'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
