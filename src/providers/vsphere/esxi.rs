@@ -308,7 +308,8 @@ mod tests {
                 format!("x {line}"),
                 "ssh-rsa A".to_owned(),
             ];
-            let text: String = [&others[..2], &[line.clone()], &others[2..]].concat().iter().map(|line| format!("{line}\n")).collect();
+            let text: String =
+                [&others[..2], std::slice::from_ref(&line), &others[2..]].concat().iter().map(|line| format!("{line}\n")).collect();
             let command = format!("printf '%s' {} | sed -e '\\|{}|d'", quoted(&text), pattern(&line));
             let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), others.map(|line| format!("{line}\n")).concat(), "{datastore}");
