@@ -25,7 +25,7 @@ use crate::{
     events::Trouble,
     journal::{Entry, State},
     limits::Limit,
-    run::{Owner, names},
+    run::{Owner, names, proof},
     secrets::{gathered, mask_stream},
 };
 use pod::Progress;
@@ -271,6 +271,13 @@ async fn leave(owner: &Owner, name: &str) -> anyhow::Result<()> {
         let Some(kind) = ours(&record.entry) else { continue };
         let kinds: [&'static Kind; 2] = [&kinds::NAMESPACE, &kinds::CLUSTER_ROLE_BINDING];
         let (Some(kind), Some(uid)) = (kinds.into_iter().find(|k| k.kind == kind), record.reference.as_deref()) else { continue };
+        if kind == &kinds::NAMESPACE {
+            let Some(namespace) = owner.cluster.get(kind, None, name).await? else { continue };
+            // The teardown leaves it alone with what somebody put there, and says so.
+            if !proof::strangers(&owner.cluster, &namespace, &owner.run).await?.is_empty() {
+                continue;
+            }
+        }
         owner.journal.deleting(record.id).await?;
         owner.cluster.delete(kind, None, name, Some(uid)).await?;
     }

@@ -8,7 +8,7 @@ use super::{
     names::{self, RUN_LABEL, SCENARIO_LABEL},
     shared::holds,
 };
-use crate::cluster::{Content, FIELD_MANAGER};
+use crate::cluster::{Cluster, Content, FIELD_MANAGER};
 
 /// Kinds of objects that runs create, themselves or by way of Forklift. Nothing else is ever deleted, so that neither a journal nor
 /// a label on a Node, say, can lead to its deletion.
@@ -131,6 +131,17 @@ fn is_copy(metadata: &kube::core::ObjectMeta) -> bool {
 pub fn is_content_of(run: &str, object: &Content, recorded: impl FnOnce(&str) -> bool) -> bool {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     names::is_run_id(run) && object.label(RUN_LABEL) == run && (recorded(uid) || !is_copy(&object.metadata))
+}
+
+/// What somebody put into a namespace of a run that holds nothing but what the run itself creates, as `ConfigMap ns/name`.
+///
+/// # Errors
+/// The cluster does not answer.
+pub async fn strangers(cluster: &Cluster, namespace: &DynamicObject, run: &str) -> anyhow::Result<Vec<String>> {
+    let contents = cluster.everything_in(namespace.metadata.name.as_deref().unwrap_or_default()).await?;
+    let made = namespace.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let theirs = cluster.strangers_in(contents, made, RUN_LABEL, |object| is_content_of(run, object, |_| false)).await?;
+    Ok(theirs.iter().map(Content::name).collect())
 }
 
 /// A reason for which something stays, with what became of it.

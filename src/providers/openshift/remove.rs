@@ -5,9 +5,9 @@ use std::time::Duration;
 use kube::api::DynamicObject;
 use mtv_api::kinds;
 
-use super::{RUN_LABEL, is_of, listed, machine, watch};
+use super::{is_of, listed, machine, watch};
 use crate::{
-    cluster::{Cluster, Content},
+    cluster::Cluster,
     providers::{CloneRequest, Leaving, ProviderError, ProviderResult},
     run::proof,
 };
@@ -34,14 +34,6 @@ pub async fn half_made(cluster: &Cluster, request: &CloneRequest) -> ProviderRes
     }
 }
 
-/// What somebody put into the namespace of the run's source VMs.
-async fn strangers(cluster: &Cluster, home: &DynamicObject, run: &str) -> anyhow::Result<Vec<String>> {
-    let contents = cluster.everything_in(home.metadata.name.as_deref().unwrap_or_default()).await?;
-    let made = home.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let theirs = cluster.strangers_in(contents, made, RUN_LABEL, |object| proof::is_content_of(run, object, |_| false)).await?;
-    Ok(theirs.iter().map(Content::name).collect())
-}
-
 /// What [`all_of`] would take.
 pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<Vec<String>> {
     let namespace = machine::namespace(leaving.run);
@@ -59,7 +51,7 @@ pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<
     }
     let others = cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?;
     let stays =
-        others.iter().any(|vm| !is_of(vm, leaving.run)) || !strangers(cluster, &home, leaving.run).await.map_err(failed)?.is_empty();
+        others.iter().any(|vm| !is_of(vm, leaving.run)) || !proof::strangers(cluster, &home, leaving.run).await.map_err(failed)?.is_empty();
     if !stays {
         all.push(format!("Namespace {namespace} with its last VM"));
     }
@@ -84,7 +76,7 @@ pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<b
         }
     }
     if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
-        let theirs = strangers(cluster, &home, leaving.run).await.map_err(failed)?;
+        let theirs = proof::strangers(cluster, &home, leaving.run).await.map_err(failed)?;
         if !theirs.is_empty() {
             return Err(ProviderError::Operation(format!(
                 "namespace {namespace} holds objects that are not of this run; it was left alone with them ({})",
