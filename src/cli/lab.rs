@@ -338,7 +338,9 @@ pub async fn start(options: &LabOptions, source: &str) -> Result<Started, CliErr
     }
     let lab = Lab::start(lab_options).await.map_err(|e| CliError::internal(format!("the lab did not start: {e:#}")))?;
     // Only the owner can read a temporary folder, and so what is in it.
-    let files = tempfile::tempdir().map_err(|e| CliError::internal(format!("failed to make a temporary folder: {e}")))?;
+    let files = tempfile::tempdir().map_err(|e| {
+        CliError::usage(format!("failed to make a temporary folder: {e}")).hint("TMPDIR has to name a folder that can be written")
+    })?;
     let kubeconfig = files.path().join("kubeconfig");
     write(&kubeconfig, lab.kubeconfig(), 0o600)?;
     let profiles = ProfileFile::parse(&files.path().join("providers.toml"), lab.providers_toml(), false)?;

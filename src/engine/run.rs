@@ -252,7 +252,7 @@ impl Run {
             (None, None) => self.workload.gate(index),
         };
         if let Some(Closed::Error(trouble)) = closed {
-            self.unmet(&emitter, &names, trouble, &mut finished);
+            unmet(&emitter, &names, trouble, &mut finished);
             return finished;
         }
         if let Some(Closed::Skip(reason)) = closed {
@@ -313,24 +313,6 @@ impl Run {
 }
 
 impl Run {
-    /// A scenario that was asked for and cannot run: its first step is in error, the others are not run.
-    fn unmet(&self, emitter: &Emitter, names: &[String], trouble: Trouble, finished: &mut Finished) {
-        finished.verdict = Verdict::Errored;
-        emitter.emit(What::ScenarioStarted);
-        let mut trouble = Some(trouble);
-        for name in names {
-            let step = emitter.step(name);
-            match trouble.take() {
-                Some(trouble) => {
-                    finished.steps.count(Verdict::Errored);
-                    finish(&step, Verdict::Errored, Duration::ZERO, Some(trouble), Vec::new());
-                }
-                None => skipped(&step, "because something that the scenario needs is missing", &mut finished.steps),
-            }
-        }
-        emitter.emit(What::ScenarioFinished { verdict: Verdict::Errored, took: Duration::ZERO });
-    }
-
     /// Has the workload collect what explains a failure, within the time of the step that would have done it.
     async fn collect(&self, index: usize, step: &PlannedStep, emitter: &Emitter) {
         let cx = cx(emitter, Deadline::after(step.limit), &self.ladder.work);
@@ -341,6 +323,24 @@ impl Run {
             emitter.emit(What::Warning { message: format!("nothing could be collected: {}", trouble.summary) });
         }
     }
+}
+
+/// A scenario that was asked for and cannot run: its first step is in error, the others are not run.
+fn unmet(emitter: &Emitter, names: &[String], trouble: Trouble, finished: &mut Finished) {
+    finished.verdict = Verdict::Errored;
+    emitter.emit(What::ScenarioStarted);
+    let mut trouble = Some(trouble);
+    for name in names {
+        let step = emitter.step(name);
+        match trouble.take() {
+            Some(trouble) => {
+                finished.steps.count(Verdict::Errored);
+                finish(&step, Verdict::Errored, Duration::ZERO, Some(trouble), Vec::new());
+            }
+            None => skipped(&step, "because something that the scenario needs is missing", &mut finished.steps),
+        }
+    }
+    emitter.emit(What::ScenarioFinished { verdict: Verdict::Errored, took: Duration::ZERO });
 }
 
 fn cx(emitter: &Emitter, deadline: Deadline, parent: &CancellationToken) -> StepCx {

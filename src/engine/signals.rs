@@ -221,16 +221,16 @@ mod tests {
     #[test]
     fn signals_within_a_second_are_one_interrupt() {
         use Signal::{Hup, Int, Term};
-        let table: &[(&[(u64, Signal)], &[u64])] = &[
-            (&[(0, Term), (0, Term), (3, Term)], &[0]),
-            (&[(0, Term), (5, Int), (10, Hup), (999, Term)], &[0]),
-            (&[(0, Int), (1000, Int), (2000, Int)], &[0, 1000, 2000]),
-            (&[(0, Int), (400, Int), (800, Int), (1200, Int), (1300, Int)], &[0, 1200]),
-            (&[(0, Hup), (1500, Hup), (9000, Hup)], &[0]),
-            (&[(0, Hup), (1500, Term), (3000, Hup), (4000, Int)], &[0, 1500, 4000]),
+        let table = [
+            (vec![(0, Term), (0, Term), (3, Term)], vec![0]),
+            (vec![(0, Term), (5, Int), (10, Hup), (999, Term)], vec![0]),
+            (vec![(0, Int), (1000, Int), (2000, Int)], vec![0, 1000, 2000]),
+            (vec![(0, Int), (400, Int), (800, Int), (1200, Int), (1300, Int)], vec![0, 1200]),
+            (vec![(0, Hup), (1500, Hup), (9000, Hup)], vec![0]),
+            (vec![(0, Hup), (1500, Term), (3000, Hup), (4000, Int)], vec![0, 1500, 4000]),
         ];
         for (signals, expected) in table {
-            assert_eq!(counted(signals), *expected, "{signals:?}");
+            assert_eq!(counted(&signals), expected, "{signals:?}");
         }
     }
 

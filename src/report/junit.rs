@@ -58,6 +58,13 @@ impl JunitSink {
         done
     }
 
+    /// Writes the report before its end. The next one has everything that this one has, so only the last one must succeed.
+    fn attempt(&mut self) {
+        if let Err(error) = self.write() {
+            tracing::debug!("{} cannot be written now: {error:#}", self.path.display());
+        }
+    }
+
     /// Whether there is time to write that a step has started.
     fn idle(&self) -> bool {
         self.written.is_none_or(|(begun, took)| begun.elapsed() >= took * SHARE)
@@ -76,15 +83,13 @@ impl Sink for JunitSink {
     fn event(&mut self, event: &Event) -> Result<()> {
         self.run.apply(event);
         match event.what {
-            What::RunStarted { .. }
-            | What::ScenarioStarted
-            | What::ScenarioFinished { .. }
-            | What::CancelBegun { .. }
-            | What::RunFinished { .. } => self.write(),
+            What::RunFinished { .. } => return self.write(),
+            What::RunStarted { .. } | What::ScenarioStarted | What::ScenarioFinished { .. } | What::CancelBegun { .. } => self.attempt(),
             // Set-up and teardown belong to no scenario that would say that they were running.
-            What::StepStarted if event.scenario.is_none() || self.idle() => self.write(),
-            _ => Ok(()),
+            What::StepStarted if event.scenario.is_none() || self.idle() => self.attempt(),
+            _ => {}
         }
+        Ok(())
     }
 }
 

@@ -87,10 +87,8 @@ async fn run(request: RunRequest) -> CliResult {
         .map(|s| Planned { scenario: s.scenario.clone(), steps: s.steps.clone(), wanted: s.skip.is_none() })
         .collect();
     let options = options(&request, &results);
-    let chosen = request.plan.chosen;
     let planned = planned(&request, &settings);
-    let workload =
-        MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone(), chosen);
+    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
     let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
     let exit = with_reports(outcome.exit(), &reports.finish());
     #[cfg(feature = "lab")]

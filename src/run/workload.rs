@@ -75,7 +75,6 @@ impl MigrationRun {
         scenarios: Vec<Planned>,
         journal: Journal,
         jira: Option<jira::Options>,
-        chosen: bool,
     ) -> Self {
         let states = scenarios.iter().map(|_| Mutex::default()).collect();
         let clones = scenarios.iter().map(|_| ClonesUnderWay::default()).collect();
@@ -87,7 +86,7 @@ impl MigrationRun {
             scenarios,
             journal,
             jira,
-            chosen,
+            chosen: false,
             issues: OnceLock::new(),
             cluster: OnceLock::new(),
             source: OnceLock::new(),

@@ -21,10 +21,15 @@ pub fn gathered(text: &str) -> String {
     mask(&conceal_yaml(text))
 }
 
+/// Masks in all of them, not only up to the first. Returns whether there were any.
+fn any<'a>(values: impl Iterator<Item = &'a mut Value>) -> bool {
+    values.filter_map(|value| conceal(value).then_some(())).count() > 0
+}
+
 /// Masks the data of Secrets in JSON. Returns whether there were any.
 fn conceal(value: &mut Value) -> bool {
     match value {
-        Value::Array(values) => values.iter_mut().fold(false, |any, value| conceal(value) || any),
+        Value::Array(values) => any(values.iter_mut()),
         Value::Object(map) if map.get("kind").and_then(Value::as_str) == Some("SecretList") => {
             // Objects of a list do not say what they are.
             for item in map.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -43,7 +48,7 @@ fn conceal(value: &mut Value) -> bool {
             }
             true
         }
-        Value::Object(map) => map.values_mut().fold(false, |any, value| conceal(value) || any),
+        Value::Object(map) => any(map.values_mut()),
         _ => false,
     }
 }
