@@ -406,11 +406,13 @@ mod tests {
         Service::from_surroundings(&get, &path)
     }
 
+    /// Environment, file; then URL, provider and model, timeout, number of warnings.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, Option<(&'a str, &'a str)>, u64, usize);
+
     #[test]
     fn the_service_is_named_by_environment_and_file() {
         let claude = Some(("claude", "claude-opus-4-6[1m]"));
         let own = Some(("p", "m"));
-        type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, Option<(&'a str, &'a str)>, u64, usize);
         let cases: &[Case<'_>] = &[
             (&[("JJI_SERVER_URL", "https://h")], "", "https://h/analyze-failures", claude, 600, 0),
             (&[("JJI_SERVER_URL", "http://h:80/base/")], "", "http://h/base/analyze-failures", claude, 600, 0),

@@ -44,7 +44,7 @@ fn options(help: &str) -> BTreeSet<String> {
 /// Names below `Commands:`.
 fn subcommands(help: &str) -> Vec<String> {
     let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names = below.filter(|line| line.starts_with("  ") && !line.starts_with("   ")).map(|line| line.trim_start());
+    let names = below.filter(|line| line.starts_with("  ") && !line.starts_with("   ")).map(str::trim_start);
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 

@@ -57,7 +57,7 @@ fn commands(readme: &str) -> Vec<Vec<String>> {
         if line.first().is_some_and(|word| word == "cargo") && line.get(1).is_some_and(|word| word == "run") {
             let Some(at) = line.iter().position(|word| word == "--") else { continue };
             line.drain(..at);
-            line[0] = "mtv-test".to_owned();
+            "mtv-test".clone_into(&mut line[0]);
         }
         if line.first().is_some_and(|word| word == "mtv-test") && line.len() > 1 && (typed || !line.iter().any(placeholder)) {
             found.push(line);
