@@ -22,6 +22,15 @@ const ROUTE: &str = "forklift-inventory";
 /// First and longest pause between looks: the inventory has no watch that survives a Route, so it is asked.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
+/// The document of a VM, or what is there instead: another answer than the inventory's own proves nothing.
+fn is_vm(answer: Option<Value>, id: &str) -> Result<Value, String> {
+    match answer {
+        Some(vm) if vm["id"].as_str() == Some(id) => Ok(vm),
+        Some(_) => Err(format!("an answer that is not VM {id}")),
+        None => Err("not there".to_owned()),
+    }
+}
+
 /// The inventory, as seen with the user's own login.
 #[derive(Clone)]
 pub struct Inventory {
@@ -58,7 +67,7 @@ impl Inventory {
     /// Waits until a VM of the source is in the inventory.
     pub async fn wait_for_vm(&self, cx: &StepCx, id: &str, name: &str, limit: Duration) -> Result<(), Failure> {
         let path = format!("vms/{id}");
-        let look = || async { Ok(self.get::<Value>(&path).await?.ok_or_else(|| "not there".to_owned())) }.boxed();
+        let look = || async { Ok(is_vm(self.get::<Value>(&path).await?, id)) }.boxed();
         self.wait(cx, &format!("VM {name} ({id})"), limit, look).await.map(drop)
     }
 
@@ -72,7 +81,7 @@ impl Inventory {
         let Some(all) = self.get::<Vec<Value>>("vms").await? else { return Ok(Err("not loaded".to_owned())) };
         let ids: Vec<&str> = all.iter().filter(|vm| vm["name"] == name).filter_map(|vm| vm["id"].as_str()).collect();
         match ids.as_slice() {
-            [id] => Ok(self.get::<Value>(&format!("vms/{id}")).await?.ok_or_else(|| "it went away".to_owned())),
+            [id] => Ok(is_vm(self.get::<Value>(&format!("vms/{id}")).await?, id)),
             [] => {
                 let names: Vec<&str> = all.iter().filter_map(|vm| vm["name"].as_str()).collect();
                 Ok(Err(format!("not there; the source has [{}]", names.join(", "))))

@@ -90,7 +90,7 @@ impl Bed {
     }
 
     /// A kubeconfig for an API server at an address.
-    pub fn kubeconfig(&self, place: &Path, address: SocketAddr) -> PathBuf {
+    pub fn kubeconfig(place: &Path, address: SocketAddr) -> PathBuf {
         let path = place.join("kubeconfig");
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\

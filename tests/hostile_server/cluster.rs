@@ -22,7 +22,7 @@ fn an_api_server_that_misbehaves_is_an_error_and_learns_nothing() {
                 let answer = bad.clone();
                 let server = Server::start(Some(bed.tls()), move |_| Answer::Bad(answer.clone()));
                 let place = bed.place(&format!("api-{number}"));
-                let kubeconfig = bed.kubeconfig(&place, server.address);
+                let kubeconfig = Bed::kubeconfig(&place, server.address);
                 let mut command = mtv_test(&place);
                 command.args(["clean", "--orphans", "--timeout", "8s", "--kubeconfig"]).arg(kubeconfig);
                 let output = command.output().unwrap();
@@ -140,7 +140,7 @@ async fn an_inventory_that_misbehaves_ends_the_scenario() {
             "inventory_timeout=4s",
         ]);
         let output = command.output().unwrap();
-        judge(&output, &["inventory"]).unwrap();
+        judge(&output, &["inventory"]).unwrap_or_else(|why| panic!("{bad:?}: {why}"));
         assert!(!server.asked().is_empty(), "{bad:?}: the inventory was not asked\n{}", told(&output));
         assert!(fs::read_to_string(place.join("results/latest/junit-report.xml")).unwrap().contains("inventory"));
     }

@@ -109,9 +109,9 @@ fn words_of_a_source_are_masked_before_they_are_cut() {
                     let words = json!([format!("{}{PASSWORD}", "w".repeat(before))]).to_string();
                     let server = Server::start(Some(bed.tls()), move |_| Answer::Bad(Bad::Words(words.clone())));
                     let output = search(bed, lab, &name, kind, &server, &[]);
-                    let parts = (8..PASSWORD.len()).map(|end| &PASSWORD[..end]);
+                    let mut parts = (8..PASSWORD.len()).map(|end| &PASSWORD[..end]);
                     let told = told(&output);
-                    match parts.filter(|part| told.contains(part)).next_back() {
+                    match parts.rfind(|part| told.contains(part)) {
                         Some(part) => Err(format!("`{part}` is shown: {told}")),
                         None => judge(&output, &["503"]),
                     }

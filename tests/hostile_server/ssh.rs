@@ -53,7 +53,8 @@ impl Handler for Host {
             (Prints::Endless(stream), Some(channel)) => {
                 tokio::spawn(async move {
                     let mut writer = channel.make_writer_ext(stream);
-                    while writer.write_all(&[b'x'; 32 * 1024]).await.is_ok() {}
+                    let piece = vec![b'x'; 32 * 1024];
+                    while writer.write_all(&piece).await.is_ok() {}
                 });
             }
             _ => {

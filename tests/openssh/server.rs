@@ -81,14 +81,16 @@ async fn a_command_ended_by_a_signal_has_no_status() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_arrive_whole() {
+async fn a_megabyte_arrives_whole_and_more_is_an_error() {
     let Some(server) = Server::new() else { return };
     let ssh = session(&server).await;
-    let output = ssh.run("head -c 10000000 /dev/zero | tr '\\0' x; echo; echo end >&2").await.unwrap();
+    let output = ssh.run("head -c 1000000 /dev/zero | tr '\\0' x; echo; echo end >&2").await.unwrap();
     assert_eq!(output.status, Some(0));
-    assert_eq!(output.stdout.len(), 10_000_001);
+    assert_eq!(output.stdout.len(), 1_000_001);
     assert!(output.stdout.trim_end().bytes().all(|b| b == b'x'));
     assert_eq!(output.stderr, "end\n");
+    let error = ssh.run("head -c 10000000 /dev/zero | tr '\\0' x >&2").await.unwrap_err();
+    assert!(matches!(&error, SshError::Connection(why) if why.contains("printed more than 1 MiB")), "{error}");
 }
 
 /// Longer than the interval of the probes that find a dead connection (10 s): a silent command is not a dead one.
