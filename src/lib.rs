@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod events;
 pub mod exit;
+pub mod files;
 pub mod forklift;
 pub mod gather;
 pub mod guest;

@@ -119,7 +119,8 @@ pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
 
 fn journal_of(path: PathBuf) -> Result<PathBuf, CliError> {
     let journal = if path.is_dir() { path.join("resources.json") } else { path };
-    if journal.is_file() {
+    // Anything but a regular file is refused when it is opened, which says what it is.
+    if journal.exists() {
         return Ok(journal);
     }
     Err(CliError::usage(format!("{} does not exist", journal.display()))

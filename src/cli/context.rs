@@ -14,7 +14,7 @@ use crate::{
         settings_keys::{JIRA_TOKEN_ENV, PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
         settings_load::{Origin, Resolved},
     },
-    jira,
+    files, jira,
     secrets::Secret,
     select::Surroundings,
 };
@@ -86,7 +86,7 @@ pub fn jira(settings: &Settings) -> Result<Option<jira::Options>, CliError> {
     let Some(url) = &settings.jira_url else { return Ok(None) };
     let token = match &settings.jira_token_file {
         Some(file) => {
-            let text = std::fs::read_to_string(file);
+            let text = files::read_text(file, files::LIMIT);
             let text = text.map_err(|e| CliError::usage(format!("failed to read the token of Jira from {}: {e}", file.display())))?;
             Some(text.trim_end_matches(['\r', '\n']).to_owned())
         }
@@ -153,7 +153,7 @@ fn password(settings: &Settings) -> Result<Option<Secret>, CliError> {
         (Some(_), Some(_)) => {
             Err(CliError::usage("cluster_password_file and cluster_password_env are both set").hint("keep one of the two"))
         }
-        (Some(file), None) => match std::fs::read_to_string(file) {
+        (Some(file), None) => match files::read_text(file, files::LIMIT) {
             Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => Err(CliError::usage(format!("{} is empty", file.display()))),
             Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
             Err(error) => Err(CliError::usage(format!("failed to read the password of the cluster from {}: {error}", file.display()))),
@@ -178,7 +178,7 @@ pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
             .hint("or add `--lab` to run against the simulated data centre that mtv-test carries")
     };
     if let Some(file) = &options.kubeconfig {
-        return if file.is_file() {
+        return if file.exists() {
             Ok(())
         } else {
             Err(hints(CliError::environment(format!("kubeconfig {} does not exist", file.display()))))
@@ -187,7 +187,7 @@ pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(list) = var("KUBECONFIG") {
         let files: Vec<PathBuf> = std::env::split_paths(&list).collect();
-        if files.iter().any(|file| file.is_file()) {
+        if files.iter().any(|file| file.exists()) {
             return Ok(());
         }
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();

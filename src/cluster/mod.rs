@@ -44,6 +44,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{Failure, StepCx},
+    files,
     limits::Limit,
     providers::tls::pem,
     retry::{Fate, NoAnswer, Policy, Safety},
@@ -150,7 +151,8 @@ impl Cluster {
             return Ok(Some(Secret::new(token.expose_secret())));
         }
         let Some(file) = &auth.token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(file).with_context(|| format!("failed to read the login's token from {file}"))?;
+        let text = files::read_text(std::path::Path::new(file), files::LIMIT)
+            .with_context(|| format!("failed to read the login's token from {file}"))?;
         Ok(Some(Secret::new(text.trim())))
     }
 

@@ -75,7 +75,8 @@ impl FromIterator<Arc<Scenario>> for Catalogue {
 
 /// The `*.toml` files of a folder by name, or the file itself.
 pub fn files(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
-    if path.is_file() {
+    // What is there and is not a folder is reported as what it is when it is read.
+    if path.exists() && !path.is_dir() {
         return vec![path.to_owned()];
     }
     let entries = match fs::read_dir(path) {

@@ -4,12 +4,13 @@
 //! certificate, a certificate that cannot sign others) shows only as "unknown issuer" when the first connection fails. The
 //! reader here knows just enough of X.509 (RFC 5280) to say so by name.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::read::io_reason;
+use crate::files;
 
 /// Begin of a PEM block with a certificate.
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -39,7 +40,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 /// # Errors
 /// It cannot be read, or holds nothing that can be trusted. The text is a whole sentence with the file's name.
 pub fn check_file(path: &Path, now: Timestamp) -> Result<(), Unusable> {
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = files::read(path, files::LIMIT).map_err(|error| {
         let what = format!("cannot read {}: {}", path.display(), io_reason(&error));
         Unusable::new(what, "name a PEM file with the certificate of the CA")
     })?;

@@ -4,7 +4,7 @@
 //! the struct is filled, and each value of a wrong type is told and left out until the rest fits. Structs therefore have
 //! optional fields only, and what is required is asked for afterwards, with a better message than a missing field gives.
 
-use std::{fs, ops::Range, path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -16,6 +16,7 @@ use super::{
     diagnostics::{Problem, Problems, Source},
     suggest::did_you_mean,
 };
+use crate::files;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,8 @@ pub struct Kind {
 
 /// A file's text, and why it cannot be read.
 pub fn text(path: &Path) -> Result<String, Box<Problem>> {
-    let bytes = fs::read(path).map_err(|e| Box::new(Problem::error(format!("cannot read {}: {}", path.display(), io_reason(&e)))))?;
+    let bytes = files::read(path, files::LIMIT)
+        .map_err(|e| Box::new(Problem::error(format!("cannot read {}: {}", path.display(), io_reason(&e)))))?;
     String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;

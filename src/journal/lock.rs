@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::Path,
 };
@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// A process that has a journal open for writing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ fn host_name() -> String {
 
 /// The process that holds a journal now, if one does. A file that cannot be opened is held by nobody.
 pub fn holder(path: &Path) -> Option<Holder> {
-    let file = File::open(path).ok()?;
+    let file = files::open(path, OpenOptions::new().read(true)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => super::read(path).ok()?.holder,
         _ => None,

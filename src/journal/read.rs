@@ -1,6 +1,6 @@
 //! Reads a journal, whole or damaged. Damage loses at most the records that it hit, and is reported with its place.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -11,6 +11,11 @@ use super::{
     model::{Change, Header, Record},
     state::Ledger,
 };
+use crate::files;
+
+/// Largest journal that is read, in bytes. A run writes about 2 kB for each object that it creates and
+/// deletes, so this is enough for a hundred thousand.
+pub(super) const LIMIT: u64 = 256 << 20;
 
 /// A place in the file that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +69,12 @@ const CUT_AT_ONCE: &str = "cut off before the first record";
 /// # Errors
 /// The file cannot be read, or is no list of resources at all, or is of a later format version. Damage is no error.
 pub fn read(path: &Path) -> Result<Read> {
-    let once =
-        || fs::read(path).map_err(Into::into).and_then(|bytes| parse(&bytes)).with_context(|| format!("failed to read {}", path.display()));
+    let once = || {
+        files::read(path, LIMIT)
+            .map_err(Into::into)
+            .and_then(|bytes| parse(&bytes))
+            .with_context(|| format!("failed to read {}", path.display()))
+    };
     let found = once()?;
     // Whoever reads in the middle of an append of a running process may see half of it. What is really damaged stays so.
     if found.damage.is_empty() { Ok(found) } else { once() }

@@ -20,6 +20,7 @@ use super::{
     model::Change,
 };
 use crate::{
+    files,
     kill_points,
     report::results::{sync, unsupported_is_fine},
 };
@@ -52,7 +53,7 @@ impl Writer {
     /// An existing file, repaired if need be, with this process noted as its holder.
     pub fn resume(path: &Path) -> Result<(Self, Read)> {
         let file = open_locked(path)?;
-        let found = super::read::parse(&fs::read(path)?)?;
+        let found = super::read::parse(&files::read(path, super::read::LIMIT)?)?;
         if found.foreign {
             return Err(anyhow!("it was written by mtv-api-tests and cannot be continued"));
         }
@@ -173,7 +174,7 @@ impl Tail {
 /// Opens and locks. Between the two the file can have been replaced by a repair; then again.
 fn open_locked(path: &Path) -> Result<File> {
     loop {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = files::open(path, OpenOptions::new().read(true).write(true))?;
         lock::acquire(&file, path)?;
         if file.metadata()?.ino() == fs::metadata(path)?.ino() {
             return Ok(file);

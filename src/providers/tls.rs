@@ -11,7 +11,10 @@ use rustls::{
         verify_server_name,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{
+        CertificateDer, ServerName, UnixTime,
+        pem::{self, PemObject},
+    },
     server::ParsedCertificate,
 };
 use sha2::{Digest, Sha256};
@@ -19,6 +22,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     config::{certificate::without_mark, profile::Profile},
+    files,
     providers::{ProviderError, ProviderResult},
 };
 
@@ -48,7 +52,7 @@ impl Trust {
     pub fn beside_the_systems(ca_file: Option<&Path>, ca_pem: Option<&str>) -> ProviderResult<Self> {
         let mut own = Vec::new();
         if let Some(file) = ca_file {
-            let bytes = std::fs::read(file).map_err(rustls::pki_types::pem::Error::Io);
+            let bytes = files::read(file, files::LIMIT).map_err(pem::Error::Io);
             let read = bytes.and_then(|bytes| CertificateDer::pem_slice_iter(without_mark(&bytes)).collect());
             own.extend(certificates(&format!("ca_file {}", file.display()), read)?);
         }
@@ -115,10 +119,7 @@ fn server_name(host: &str) -> ProviderResult<ServerName<'static>> {
 }
 
 /// Certificates that the user named; none at all is a mistake.
-fn certificates(
-    place: &str,
-    read: Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error>,
-) -> ProviderResult<Vec<CertificateDer<'static>>> {
+fn certificates(place: &str, read: Result<Vec<CertificateDer<'static>>, pem::Error>) -> ProviderResult<Vec<CertificateDer<'static>>> {
     let bad = |why: String| ProviderError::Certificate(format!("{place}: {why}"));
     let certificates = read.map_err(|error| bad(format!("failed to read: {error}")))?;
     if certificates.is_empty() {

@@ -1,9 +1,6 @@
 //! `mtv-test lab fault`: lets things go wrong in a lab that runs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
@@ -15,6 +12,7 @@ use super::{ADMIN_TOKEN, CliError};
 use crate::{
     cli::error::print_data,
     exit::{self, ExitCode},
+    files,
 };
 
 /// Inject faults into a running lab
@@ -93,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn ask(dir: &Path, method: Method, more: &str, body: Option<String>) -> anyhow::Result<Value> {
     let read = |name: &str| {
         let path = dir.join(name);
-        fs::read_to_string(&path).map_err(|e| {
+        files::read_text(&path, files::LIMIT).map_err(|e| {
             CliError::usage(format!("failed to read {}: {e}", path.display())).hint("is DIR the folder of a `lab serve` that runs?")
         })
     };

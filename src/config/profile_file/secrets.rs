@@ -1,6 +1,6 @@
 //! Fetching the secrets of a profile.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{Env, ProfileFile};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         profile::GuestLogin,
         read::{self, At},
     },
+    files,
     secrets::Secret,
 };
 
@@ -65,7 +66,7 @@ impl Secrets<'_> {
         }
         let at = file.as_ref()?;
         let path = self.file.beside(Path::new(&at.value));
-        match fs::read_to_string(&path) {
+        match files::read_text(&path, files::LIMIT) {
             Ok(mut text) => {
                 if text.ends_with('\n') {
                     text.pop();
