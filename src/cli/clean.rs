@@ -23,6 +23,10 @@ use crate::{
 ///
 /// Profiles come from --providers, the settings or providers.toml in this folder, never from a path in resources.json.
 ///
+/// A run that is still running is left alone (exit code 4): its journal is locked while it runs, its process may be seen, and it
+/// renews a sign of life on the cluster, which a copy of the journal and --orphans go by. A sign of life of the last minute is
+/// watched until it is renewed or a minute old.
+///
 /// With --orphans no file is needed: objects carry the label `mtv-test.io/run`, and clones a mark. A resources.json of
 /// mtv-api-tests holds names only: what holds the id of the listed session and is older than the list is deleted, anything else
 /// only with --by-name.
@@ -41,13 +45,13 @@ pub(super) struct Args {
     /// Find what runs have left that are over, without their files; with --provider on the source too
     #[arg(long, conflicts_with = "path")]
     orphans: bool,
-    /// With --orphans: leave runs alone that made something within this time
+    /// With --orphans: leave runs alone that made something within this time, by the cluster's clock
     #[arg(long, value_name = "TIME", requires = "orphans", default_value = "24h", value_parser = parse_time)]
     older_than: Duration,
     /// For lists of mtv-api-tests: let the name alone prove whose an object is
     #[arg(long, conflicts_with = "orphans")]
     by_name: bool,
-    /// Longest time for the whole clean-up
+    /// Longest time for the whole clean-up, the first connections included
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
     timeout: Duration,
     #[command(flatten)]

@@ -9,7 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use kube::discovery::{Discovery, Scope, verbs};
 use serde::Deserialize;
 
-use super::{Cluster, described, fate, fate_of_list, timed};
+use super::{
+    Cluster, described, fate, fate_of_list, is_not_found, timed,
+    wire::{self, Resource},
+};
 use crate::retry::Safety;
 
 /// Lists that are under way at the same time. API servers count a list as more than one seat, so this stays low.
@@ -193,12 +196,14 @@ impl Cluster {
         let path = kind.path(namespace);
         let list = |patience| {
             let request = Request::get(&path).header(ACCEPT, METADATA).body(Vec::new()).map_err(kube::Error::HttpError);
-            timed(patience, async { self.client().request::<List>(request?).await })
+            let of = Resource::at(&kind.api_version, &kind.plural);
+            timed(patience, async move { wire::listed(self.client(), of, self.client().request::<List>(request?).await).await })
         };
         match self.policy().run(Safety::Repeatable, fate_of_list, list).await {
             Ok(list) => Ok(Some(list.items.into_iter().map(|item| item.metadata).collect())),
             Err(gave_up) => match &gave_up.error {
-                kube::Error::Api(status) if status.code == 405 || (status.code == 404 && !kind.is_core()) => Ok(Some(Vec::new())),
+                error if is_not_found(error) => Ok(Some(Vec::new())),
+                kube::Error::Api(status) if status.code == 405 => Ok(Some(Vec::new())),
                 kube::Error::Api(status) if status.code == 403 => Ok(None),
                 _ => {
                     let place = namespace.map_or_else(String::new, |namespace| format!(" {namespace}/"));

@@ -7,9 +7,10 @@ use kube::Error;
 use super::bounded::Refused;
 use crate::retry::{Fate, GaveUp, Story, out_of_files};
 
-/// Whether the object does not exist.
+/// Whether the API server says that the object does not exist. The 404 of a proxy, which has another reason or none, does not
+/// say that.
 pub fn is_not_found(error: &Error) -> bool {
-    matches!(error, Error::Api(status) if status.code == 404)
+    matches!(error, Error::Api(status) if status.code == 404 && status.reason == "NotFound")
 }
 
 /// Whether a name is taken, a version stale or a precondition not met.
@@ -32,6 +33,8 @@ pub fn fate(error: &Error) -> Fate {
                 // A webhook that said no says it again; any other internal error may have come after the write.
                 500 if status.message.contains("denied the request") => Fate::Final,
                 500 => Fate::Unclear(after),
+                // A refusal in JSON that is not a `Status`: it comes from something in front of the API server.
+                0 => Fate::Unclear(after),
                 code => Fate::of_status(code, after).unwrap_or(Fate::Final),
             }
         }
@@ -82,9 +85,10 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// What the server said, or why it said nothing.
 pub fn words(error: &Error) -> String {
     match error {
+        Error::Api(status) if status.code == 0 => "the answer is a refusal without a code, which no API server gives".to_owned(),
         Error::Api(status) => format!("{} ({} {})", status.message, status.code, status.reason),
         Error::Service(cause) => chain(cause.as_ref()),
-        Error::SerdeError(cause) => format!("the answer cannot be read: {cause}"),
+        Error::SerdeError(cause) => format!("the answer cannot be used: {cause}"),
         other => chain(other),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ type Key = (&'static Kind, Option<String>);
 /// A running watch; it ends with the hub.
 struct Watch {
     store: watch::Receiver<Store>,
+    /// When the youngest of the waits began that need a list of their own time.
+    wanted: watch::Sender<Option<Instant>>,
     task: AbortHandle,
 }
 
@@ -38,27 +43,37 @@ impl Drop for Watch {
 pub(super) struct Hub(Arc<Mutex<HashMap<Key, Watch>>>);
 
 impl Hub {
-    /// Starts the watch of a kind and namespace if it does not run yet.
-    fn subscribe(&self, cluster: &Cluster, kind: &'static Kind, namespace: Option<&str>) -> watch::Receiver<Store> {
+    /// Starts the watch of a kind and namespace if it does not run yet. Returns its store, and where to ask for a newer list.
+    fn subscribe(
+        &self,
+        cluster: &Cluster,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+    ) -> (watch::Receiver<Store>, watch::Sender<Option<Instant>>) {
         let key = (kind, namespace.map(str::to_owned));
         let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let running = watches.entry(key).or_insert_with(|| {
             let (sender, store) = watch::channel(Store::default());
-            let keeper = Keeper::new(cluster.api(kind, namespace), cluster.policy, sender);
+            let (wanted, asked) = watch::channel(None);
+            let keeper = Keeper::new(cluster, kind, namespace, sender, asked);
             let task = tokio::spawn(keeper.run()).abort_handle();
-            Watch { store, task }
+            Watch { store, wanted, task }
         });
-        running.store.clone()
+        (running.store.clone(), running.wanted.clone())
     }
 
-    /// Waits until `look` finds what it wants in the store; `news` says whether anything
-    /// of interest has changed since it was asked last, `state` what was seen last.
+    /// Waits until `look` finds what it wants in the store; `news` says whether anything of interest has changed since it was
+    /// asked last, `state` what was seen last.
+    ///
+    /// A store can be older than the wait: its watch is broken, or has not delivered the newest events yet. `proved` says whether
+    /// what was seen holds all the same; otherwise the finding waits for a list that is asked for after the wait began.
     async fn wait<T>(
         &self,
         cluster: &Cluster,
         cx: &StepCx,
         awaited: &Awaited<'_>,
         mut news: impl FnMut(&Store) -> bool,
+        mut proved: impl FnMut(&Store) -> bool,
         mut look: impl FnMut(&Store) -> Result<Option<T>, Failure>,
         state: impl Fn(&Store) -> String,
     ) -> Result<T, Failure> {
@@ -66,18 +81,28 @@ impl Hub {
         let subject = name_of(kind, namespace, name);
         let started = Instant::now();
         let deadline = cx.deadline.within(limit);
-        let mut store = self.subscribe(cluster, kind, namespace);
+        let (mut store, wanted) = self.subscribe(cluster, kind, namespace);
         let mut last_state = String::new();
+        // Something was found that a newer list has to confirm.
+        let mut unproved = false;
         loop {
             let (trouble, hopeless) = {
                 let now = store.borrow_and_update();
-                if now.listed && news(&now) {
+                if now.listed.is_some() && (news(&now) || unproved) {
                     let state = state(&now);
                     if state != last_state {
                         cx.emitter.emit(What::StateChanged { object: subject.clone(), state: state.clone() });
                         last_state = state;
                     }
-                    if let Some(found) = look(&now)? {
+                    let found = look(&now);
+                    unproved = !matches!(found, Ok(None)) && now.listed < Some(started) && !proved(&now);
+                    if unproved {
+                        wanted.send_if_modified(|wanted| {
+                            let later = *wanted < Some(started);
+                            *wanted = (*wanted).max(Some(started));
+                            later
+                        });
+                    } else if let Some(found) = found? {
                         return Ok(found);
                     }
                 }
@@ -109,6 +134,7 @@ impl Hub {
     ) -> Result<T, Failure> {
         let name = awaited.name;
         let one = |store: &Store| store.objects.get(name).cloned();
+        let present = AtomicBool::new(false);
         let mut seen: Option<Option<Arc<DynamicObject>>> = None;
         // A thousand waits are not to look again at each change of any other object.
         let news = |store: &Store| {
@@ -118,10 +144,14 @@ impl Hub {
                 (Some(None), None) => true,
                 _ => false,
             };
+            present.fetch_or(now.is_some(), Ordering::Relaxed);
             seen = Some(now);
             !same
         };
-        self.wait(cluster, cx, &awaited, news, |store| look(one(store).as_deref()), |store| state_of(one(store).as_deref())).await
+        // What an object says was so when it said it. That there is none is proved by its deletion during the wait.
+        let proved = |store: &Store| present.load(Ordering::Relaxed) || store.objects.contains_key(name);
+        let state = |store: &Store| state_of(one(store).as_deref());
+        self.wait(cluster, cx, &awaited, news, proved, |store| look(one(store).as_deref()), state).await
     }
 
     pub(super) async fn wait_all<T>(
@@ -133,7 +163,9 @@ impl Hub {
     ) -> Result<T, Failure> {
         let kind = awaited.kind;
         let all = |store: &Store| look(&store.objects.values().map(Arc::as_ref).collect::<Vec<_>>());
-        self.wait(cluster, cx, &awaited, |_| true, all, |store| format!("{} {}", store.objects.len(), kind.plural)).await
+        let state = |store: &Store| format!("{} {}", store.objects.len(), kind.plural);
+        // What is not among them may have been made a moment ago.
+        self.wait(cluster, cx, &awaited, |_| true, |_| false, all, state).await
     }
 }
 

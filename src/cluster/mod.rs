@@ -17,6 +17,7 @@ mod route;
 mod service;
 mod trace;
 mod watch;
+mod wire;
 
 pub use clock::ServerClock;
 pub use connect::{ConnectOptions, PasswordLogin};
@@ -190,17 +191,21 @@ impl Cluster {
         Self { policy, ..self }
     }
 
-    /// Reads an object, if it is there.
+    /// Reads an object; `None` only if the API server says that it does not exist.
     pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> anyhow::Result<Option<DynamicObject>> {
-        let api = &self.api(kind, namespace);
-        let read = self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.get_opt(name))).await;
-        read.map_err(|gave_up| described(&gave_up, "read", &name_of(kind, namespace, name)))
+        let read = |patience| timed(patience, wire::get(&self.client, kind, namespace, name));
+        match self.policy.run(Safety::Repeatable, fate, read).await {
+            Ok(object) => Ok(Some(object)),
+            Err(gave_up) if is_not_found(&gave_up.error) => Ok(None),
+            Err(gave_up) => Err(described(&gave_up, "read", &name_of(kind, namespace, name))),
+        }
     }
 
     /// Lists objects; `labels` is a label selector, empty for all.
     pub async fn list(&self, kind: &'static Kind, namespace: Option<&str>, labels: &str) -> anyhow::Result<Vec<DynamicObject>> {
-        let (api, params) = (&self.api(kind, namespace), &ListParams::default().labels(labels));
-        let list = self.policy.run(Safety::Repeatable, fate_of_list, |patience| timed(patience, api.list(params))).await;
+        let params = &ListParams::default().labels(labels);
+        let read = |patience| timed(patience, wire::list(&self.client, kind, namespace, params));
+        let list = self.policy.run(Safety::Repeatable, fate_of_list, read).await;
         Ok(list.map_err(|gave_up| described(&gave_up, "list", &name_of(kind, namespace, "")))?.items)
     }
 
@@ -230,7 +235,8 @@ impl Cluster {
         let unsent = |error| kube::Error::BuildRequest(kube::core::request::Error::SerializeBody(error));
         let object: DynamicObject = serde_json::from_value(body.clone()).map_err(unsent)?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        timed(patience, self.api(kind, namespace).create(&params, &object)).await
+        let created = async { wire::judged(&self.client, kind, self.api(kind, namespace).create(&params, &object).await).await };
+        timed(patience, created).await
     }
 
     /// Changes an object by a JSON merge patch. Merge patches that set values are safe to repeat.
@@ -241,10 +247,10 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> anyhow::Result<Option<DynamicObject>> {
-        let api = &self.api(kind, namespace);
         let params = &PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = &Patch::Merge(patch);
-        match self.policy.run(Safety::Repeatable, fate_of_patch, |patience| timed(patience, api.patch(name, params, patch))).await {
+        let send = |patience| timed(patience, wire::patch(&self.client, kind, namespace, name, params, patch));
+        match self.policy.run(Safety::Repeatable, fate_of_patch, send).await {
             Ok(object) => Ok(Some(object)),
             Err(gave_up) if is_not_found(&gave_up.error) => Ok(None),
             Err(gave_up) => Err(described(&gave_up, "change", &name_of(kind, namespace, name))),
@@ -261,12 +267,12 @@ impl Cluster {
         version: &str,
         patch: &Value,
     ) -> anyhow::Result<bool> {
-        let api = &self.api(kind, namespace);
         let params = &PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let mut patch = patch.clone();
         patch["metadata"]["resourceVersion"] = Value::from(version);
         let patch = &Patch::Merge(&patch);
-        match self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.patch(name, params, patch))).await {
+        let send = |patience| timed(patience, wire::patch(&self.client, kind, namespace, name, params, patch));
+        match self.policy.run(Safety::Repeatable, fate, send).await {
             Ok(_) => Ok(true),
             Err(gave_up) if is_not_found(&gave_up.error) || is_conflict(&gave_up.error) => Ok(false),
             Err(gave_up) => Err(described(&gave_up, "change", &name_of(kind, namespace, name))),
@@ -289,8 +295,9 @@ impl Cluster {
         namespace: Option<&str>,
         labels: &str,
     ) -> anyhow::Result<Option<Vec<DynamicObject>>> {
-        let (api, params) = (&self.api(kind, namespace), &ListParams::default().labels(labels));
-        match self.policy.run(Safety::Repeatable, fate_of_list, |patience| timed(patience, api.list(params))).await {
+        let params = &ListParams::default().labels(labels);
+        let read = |patience| timed(patience, wire::list(&self.client, kind, namespace, params));
+        match self.policy.run(Safety::Repeatable, fate_of_list, read).await {
             Ok(list) => Ok(Some(list.items)),
             Err(gave_up) if is_not_found(&gave_up.error) => Ok(None),
             Err(gave_up) => Err(described(&gave_up, "list", &name_of(kind, namespace, ""))),
@@ -317,14 +324,14 @@ impl Cluster {
         name: &str,
         preconditions: Option<Preconditions>,
     ) -> anyhow::Result<bool> {
-        let api = &self.api(kind, namespace);
         let wanted = preconditions.clone().unwrap_or_default();
         let params =
             &DeleteParams { preconditions, propagation_policy: Some(kube::api::PropagationPolicy::Background), ..DeleteParams::default() };
         let mut conflicts = self.policy.start();
         loop {
             conflicts.begin();
-            match self.policy.run(Safety::Repeatable, fate, |patience| timed(patience, api.delete(name, params))).await {
+            let send = |patience| timed(patience, wire::delete(&self.client, kind, namespace, name, params));
+            match self.policy.run(Safety::Repeatable, fate, send).await {
                 Ok(_) => return Ok(true),
                 Err(gave_up) if is_not_found(&gave_up.error) => return Ok(false),
                 // Another object has the name, or this one was changed in the same moment: a look tells.

@@ -13,14 +13,16 @@ use std::{
 
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Api, Client,
     api::{DynamicObject, ListParams, WatchEvent, WatchParams},
 };
+use mtv_api::kinds::Kind;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    Cluster,
     error::{fate_of_list, is_expired, words},
-    timed,
+    timed, wire,
 };
 use crate::{
     limits::{Total, weight},
@@ -37,7 +39,9 @@ const DELETED: usize = 1024;
 /// What a watch knows: objects by name. A watch is of one namespace or of a kind that has none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Store {
-    pub listed: bool,
+    /// When the newest list was asked for; none: there was no list yet. Objects that existed then and were not deleted since are
+    /// in the store.
+    pub listed: Option<Instant>,
     pub objects: BTreeMap<String, Arc<DynamicObject>>,
     /// Why the watch does not work at the moment.
     pub trouble: Option<String>,
@@ -57,9 +61,10 @@ fn older(new: Option<&str>, than: Option<&str>) -> bool {
 }
 
 impl Store {
-    /// Takes a list over; says whether anything changed. What is the same stays the same, so that nobody looks at it again.
-    fn replace(&mut self, items: Vec<DynamicObject>) -> bool {
-        let mut changed = !self.listed || self.trouble.is_some();
+    /// Takes a list over that was asked for at `asked`; says whether anything changed. What is the same stays the same, so that
+    /// nobody looks at it again.
+    fn replace(&mut self, items: Vec<DynamicObject>, asked: Instant) -> bool {
+        let mut changed = self.listed.is_none() || self.trouble.is_some();
         let mut before = std::mem::take(&mut self.objects);
         self.objects = items
             .into_iter()
@@ -77,7 +82,7 @@ impl Store {
                 }
             })
             .collect();
-        self.listed = true;
+        self.listed = Some(asked);
         self.well();
         changed || !before.is_empty()
     }
@@ -148,9 +153,14 @@ enum Over {
 
 /// A watch at work.
 pub(super) struct Keeper {
+    client: Client,
+    kind: &'static Kind,
+    namespace: Option<String>,
     api: Api<DynamicObject>,
     policy: Policy,
     store: watch::Sender<Store>,
+    /// A wait needs a list that was asked for at this moment or later.
+    wanted: watch::Receiver<Option<Instant>>,
     pace: Pace,
     /// Newest version seen; none: a list has to come first.
     version: Option<String>,
@@ -164,13 +174,23 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(api: Api<DynamicObject>, policy: Policy, store: watch::Sender<Store>) -> Self {
+    pub(super) fn new(
+        cluster: &Cluster,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        store: watch::Sender<Store>,
+        wanted: watch::Receiver<Option<Instant>>,
+    ) -> Self {
         // A watch never gives up: those who wait for it have deadlines.
-        let policy = Policy { attempts: u32::MAX, budget: Duration::from_hours(24 * 365), ..policy };
+        let policy = Policy { attempts: u32::MAX, budget: Duration::from_hours(24 * 365), ..cluster.policy };
         Self {
-            api,
+            client: cluster.client.clone(),
+            kind,
+            namespace: namespace.map(str::to_owned),
+            api: cluster.api(kind, namespace),
             policy,
             store,
+            wanted,
             pace: Pace::default(),
             version: None,
             deleted: VecDeque::new(),
@@ -180,12 +200,17 @@ impl Keeper {
         }
     }
 
+    /// Whether a wait needs a newer list than the store has.
+    fn outdated(wanted: Option<Instant>, listed: Option<Instant>) -> bool {
+        wanted > listed
+    }
+
     /// Keeps the store until nobody wants it any more.
     pub(super) async fn run(mut self) {
         loop {
             let over = match self.version.clone() {
-                None => self.list().await,
-                Some(version) => self.follow(&version).await,
+                Some(version) if !Self::outdated(*self.wanted.borrow(), self.store.borrow().listed) => self.follow(&version).await,
+                _ => self.list().await,
             };
             match over {
                 Over::Resume => self.failing = None,
@@ -213,12 +238,19 @@ impl Keeper {
 
     async fn list(&mut self) -> Over {
         self.pace.turn().await;
-        match timed(self.policy.patience, self.api.list(&ListParams::default())).await {
+        let asked = Instant::now();
+        let params = ListParams::default();
+        match timed(self.policy.patience, wire::list(&self.client, self.kind, self.namespace.as_deref(), &params)).await {
             Ok(list) => {
                 self.heard = Instant::now();
                 self.since_list = Total::default();
-                self.version = list.metadata.resource_version.filter(|version| !version.is_empty());
-                self.store.send_if_modified(|store| store.replace(list.items));
+                self.version = list.version;
+                let wanted = *self.wanted.borrow();
+                self.store.send_if_modified(|store| {
+                    // Who waits for a newer list has to hear of one that changes nothing, too.
+                    let awaited = Self::outdated(wanted, store.listed);
+                    store.replace(list.items, asked) || awaited
+                });
                 Over::Resume
             }
             Err(error) => Over::Broken(error),
@@ -238,7 +270,12 @@ impl Keeper {
         let mut events = std::pin::pin!(events);
         loop {
             let silence = self.heard + self.policy.patience;
-            let Ok(event) = tokio::time::timeout_at(silence, events.next()).await else { return Over::Anew };
+            let listed = self.store.borrow().listed;
+            let event = tokio::select! {
+                event = tokio::time::timeout_at(silence, events.next()) => event,
+                Ok(_) = self.wanted.wait_for(|wanted| Self::outdated(*wanted, listed)) => return Over::Anew,
+            };
+            let Ok(event) = event else { return Over::Anew };
             if matches!(event, Some(Ok(_))) {
                 self.heard = Instant::now();
             }
@@ -246,6 +283,12 @@ impl Keeper {
                 // Whatever ends every watch before it has said anything must not keep the changes from us.
                 None if Instant::now() >= silence => return Over::Anew,
                 None => return Over::Resume,
+                // An event without name or UID cannot be applied, and may have been about anything: only a list tells.
+                Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object)))
+                    if wire::identified(self.kind, &object).is_err() =>
+                {
+                    return Over::Anew;
+                }
                 Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                     // A list is bounded; a server that adds objects without an end must not be.
                     if self.since_list.add(weight(&object.data)).is_err() {

@@ -25,7 +25,11 @@ use crate::{
     events::Trouble,
     journal::{Entry, State},
     limits::Limit,
-    run::{Owner, names, proof},
+    run::{
+        Owner,
+        alive::{self, Heartbeat},
+        names, proof,
+    },
     secrets::{gathered, mask_stream},
 };
 use pod::Progress;
@@ -112,7 +116,10 @@ async fn work(
     let cluster = &owner.cluster;
     let image = image::resolve(cluster, mtv_namespace).await;
     let mut notes = image.notes;
-    owner.create(&kinds::NAMESPACE, pod::namespace(name), None).await?;
+    let mut namespace = pod::namespace(name);
+    alive::mark(&mut namespace, cluster, &owner.run);
+    let namespace = owner.create(&kinds::NAMESPACE, namespace, None).await?;
+    let _heartbeat = Heartbeat::of(cluster, &namespace);
     owner.create(&kinds::CLUSTER_ROLE_BINDING, pod::binding(name), None).await.map_err(|failure| match failure {
         Failure::Errored(trouble) => Failure::Errored(
             trouble.hint("must-gather reads all of the cluster, so it needs a login that may bind its account to cluster-admin, as `oc adm must-gather` does"),

@@ -1,11 +1,21 @@
 //! The file format: one JSON document, one record per line, each with a checksum and a number.
 //!
 //! ```json
-//! {"format":"mtv-test.resources","version":1,"records":[
+//! {"format":"mtv-test.resources","version":2,"records":[
 //! {"sum":"0f3a…","seq":0,"at":"…","change":"header",…},
-//! {"sum":"77b1…","seq":1,"at":"…","change":"held",…}
+//! {"sum":"77b1…","seq":1,"at":"…","change":"held",…},
+//! …
+//! {"sum":"c4d9…","seq":57,"at":"…","change":"ended","exit":0}
 //! ]}
 //! ```
+//!
+//! A run ends its journal with `ended`, once its teardown is through. A file without it is of a run that was
+//! killed, or that still goes on.
+//!
+//! Versions: 1 had no `ended`, and its `held` said less of the process. It is still read, and continued as
+//! it is. A release that knows only version 1 refuses version 2, because it would take `ended` for damage
+//! and knows nothing of a run's sign of life. Within a version fields may be added, and kinds of change: one
+//! that is not known is kept and reported.
 //!
 //! An append overwrites the closing lines by the new records and the closing lines, in one positional write, so whoever
 //! reads the file finds a whole document. If the machine dies in the middle of such a write, the records before it are
@@ -18,16 +28,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::model::Change;
+use super::model::{CHANGES, Change};
 
 /// Value of `format`.
 pub const NAME: &str = "mtv-test.resources";
 
-/// Version of the format. A reader refuses a higher one; fields are only ever added within one.
-pub const VERSION: u32 = 1;
+/// Version of the format. A reader refuses a higher one.
+pub const VERSION: u32 = 2;
 
 /// First line.
-pub(super) const HEAD: &str = "{\"format\":\"mtv-test.resources\",\"version\":1,\"records\":[\n";
+pub(super) const HEAD: &str = "{\"format\":\"mtv-test.resources\",\"version\":2,\"records\":[\n";
+
+/// First line of version 1.
+pub(super) const HEAD_1: &str = "{\"format\":\"mtv-test.resources\",\"version\":1,\"records\":[\n";
 
 /// What follows the last record.
 pub(super) const TAIL: &str = "\n]}\n";
@@ -75,5 +88,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Line, String> {
     let mut json = Vec::with_capacity(body.len() + 1);
     json.push(b'{');
     json.extend_from_slice(body);
-    serde_json::from_slice(&json).map_err(|error| format!("not understood: {error}"))
+    let not_understood = |error: serde_json::Error| format!("not understood: {error}");
+    let line: Line = serde_json::from_slice(&json).map_err(not_understood)?;
+    match &line.change {
+        // Of a known kind, and still only read as what it may be: the error of its own kind says more.
+        Change::Unknown(fields) => match fields.get("change").and_then(serde_json::Value::as_str) {
+            Some(kind) if CHANGES.contains(&kind) => Err(format!("not understood: a `{kind}` that this release cannot read")),
+            Some(_) => Ok(line),
+            None => Err("not understood: it does not say what changed".to_owned()),
+        },
+        _ => Ok(line),
+    }
 }

@@ -15,11 +15,12 @@ mod state;
 mod tests;
 mod writer;
 
-pub use lock::{Holder, holder};
+pub use lock::{Holder, Life, holder};
 pub use model::{Cluster, Entry, EntryId, Header, ProfileRef, Record, State};
-pub use read::{Damage, Read, read};
+pub use read::{Damage, Ended, Read, read};
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -46,12 +47,12 @@ impl Journal {
     /// Creates the file, which must not exist, with mode 0600, and locks it. Durable on return, its folder entry included.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
         let mut ledger = Ledger::default();
-        let changes = [header.clone().into(), Change::Held { holder: Holder::this_process(&header.run) }];
-        let lines = changes.map(|change| {
-            ledger.apply(&change);
-            change
-        });
-        let writer = Writer::create(path, &lines).with_context(|| format!("failed to create the journal {}", path.display()))?;
+        let run = header.run.clone();
+        let header: Change = header.clone().into();
+        ledger.apply(&header);
+        let holder = Holder::this_process(&run);
+        let changes = |file: &File| vec![header, Change::Held { holder: holder.of_file(file) }];
+        let writer = Writer::create(path, changes).with_context(|| format!("failed to create the journal {}", path.display()))?;
         Ok(Self::over(path, ledger, writer))
     }
 
@@ -76,7 +77,8 @@ impl Journal {
         if let Some(holder) = holder(path) {
             anyhow::bail!("failed to open the journal {}: it is in use by {holder}", path.display());
         }
-        let found = read(path)?;
+        let mut found = read(path)?;
+        found.left_behind = found.maker.as_ref().is_some_and(|maker| lock::is_free(path, maker));
         let shared = Shared { path: path.to_owned(), ledger: Mutex::new(Ledger::of(&found)), writer: None };
         Ok((Self { shared: Arc::new(shared) }, found))
     }
@@ -129,6 +131,11 @@ impl Journal {
     /// Notes that it is gone, or was never made.
     pub async fn gone(&self, id: EntryId) -> Result<()> {
         self.append(Change::Gone { id }).await
+    }
+
+    /// Notes that the run is over, its teardown included, with the exit code of its process.
+    pub async fn ended(&self, exit: u8) -> Result<()> {
+        self.append(Change::Ended { exit }).await
     }
 
     /// Notes which cluster it is: the journal is opened before the connection is made.

@@ -197,6 +197,9 @@ pub struct Record {
     pub reference: Option<String>,
 }
 
+/// Kinds of change that this release knows, as they stand in the file.
+pub(super) const CHANGES: &[&str] = &["header", "held", "intent", "created", "deleting", "gone", "ended"];
+
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
@@ -217,6 +220,14 @@ pub(super) enum Change {
     Deleting { id: EntryId },
     /// It is gone.
     Gone { id: EntryId },
+    /// The run is over, its teardown included.
+    Ended {
+        /// Exit code of its process.
+        exit: u8,
+    },
+    /// A kind that this release does not know: kept as it is.
+    #[serde(untagged)]
+    Unknown(serde_json::Map<String, serde_json::Value>),
 }
 
 /// What the format's version is where the header does not repeat it.

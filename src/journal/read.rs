@@ -3,11 +3,12 @@
 use std::{fmt, path::Path};
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
     Holder, foreign,
-    format::{HEAD, Line, MARK, NAME, TAIL, VERSION, decode},
+    format::{HEAD, HEAD_1, Line, MARK, NAME, TAIL, VERSION, decode},
     model::{Change, Header, Record},
     state::Ledger,
 };
@@ -32,6 +33,15 @@ impl fmt::Display for Damage {
     }
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// When, by the clock of the run's machine.
+    pub at: Timestamp,
+    /// Exit code of its process.
+    pub exit: u8,
+}
+
 /// What could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Read {
@@ -39,6 +49,14 @@ pub struct Read {
     pub header: Option<Header>,
     /// The process that took the journal last.
     pub holder: Option<Holder>,
+    /// The process of the run itself; none where the file does not say.
+    pub maker: Option<Holder>,
+    /// The run's own word that it is over, its teardown included.
+    pub ended: Option<Ended>,
+    /// The file is the very one that the run's process had open, and was free to be locked: that process has ended.
+    pub left_behind: bool,
+    /// Kinds of change that this release does not know, with their record.
+    pub unknown: Vec<String>,
     /// Records in the order of their intents.
     pub records: Vec<Record>,
     /// What is not as it was written. Empty for a whole file.
@@ -134,7 +152,7 @@ fn scan(bytes: &[u8]) -> Read {
     let mut ledger = Ledger::default();
     let mut next_seq = 0;
     let mut start = position(bytes, MARK.as_bytes()).unwrap_or(bytes.len());
-    if &bytes[..start] != HEAD.as_bytes() {
+    if ![HEAD, HEAD_1].iter().any(|head| &bytes[..start] == head.as_bytes()) {
         found.damage.push(Damage { offset: common(bytes), what: "the first line is not as it was written".to_owned() });
     }
     while start < bytes.len() {
@@ -154,8 +172,21 @@ fn scan(bytes: &[u8]) -> Read {
                     let what = format!("record {} speaks of an entry that is lost", line.seq);
                     found.damage.push(Damage { offset: start, what });
                 }
-                if let Change::Held { holder } = &line.change {
-                    found.holder = Some(holder.clone());
+                match &line.change {
+                    Change::Held { holder } => {
+                        found.holder = Some(holder.clone());
+                        if !holder.cleans {
+                            found.maker = Some(holder.clone());
+                        }
+                    }
+                    Change::Ended { exit } => found.ended = Some(Ended { at: line.at, exit: *exit }),
+                    // Made after the run's end: then it was not the end.
+                    Change::Intent { .. } => found.ended = None,
+                    Change::Unknown(fields) => {
+                        let kind = fields.get("change").and_then(serde_json::Value::as_str).unwrap_or_default();
+                        found.unknown.push(format!("record {} is of a kind that this release does not know: `{kind}`", line.seq));
+                    }
+                    _ => {}
                 }
                 found.lines.push(line);
                 if closing != expected.as_bytes() {
@@ -187,7 +218,8 @@ fn split(stretch: &[u8]) -> (&[u8], &[u8]) {
 
 /// Length of what the bytes have in common with the first line as it is written.
 fn common(bytes: &[u8]) -> usize {
-    bytes.iter().zip(HEAD.as_bytes()).take_while(|(a, b)| a == b).count()
+    let with = |head: &str| bytes.iter().zip(head.as_bytes()).take_while(|(a, b)| a == b).count();
+    with(HEAD).max(with(HEAD_1))
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -41,7 +41,7 @@ impl Ledger {
     pub fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::Header { header, .. } => self.header = Some(header.clone()),
-            Change::Held { .. } => {}
+            Change::Held { .. } | Change::Ended { .. } | Change::Unknown(_) => {}
             Change::Intent { id, entry } => {
                 self.next = self.next.max(id.0 + 1);
                 // A `created` that was written twice or earlier is not undone.

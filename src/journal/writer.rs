@@ -40,20 +40,22 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A new file with these first changes, durable. It becomes a whole document with them, before anything is made.
-    pub fn create(path: &Path, changes: &[Change]) -> Result<Self> {
+    pub fn create(path: &Path, changes: impl FnOnce(&File) -> Vec<Change>) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         lock::acquire(&file, path)?;
         file.write_all_at(HEAD.as_bytes(), 0)?;
+        let changes = changes(&file);
         let mut tail = Tail { path: path.to_owned(), file, end: HEAD.len() as u64, seq: 0 };
-        tail.append(changes)?;
+        tail.append(&changes)?;
         sync_folder(path)?;
         Self::spawn(tail)
     }
 
     /// An existing file, repaired if need be, with this process noted as its holder.
     pub fn resume(path: &Path) -> Result<(Self, Read)> {
-        let file = open_locked(path)?;
-        let found = super::read::parse(&files::read(path, super::read::LIMIT)?)?;
+        let (file, locked) = open_locked(path)?;
+        let mut found = super::read::parse(&files::read(path, super::read::LIMIT)?)?;
+        found.left_behind = locked && found.maker.as_ref().is_some_and(|maker| maker.held(&file));
         if found.foreign {
             return Err(anyhow!("it was written by mtv-api-tests and cannot be continued"));
         }
@@ -65,7 +67,7 @@ impl Writer {
             repair(path, &found)?
         };
         let run = found.header.as_ref().map_or(Holder::UNKNOWN_RUN, |header| header.run.as_str());
-        tail.append(&[Change::Held { holder: Holder::this_process(run) }])?;
+        tail.append(&[Change::Held { holder: Holder::cleaner(run).of_file(&tail.file) }])?;
         Ok((Self::spawn(tail)?, found))
     }
 
@@ -172,12 +174,12 @@ impl Tail {
 }
 
 /// Opens and locks. Between the two the file can have been replaced by a repair; then again.
-fn open_locked(path: &Path) -> Result<File> {
+fn open_locked(path: &Path) -> Result<(File, bool)> {
     loop {
         let file = files::open(path, OpenOptions::new().read(true).write(true))?;
-        lock::acquire(&file, path)?;
+        let locked = lock::acquire(&file, path)?;
         if file.metadata()?.ino() == fs::metadata(path)?.ino() {
-            return Ok(file);
+            return Ok((file, locked));
         }
     }
 }

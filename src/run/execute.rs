@@ -88,8 +88,12 @@ async fn run(request: RunRequest) -> CliResult {
         .collect();
     let options = options(&request, &results);
     let planned = planned(&request, &settings);
-    let workload = MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
-    let outcome = engine::run(planned, Arc::new(workload), options, emitter, interrupts).await;
+    let mut workload =
+        MigrationRun::new(id, place.connect.clone(), place.profile.clone(), settings, scenarios, journal, place.jira.clone());
+    workload.chosen = request.plan.chosen;
+    let workload = Arc::new(workload);
+    let outcome = engine::run(planned, Arc::clone(&workload) as Arc<_>, options, emitter, interrupts).await;
+    workload.end(outcome.exit().code).await;
     let exit = with_reports(outcome.exit(), &reports.finish());
     #[cfg(feature = "lab")]
     if let Some(lab) = place.lab {

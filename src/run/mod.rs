@@ -1,5 +1,6 @@
 //! A run against a cluster and a source: its names, its session, what it owns, and how that is taken away again.
 
+pub mod alive;
 mod clean;
 mod content;
 mod execute;

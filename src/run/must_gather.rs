@@ -1,5 +1,7 @@
 //! `must-gather` as a command: a small run of its own, with a journal, so that `clean` can take away what it had to leave.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use mtv_api::{
     forklift::{PlanSpec, PlanStatus},
@@ -19,9 +21,9 @@ use crate::{
     cli::{CliError, CliResult, GatherRequest, say, tell},
     cluster::{Cluster, ObjectExt as _},
     config::suggest::nearest,
-    engine::{Deadline, Emitter, Failure, StepCx, signals},
+    engine::{Deadline, Emitter, Failure, StepCx, human, signals},
     events::Trouble,
-    exit,
+    exit::{self, ExitCode},
     gather::{self, Target},
     journal::{self, Header, Journal},
     report::{self, console::clean_command, log, screen::Screen},
@@ -62,29 +64,68 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let limit = settings.must_gather_timeout;
     let deadline = Deadline::after(limit + settings.object_timeout * 2);
     let cx = StepCx { emitter: Emitter::new(&id, events), deadline, cancel: cancel.clone() };
+    let stop = CancellationToken::new();
+    let second = stop.clone();
     tokio::spawn(async move {
-        if interrupts.recv().await.is_some() {
-            cancel.cancel();
+        for token in [cancel, second] {
+            if interrupts.recv().await.is_none() {
+                return;
+            }
+            token.cancel();
         }
     });
-    let cluster = connect_cluster(&request.connect).await.map_err(environment)?;
-    protect::check(&cluster, &settings.protect).await.map_err(environment)?;
-    let system = cluster.get(&kinds::NAMESPACE, None, "kube-system").await.map_err(|e| environment(e.into()))?;
-    let cluster_id = system.and_then(|s| s.metadata.uid).unwrap_or_default();
+    let connecting = async {
+        let cluster = connect_cluster(&request.connect).await?;
+        protect::check(&cluster, &settings.protect).await?;
+        let system = cluster.get(&kinds::NAMESPACE, None, "kube-system").await?;
+        Ok((cluster, system.and_then(|s| s.metadata.uid).unwrap_or_default()))
+    };
+    let connected: Result<(Cluster, String), Failure> = tokio::select! {
+        connected = deadline.within(limit).scope(connecting) => connected,
+        () = cx.cancel.cancelled() => Err(Failure::Interrupted),
+        () = tokio::time::sleep(limit) => Err(Failure::Errored(
+            Trouble::new(format!("the cluster was not reached within {}", human(limit))).hint("must_gather_timeout gives it more time"),
+        )),
+    };
+    let (cluster, cluster_id) = match connected {
+        Ok(connected) => connected,
+        Err(failure) => {
+            let error = environment(failure);
+            note_end(&journal, error.exit()).await;
+            return Err(error);
+        }
+    };
     journal.connected(journal::Cluster { server: cluster.server(), id: cluster_id }).await.map_err(internal)?;
     let owner = Owner { cluster: cluster.clone(), journal: journal.clone(), run: id.clone() };
     let collector = settings.data_collector_path.as_ref().map(|path| path.join(&id));
     let folder = request.folder.clone().or(collector).unwrap_or_else(|| results.dir.join("must-gather"));
-    let result = match targeted(&cluster, request.target.clone()).await {
+    let target = tokio::select! {
+        target = deadline.within(limit).scope(targeted(&cluster, request.target.clone())) => target,
+        () = cx.cancel.cancelled() => Err(Failure::Interrupted),
+    };
+    let result = match target {
         Ok(target) => gather::gather(&owner, &cx, &settings.mtv_namespace, &target, &folder, limit).await,
         Err(failure) => Err(failure),
     };
-    // Whatever came of it, and also after an interrupt: nothing stays behind.
-    let patient = StepCx { cancel: CancellationToken::new(), ..cx.clone() };
+    // Whatever came of it, and also after an interrupt: nothing stays behind, unless a second one says so.
+    let patient = StepCx { cancel: stop, ..cx.clone() };
     let teardown = Teardown::new(&cluster, &journal, &id, [].into(), settings.object_timeout);
-    let left = teardown.everything(&patient).await.map(|done| done.left);
+    let left = tokio::select! {
+        done = deadline.scope(teardown.everything(&patient)) => done.map(|done| done.left),
+        () = tokio::time::sleep_until(deadline.at() + GRACE) => Err(Failure::Errored(
+            Trouble::new(format!("the deletion was not done within {}", human(settings.object_timeout * 2)))
+                .hint(format!("mtv-test clean {}", results.resources.display())),
+        )),
+    };
     drop((cx, patient));
     reports.finish();
+    let exit = match (&result, &left) {
+        (Err(Failure::Interrupted), _) | (_, Err(Failure::Interrupted)) => exit::INTERRUPTED,
+        (Ok(_), Ok(left)) if left.is_empty() => exit::PASSED,
+        (Ok(_), Ok(_)) => exit::LEFT_BEHIND,
+        _ => exit::ENVIRONMENT,
+    };
+    note_end(&journal, exit).await;
     let gathered = result.map_err(|failure| environment(advised(failure)))?;
     for note in &gathered.notes {
         tell(&format!("note: {note}"));
@@ -99,6 +140,16 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     }
     say(&clean_command(&results.resources, &again(&request.cluster, &request.connect, &settings.providers)));
     Ok(exit::LEFT_BEHIND)
+}
+
+/// How far beyond its time a deletion may go: a wait that ends by itself tells more.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Notes that the small run is over. What cannot be written keeps nothing from being cleaned up later.
+async fn note_end(journal: &Journal, exit: ExitCode) {
+    if let Err(error) = journal.ended(exit.code).await {
+        tracing::warn!(error = format!("{error:#}"), "the end was not noted");
+    }
 }
 
 /// Most Plans that a hint lists.

@@ -65,8 +65,8 @@ impl Owner {
         let object = loop {
             let patience = tries.begin();
             let error = match self.cluster.post(kind, namespace.as_deref(), &body, patience).await {
-                Ok(object) if object.metadata.uid.is_some() => break object,
-                Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is no object with a UID")),
+                Ok(object) if object.metadata.uid.is_some() && object.metadata.name.as_deref() == Some(&*name) => break object,
+                Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is not the object that was sent, with a UID")),
                 Err(error) => error,
             };
             let after = match fate(&error) {
@@ -112,7 +112,7 @@ impl Owner {
     pub async fn shared_namespace(&self, mut body: Value, cx: &StepCx) -> Result<(), Failure> {
         let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let shared = Shared { cluster: &self.cluster, journal: &self.journal, run: &self.run };
-        body["metadata"]["annotations"] = joinable(&self.run)?;
+        body["metadata"]["annotations"] = joinable(&self.cluster, &self.run)?;
         let mut attempt = 1;
         loop {
             let failure = match self.cluster.get(&kinds::NAMESPACE, None, &name).await? {

@@ -11,6 +11,7 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{
+    alive::{self, Heartbeat},
     names,
     offload::{self, Offload},
     owned::Owner,
@@ -240,7 +241,17 @@ pub struct Needs {
     pub remote: bool,
 }
 
-/// Creates namespace, Secret and Providers and waits until both Providers are Ready.
+/// Creates the run's own namespace, with the sign of life that is renewed from then on.
+pub async fn own_namespace(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<Heartbeat, Failure> {
+    wait_for_operator(&owner.cluster, cx, &settings.mtv_namespace).await?;
+    cx.progress("creating namespace and Providers", None);
+    let mut body = namespace_body(&names::namespace(&settings.target_namespace_prefix, &owner.run));
+    alive::mark(&mut body, &owner.cluster, &owner.run);
+    let namespace = owner.create(&kinds::NAMESPACE, body, None).await?;
+    Ok(Heartbeat::of(&owner.cluster, &namespace))
+}
+
+/// Creates Secret and Providers in the run's namespace and waits until both Providers are Ready.
 pub async fn open(
     owner: Owner,
     cx: &StepCx,
@@ -251,9 +262,6 @@ pub async fn open(
     needs: Needs,
 ) -> Result<Session, Failure> {
     let namespace = names::namespace(&settings.target_namespace_prefix, &owner.run);
-    wait_for_operator(&owner.cluster, cx, &settings.mtv_namespace).await?;
-    cx.progress("creating namespace and Providers", None);
-    owner.create(&kinds::NAMESPACE, namespace_body(&namespace), None).await?;
     let ca = source.ca_chain().await.map_err(provider_failure)?;
     let secret_name = format!("{}-credentials", profile.kind);
     let access = source.access().unwrap_or_else(|| forklift::access(&profile, ca.as_deref()));

@@ -158,7 +158,7 @@ impl Shared<'_> {
                 after: value.clone(),
             };
             let entry = self.journal.intend(entry).await?;
-            let mut hold = own.unwrap_or(Hold { since: Timestamp::now(), fields: BTreeMap::new() });
+            let mut hold = own.unwrap_or_else(|| Hold { since: since(self.cluster), fields: BTreeMap::new() });
             hold.fields.insert(pointer.to_owned(), Held { before, after: value.clone() });
             let mut patch = nested(pointer, value.clone());
             patch["metadata"]["annotations"][annotation(self.run)] = text_of(&hold)?;
@@ -248,7 +248,7 @@ impl Shared<'_> {
                 Some(id) => id,
                 None => *noted.insert(self.journal.intend(entry.clone()).await?),
             };
-            let patch = json!({"metadata": {"annotations": {annotation(self.run): own_hold()?}}});
+            let patch = json!({"metadata": {"annotations": {annotation(self.run): own_hold(self.cluster)?}}});
             if self.cluster.patch_at(&kinds::NAMESPACE, None, &name, version(&object), &patch).await? {
                 self.journal.created(id, object.metadata.uid.clone().unwrap_or_default()).await?;
                 return Ok(true);
@@ -277,12 +277,17 @@ impl Shared<'_> {
 }
 
 /// Annotations of a namespace that other runs may join.
-pub fn joinable(run: &str) -> anyhow::Result<Value> {
-    Ok(json!({annotation(run): own_hold()?}))
+pub fn joinable(cluster: &Cluster, run: &str) -> anyhow::Result<Value> {
+    Ok(json!({annotation(run): own_hold(cluster)?}))
 }
 
-fn own_hold() -> anyhow::Result<Value> {
-    text_of(&Hold { since: Timestamp::now(), fields: BTreeMap::new() })
+fn own_hold(cluster: &Cluster) -> anyhow::Result<Value> {
+    text_of(&Hold { since: since(cluster), fields: BTreeMap::new() })
+}
+
+/// The API server's time: `clean --orphans` compares it with that of another machine's clean-up.
+fn since(cluster: &Cluster) -> Timestamp {
+    cluster.clock().now().unwrap_or_else(Timestamp::now)
 }
 
 fn text_of(hold: &Hold) -> anyhow::Result<Value> {

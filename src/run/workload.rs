@@ -9,10 +9,12 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{
-    ClonesUnderWay, ScenarioState, Session, Teardown, offload,
+    ClonesUnderWay, ScenarioState, Session, Teardown,
+    alive::Heartbeat,
+    offload,
     owned::Owner,
     protect,
-    session::{Needs, cluster_facts, connect_cluster, open, provider_failure, tell_facts},
+    session::{Needs, cluster_facts, connect_cluster, open, own_namespace, provider_failure, tell_facts},
 };
 use crate::{
     advice::advised,
@@ -61,6 +63,8 @@ pub struct MigrationRun {
     cluster: OnceLock<Cluster>,
     source: OnceLock<Arc<dyn SourceProvider>>,
     session: OnceLock<Session>,
+    /// Its sign of life on the cluster.
+    heartbeat: Mutex<Heartbeat>,
     states: Vec<Mutex<ScenarioState>>,
     clones: Vec<ClonesUnderWay>,
 }
@@ -91,8 +95,18 @@ impl MigrationRun {
             cluster: OnceLock::new(),
             source: OnceLock::new(),
             session: OnceLock::new(),
+            heartbeat: Mutex::default(),
             states,
             clones,
+        }
+    }
+
+    /// Ends the sign of life and writes down that the run is over, with the exit code of its process. What cannot be written keeps
+    /// nothing from being cleaned up later.
+    pub async fn end(&self, exit: u8) {
+        std::mem::take(&mut *self.heartbeat.lock().await).end(&self.journal).await;
+        if let Err(error) = self.journal.ended(exit).await {
+            tracing::warn!(error = format!("{error:#}"), "the end of the run was not noted");
         }
     }
 
@@ -120,6 +134,7 @@ impl MigrationRun {
             warm: self.scenarios.iter().filter(will_run).any(|s| s.scenario.warm_migration),
             remote: self.scenarios.iter().filter(will_run).any(|s| s.scenario.remote),
         };
+        *self.heartbeat.lock().await = own_namespace(&owner, cx, &self.settings).await?;
         let mut session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, needs).await?;
         if self.scenarios.iter().filter(will_run).any(|s| s.scenario.copies_offload()) {
             let (namespace, provider) = (session.namespace.clone(), session.providers.source.name.clone());

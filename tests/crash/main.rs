@@ -5,10 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop, and the place says enough")]
 
+mod alive;
+mod answers;
 mod broken;
 mod clean;
 mod disk;
 mod foreign;
+mod front;
 mod kill;
 mod matrix;
 mod signals;

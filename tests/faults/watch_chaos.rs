@@ -230,3 +230,44 @@ async fn a_wait_that_ends_in_vain_says_what_it_waited_for() {
     let found = bed.behind.get(&kinds::NAMESPACE, None, "default").await.unwrap().unwrap();
     assert_eq!(found.text("/status/phase"), Some("Active"));
 }
+
+/// A ConfigMap `x`, made behind the back of the watch.
+async fn make_behind(bed: &Bed) {
+    let body = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "x" } });
+    bed.behind.post(&kinds::CONFIG_MAP, Some("default"), &body, Duration::from_mins(1)).await.unwrap();
+    // On paused time a list of the same moment would be as new as the wait.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn absence_is_not_read_from_what_a_watch_knew_before() {
+    let rule = |verb: &str, rule: Rule| Rule { verb: Some(verb.to_owned()), ..rule };
+    let (kind, namespace) = (&kinds::CONFIG_MAP, Some("default"));
+    let awaited = Awaited { kind, namespace, name: "x", until: "to be absent", limit: Duration::from_mins(1) };
+    let refused = Rule { status: Some(503), ..Rule::new(Server::Kubernetes, Effect::Status) };
+    // The first list passes, and then nothing more.
+    let bed = Bed::new(vec![rule("list", Rule { after: 1, ..refused.clone() }), rule("watch", refused)]);
+    bed.cluster.wait(&cx(), awaited.clone(), |object| Ok(object.is_none().then_some(()))).await.unwrap();
+    make_behind(&bed).await;
+    let gone = bed.cluster.wait_gone(&cx(), kind, namespace, "x", None, Duration::from_mins(2)).await;
+    assert!(format!("{:?}", gone.unwrap_err()).contains("waiting for ConfigMap default/x to be gone"));
+    let seen = bed.cluster.watched(&cx(), kind, namespace, |_| true).await;
+    assert!(seen.is_err(), "an old list was taken for the present: {seen:?}");
+
+    // A watch that works, whose events come late.
+    let bed = Bed::new(vec![rule("watch", Rule { seconds: Some(40.0), ..Rule::new(Server::Kubernetes, Effect::Late) })]);
+    bed.cluster.wait(&cx(), awaited, |object| Ok(object.is_none().then_some(()))).await.unwrap();
+    make_behind(&bed).await;
+    let seen = bed.cluster.watched(&cx(), kind, namespace, |object| object.metadata.name.as_deref() == Some("x")).await.unwrap();
+    assert_eq!(seen.len(), 1);
+    let cx = cx();
+    let deleting = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        bed.behind.delete(kind, namespace, "x", None).await.unwrap()
+    };
+    let waiting = bed.cluster.wait_gone(&cx, kind, namespace, "x", None, Duration::from_mins(5));
+    let start = Instant::now();
+    let (gone, deleted) = tokio::join!(waiting, deleting);
+    gone.unwrap();
+    assert!(deleted && start.elapsed() >= Duration::from_secs(5));
+}

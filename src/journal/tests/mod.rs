@@ -306,10 +306,75 @@ async fn a_file_that_is_deleted_while_it_is_in_use_comes_back_whole() {
 #[test]
 fn what_is_no_journal_is_refused() {
     for text in
-        ["[1, 2]", "hello, this is no journal", "{\"format\":\"mtv-test.resources\",\"version\":2,\"records\":[]}", "PK\u{3}\u{4}zip"]
+        ["[1, 2]", "hello, this is no journal", "{\"format\":\"mtv-test.resources\",\"version\":3,\"records\":[]}", "PK\u{3}\u{4}zip"]
     {
         assert!(parse(text.as_bytes()).is_err(), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_run_notes_its_end_and_a_clean_up_is_not_taken_for_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    let id = journal.intend(object("p")).await.unwrap();
+    assert_eq!(read(&path).unwrap().ended, None);
+    journal.ended(8).await.unwrap();
+    drop(journal);
+    let (journal, found) = Journal::resume(&path).unwrap();
+    assert!(found.left_behind, "it is the file itself, and nobody holds it");
+    journal.gone(id).await.unwrap();
+    drop(journal);
+    let there = read(&path).unwrap();
+    assert_eq!(there.ended.map(|ended| ended.exit), Some(8));
+    let (maker, holder) = (there.maker.unwrap(), there.holder.unwrap());
+    assert!(!maker.cleans && holder.cleans);
+    assert_eq!(json(&path)["version"], 2);
+    // A copy has never been in the hands of the run.
+    let copy = folder.path().join("copy.json");
+    fs::copy(&path, &copy).unwrap();
+    assert!(!Journal::resume(&copy).unwrap().1.left_behind);
+}
+
+/// A journal as version 1 wrote it: without the marks of the process.
+const VERSION_1: &str = include_str!("version-1.json");
+
+#[tokio::test]
+async fn a_journal_of_version_1_is_read_and_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    fs::write(&path, VERSION_1).unwrap();
+    let (journal, found) = Journal::resume(&path).unwrap();
+    assert_eq!((found.damage, found.ended, found.left_behind), (vec![], None, false));
+    assert_eq!(found.maker.map(|maker| maker.life()), Some(Life::Unknown));
+    let [record] = &*journal.snapshot() else { panic!("{:?}", journal.snapshot()) };
+    assert_eq!((record.entry.to_string(), record.state), ("Namespace mtv-test-r1".to_owned(), State::Created));
+    journal.gone(record.id).await.unwrap();
+    assert_eq!((read(&path).unwrap().damage, json(&path)["version"].clone()), (vec![], 1.into()));
+}
+
+#[tokio::test]
+async fn a_change_of_an_unknown_kind_is_kept_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.json");
+    let journal = Journal::create(&path, &header()).unwrap();
+    let fields = serde_json::json!({"change": "renamed", "id": 7, "to": {"name": "x"}});
+    let serde_json::Value::Object(fields) = fields else { panic!() };
+    journal.append(model::Change::Unknown(fields.clone())).await.unwrap();
+    journal.intend(object("p")).await.unwrap();
+    drop(journal);
+    let there = read(&path).unwrap();
+    assert_eq!((there.damage, there.records.len()), (vec![], 1));
+    assert_eq!(there.unknown, ["record 2 is of a kind that this release does not know: `renamed`"]);
+    // It also survives that the file is made whole again.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.trim_end_matches("\n]}\n")).unwrap();
+    let (_, found) = Journal::resume(&path).unwrap();
+    assert!(!found.damage.is_empty());
+    assert_eq!(read(&path).unwrap().unknown.len(), 1);
+    // A known kind with content that cannot be read is damage.
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"to\":{\"name\":\"x\"}"), "{text}");
 }
 
 fn entries() -> impl Strategy<Value = Entry> {

@@ -2,6 +2,7 @@
 
 mod by_name;
 mod found;
+mod life;
 mod orphans;
 mod told;
 
@@ -32,7 +33,7 @@ use crate::{
         profile::{Profile, ProviderKind},
         profile_file::ProfileFile,
     },
-    engine::{Deadline, Emitter, Failure, Leftover, StepCx, signals},
+    engine::{Deadline, Emitter, Failure, Leftover, StepCx, human, signals},
     events::Trouble,
     exit,
     journal::{self, Entry, Header, Journal, Record, State},
@@ -47,20 +48,52 @@ const GRACE: Duration = Duration::from_millis(1500);
 /// Carries a clean-up out.
 pub fn clean(request: CleanRequest) -> CliResult {
     match request.target.clone() {
-        CleanTarget::Orphans { older_than } => runtime()?.block_on(orphans::clean(&request, older_than)),
+        CleanTarget::Orphans { older_than } => bounded(&request, orphans::clean(&request, older_than)),
         CleanTarget::Journal { path, by_name } => {
             let found = journal::read(&path).map_err(|e| CliError::usage(format!("{e:#}")))?;
             if found.foreign {
-                return runtime()?.block_on(by_name::clean(&request, &path, &found, by_name));
+                return bounded(&request, by_name::clean(&request, &path, &found, by_name));
             }
             told::damage(&found);
             if found.is_unwritten() {
                 say(&format!("{} holds no record: the run was stopped before it made anything", path.display()));
                 return Ok(exit::PASSED);
             }
-            runtime()?.block_on(from_journal(&request, &path, found))
+            bounded(&request, from_journal(&request, &path, found))
         }
     }
+}
+
+/// Does all of a clean-up within its time, the first connections included, and ends it after an interrupt. What [`supervised`]
+/// does ends by itself before.
+fn bounded(request: &CleanRequest, work: impl Future<Output = CliResult>) -> CliResult {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let mut interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
+        let deadline = Deadline::after(request.timeout);
+        let interrupted = async {
+            if interrupts.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(GRACE + GRACE / 3).await;
+        };
+        tokio::select! {
+            biased;
+            result = deadline.scope(work) => result,
+            () = interrupted => {
+                say("interrupted; the same command goes on");
+                Ok(exit::INTERRUPTED)
+            }
+            () = tokio::time::sleep_until(deadline.at() + 2 * GRACE) => Err(not_done(request)),
+        }
+    });
+    // A name that is looked up, or a program that logs in, must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn not_done(request: &CleanRequest) -> CliError {
+    CliError::environment(format!("not done within {}", human(request.timeout))).hint("--timeout sets the time")
 }
 
 /// The journal, to be continued; where it cannot be written, what it says must be enough.
@@ -115,6 +148,10 @@ async fn from_journal(request: &CleanRequest, path: &Path, read: journal::Read) 
         Err(error) if dry => return unchecked(&error.to_string(), &records),
         Err(error) => return Err(error),
     };
+    match life::must_be_over(&cluster, &header.run, &found, request.timeout).await {
+        Err(error) if dry && error.exit() == exit::ENVIRONMENT => return unchecked(&error.to_string(), &records),
+        judged => judged?,
+    }
     let mut silent = None;
     let result = supervised(request, &header.run, async |cx| {
         let reached = match check_cluster(&cluster, &header).await {
@@ -256,7 +293,11 @@ async fn supervised(
     let sinks: Vec<Box<dyn report::Sink>> = vec![Box::new(told::Lines { verbose: request.verbose })];
     let (events, reports) = report::start(sinks).map_err(|e| CliError::internal(format!("{e:#}")))?;
     let cancel = CancellationToken::new();
-    let cx = StepCx { emitter: Emitter::new(run, events), deadline: Deadline::after(request.timeout), cancel: cancel.clone() };
+    let cx = StepCx {
+        emitter: Emitter::new(run, events),
+        deadline: Deadline::current().unwrap_or_else(|| Deadline::after(request.timeout)),
+        cancel: cancel.clone(),
+    };
     let mut interrupts = signals::from_system().map_err(|e| CliError::internal(format!("failed to listen for signals: {e}")))?;
     let interrupted = async {
         let mut counted = signals::Counted::default();
@@ -272,7 +313,7 @@ async fn supervised(
         () = interrupted => Err(Failure::Interrupted),
         // Waits end by themselves before; this is for a server that does not answer.
         () = tokio::time::sleep_until(cx.deadline.at() + GRACE) => Err(Failure::Errored(
-            Trouble::new(format!("not done within {}", crate::engine::human(request.timeout))).hint("--timeout sets the time"),
+            Trouble::new(format!("not done within {}", human(request.timeout))).hint("--timeout sets the time"),
         )),
     };
     drop(cx);
@@ -352,7 +393,20 @@ async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Hea
 }
 
 async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn SourceProvider>, String> {
-    providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from).map_err(|e| e.to_string())
+    // Boxed: each source has a large future of its own.
+    let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from) });
+    in_its_share(connect, |error| error.to_string()).await
+}
+
+/// Does something that a source must not take all of the time for: a third of what is left.
+async fn in_its_share<T, E>(work: impl Future<Output = Result<T, E>>, text: impl FnOnce(E) -> String) -> Result<T, String> {
+    let Some(whole) = Deadline::current() else { return work.await.map_err(text) };
+    let share = whole.left() / 3;
+    let done = tokio::time::timeout(share + GRACE, whole.within(share).scope(work)).await;
+    match done {
+        Ok(result) => result.map_err(text),
+        Err(_) => Err(format!("no answer within {}, a third of the time; --timeout sets it", human(share))),
+    }
 }
 
 /// The profile of a clone, from the user's own file only: `--providers`, a setting or the default. A path in a journal could be

@@ -3,11 +3,12 @@
 use std::{fs, time::Duration};
 
 use futures::StreamExt as _;
-use jiff::Timestamp;
 
 use super::{
     connect, connect_source, disconnect, environment,
     found::{self, Found, Left},
+    in_its_share,
+    life::Lives,
     load_profile, supervised, told,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     exit,
     journal::{self, Header, Holder, Journal},
     run::{Done, Sources, Teardown, names::RUN_LABEL},
+    secrets::mask,
 };
 
 /// So many runs are cleaned up at the same time.
@@ -42,32 +44,29 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
         let mut found = found::on_cluster(&cluster, None).await;
         for (profile, source) in &sources {
             let searched = match source {
-                Ok(source) => found.add_source(source.as_ref(), profile).await.map_err(|error| error.to_string()),
+                Ok(source) => in_its_share(found.add_source(source.as_ref(), profile), |error| error.to_string()).await,
                 Err(reason) => Err(reason.clone()),
             };
             if let Err(reason) = searched {
                 unsearched.push(Leftover { object: format!("clones on the source `{profile}`, if there are any"), reason });
             }
         }
-        Ok(found)
+        found
     };
-    let limit = request.timeout;
-    let found: Result<Found, CliError> = tokio::time::timeout(limit, look)
-        .await
-        .map_err(|_| CliError::environment(format!("{} could not be searched within {}", cluster.server(), human(limit))))?;
-    let found = found?;
+    let found = look.await;
     for why in &found.blind {
         tell(&format!("warning: {why}; objects of this kind are not looked for"));
     }
     if found.blind.len() > 1 && found.runs.is_empty() {
-        return Err(CliError::environment(format!("{} cannot be searched", cluster.server()))
-            .hint("is the login allowed to list objects in all namespaces?"));
+        let why = found.blind.first().map(|why| format!(": {}", mask(why))).unwrap_or_default();
+        return Err(CliError::environment(format!("{} cannot be searched{why}", cluster.server()))
+            .hint("is it an API server, and is the login allowed to list objects in all namespaces?"));
     }
     told::kept(&found.kept);
     if sources.is_empty() {
         tell("no source was looked at for clones: name one with --provider PROFILE");
     }
-    let orphans = dead(request, found, older_than);
+    let orphans = dead(request, &cluster, found, older_than).await?;
     if orphans.is_empty() && unsearched.is_empty() {
         say("nothing is left of runs that are over");
         return Ok(exit::PASSED);
@@ -86,8 +85,8 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     disconnect(&sources).await;
     match result {
         Err(failure @ (Failure::Failed(_) | Failure::Errored(_))) => Err(environment(failure)),
-        other if request.dry_run => told::planned(&format!("{} that were over", plural(orphans.len(), "run")), other),
-        other => told::ending(&format!("{} that were over", plural(orphans.len(), "run")), other),
+        other if request.dry_run => told::planned(&whose(orphans.len()), other),
+        other => told::ending(&whose(orphans.len()), other),
     }
 }
 
@@ -104,23 +103,34 @@ async fn clean_one(
     Teardown::new(cluster, &journal, &orphan.run, sources.clone(), limit).dry_run(dry).everything(cx).await
 }
 
-/// Runs that are over: whatever they have made is older than the time given, and no process here has their journal open.
-fn dead(request: &CleanRequest, found: Found, older_than: Duration) -> Vec<Orphan> {
-    let now = Timestamp::now();
-    let alive = running_here(request);
-    let mut orphans = Vec::new();
+/// Runs that are over: whatever they have made is older than the time given, no process here has their journal open, and they show
+/// no sign of life. All times are the cluster's.
+async fn dead(request: &CleanRequest, cluster: &Cluster, found: Found, older_than: Duration) -> Result<Vec<Orphan>, CliError> {
+    if found.runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lives = Lives::read(cluster).await?;
+    let here = running_here(request);
+    let mut old = Vec::new();
     for (run, left) in found.runs {
-        // Clocks of cluster and source may be ahead of ours: then it is young.
-        let age = left.newest.map(|newest| Duration::try_from(now.duration_since(newest)).unwrap_or_default());
-        if let Some(holder) = alive.iter().find(|holder| holder.run == run) {
+        if let Some(holder) = here.iter().find(|holder| holder.run == run) {
             say(&format!("run {run}: {} kept, it still goes on ({holder})", describe(&left)));
-        } else if age.is_none_or(|age| age < older_than) {
+        } else if left.newest.is_none_or(|newest| lives.age(newest) < older_than) {
             say(&format!("run {run}: {} kept, younger than {}", describe(&left), human(older_than)));
         } else {
-            orphans.push(Orphan { run, left });
+            old.push(Orphan { run, left });
         }
     }
-    orphans
+    let runs: Vec<&str> = old.iter().map(|orphan| orphan.run.as_str()).collect();
+    let kept = lives.kept(cluster, &runs, request.timeout).await.map_err(environment)?;
+    let mut orphans = Vec::new();
+    for (orphan, why) in old.into_iter().zip(kept) {
+        match why {
+            Some(why) => say(&format!("run {}: {} kept, {why}", orphan.run, describe(&orphan.left))),
+            None => orphans.push(orphan),
+        }
+    }
+    Ok(orphans)
 }
 
 /// Runs whose journals in the results folder are held by a process.
@@ -146,6 +156,11 @@ fn journal(orphan: &Orphan) -> Journal {
 fn describe(left: &Left) -> String {
     let newest = left.newest.map_or_else(String::new, |newest| format!(", the youngest of {newest:.0}"));
     format!("{}{newest}", plural(left.entries.len(), "object"))
+}
+
+/// What the end of the clean-up is about. Without runs, only sources that could not be searched are left.
+fn whose(runs: usize) -> String {
+    if runs == 0 { "the runs that are over".to_owned() } else { format!("{} that were over", plural(runs, "run")) }
 }
 
 fn plural(count: usize, what: &str) -> String {

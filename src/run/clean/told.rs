@@ -71,6 +71,9 @@ pub fn damage(found: &Read) {
     for damage in &found.damage {
         tell(&format!("warning: {damage}"));
     }
+    for unknown in &found.unknown {
+        tell(&format!("warning: {unknown}"));
+    }
 }
 
 /// Tells how a clean-up ended; `whose` is what it was about: `run abc`.
