@@ -16,6 +16,12 @@ struct Known {
 /// Beginning of what is told of a copy by the storage array; see `steps::offload`.
 pub const POPULATOR: &str = "the populator of";
 
+/// Advice on an image that cannot be pulled.
+pub const IMAGE: &str = "a node cannot pull an image: look at its registry, pull secret and mirrors";
+
+/// Advice on something that does not fit.
+pub const ROOM: &str = "there is no room: look at the storage class's pool, quotas of the namespace, and the source's datastores";
+
 const KNOWN: &[Known] = &[
     Known {
         words: &["401", "unauthorized", "authentication failed", "invalid credentials"],
@@ -100,12 +106,12 @@ const KNOWN: &[Known] = &[
     Known {
         words: &["exceeded quota", "no space left", "insufficient", "not enough free space"],
         with: &[],
-        advice: "there is no room: look at the storage class's pool, quotas of the namespace, and the source's datastores",
+        advice: ROOM,
     },
     Known {
         words: &["imagepullbackoff", "errimagepull"],
         with: &[],
-        advice: "a node cannot pull an image: look at its registry, pull secret and mirrors",
+        advice: IMAGE,
     },
 ];
 

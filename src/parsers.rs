@@ -92,7 +92,7 @@ pub const ALL: &[Parser] = &[
         name: "retry-after",
         feed: |data| {
             text(data, |text| {
-                let _pause = crate::retry::retry_after(text);
+                let _pause = crate::retry::retry_after(text, jiff::Timestamp::UNIX_EPOCH);
             });
         },
         seeds: &["120", "Wed, 21 Oct 2026 07:28:00 GMT", "0"],

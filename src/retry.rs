@@ -5,6 +5,7 @@
 
 use std::{fmt, time::Duration};
 
+use http::{HeaderMap, header};
 use jiff::{Timestamp, fmt::rfc2822};
 use tokio::time::Instant;
 
@@ -196,6 +197,48 @@ impl Tries {
     }
 }
 
+/// Pauses that grow until a deadline, for what has to be asked again because nobody reports a change.
+///
+/// The whole time is used: a pause that would go beyond the deadline is cut, and one more attempt follows at the deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Pauses {
+    next: Duration,
+    longest: Duration,
+    end: Deadline,
+}
+
+impl Pauses {
+    /// Pauses of at first and at most these lengths, until `end`.
+    pub fn new((first, longest): (Duration, Duration), end: Deadline) -> Self {
+        Self { next: first, longest, end }
+    }
+
+    /// The same pauses with another deadline.
+    pub fn extend(&mut self, end: Deadline) {
+        self.end = end;
+    }
+
+    /// Whether the deadline has come: the attempt that was made last was the last one.
+    pub fn over(&self) -> bool {
+        self.end.left().is_zero()
+    }
+
+    /// Longest time that an attempt may take: until the deadline, and as long as `grace` even then.
+    pub fn patience(&self, longest: Duration, grace: Duration) -> Duration {
+        longest.min(self.end.left().max(grace))
+    }
+
+    /// Waits before the next attempt; false, without waiting, if the deadline has come.
+    pub async fn wait(&mut self) -> bool {
+        if self.over() {
+            return false;
+        }
+        tokio::time::sleep_until((Instant::now() + self.next).min(self.end.at())).await;
+        self.next = (self.next * 2).min(self.longest);
+        true
+    }
+}
+
 /// How a series of attempts went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Story {
@@ -232,14 +275,21 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + chance / 2.0)
 }
 
-/// What `Retry-After` says: seconds, or a date.
-pub fn retry_after(value: &str) -> Option<Duration> {
+/// A pause that an answer asks for. A date is one of the server's clock, which `Date` of the same answer tells.
+pub fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let now = text(header::DATE).and_then(|date| rfc2822::parse(date).ok()).map_or_else(Timestamp::now, |date| date.timestamp());
+    retry_after(text(header::RETRY_AFTER)?, now)
+}
+
+/// What `Retry-After` says: seconds, or a date. `now` is the server's time, from the `Date` of the same answer.
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -312,12 +362,33 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        let far = retry_after("Fri, 01 Jan 2100 00:00:00 GMT").unwrap();
-        assert!(far > Duration::from_hours(24));
-        assert_eq!(retry_after("soon"), None);
+    fn retry_after_is_seconds_or_a_date_by_the_server_s_clock() {
+        let now = "2015-10-21T07:27:50Z".parse().unwrap();
+        for (value, pause) in [
+            ("7", Some(7)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(10)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(value, now), pause.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn growing_pauses_use_the_whole_time() {
+        for (limit, attempts) in [(0, 1), (1, 2), (5, 4), (20, 6), (30, 6)] {
+            let begin = Instant::now();
+            let mut pauses = Pauses::new((Duration::from_secs(1), Duration::from_secs(15)), Deadline::after(Duration::from_secs(limit)));
+            let mut made = 0;
+            loop {
+                made += 1;
+                assert!(pauses.patience(Duration::from_secs(20), Duration::from_secs(2)) >= Duration::from_secs(2));
+                if !pauses.wait().await {
+                    break;
+                }
+            }
+            assert_eq!((begin.elapsed().as_secs(), made), (limit, attempts), "{limit} s");
+        }
     }
 
     #[test]

@@ -211,7 +211,18 @@ impl Cluster {
 
     /// What the containers of a pod have printed; of a long log the end, with a word about it.
     pub async fn pod_log(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?tailLines={LOG_LINES}");
+        self.log(namespace, name, &format!("?tailLines={LOG_LINES}")).await
+    }
+
+    /// The last lines that a container of a pod has printed, at most 64 KiB of them; without a container that of a pod that has
+    /// only one.
+    pub async fn pod_log_tail(&self, namespace: &str, name: &str, container: Option<&str>, lines: usize) -> anyhow::Result<String> {
+        let container = container.map(|container| format!("&container={container}")).unwrap_or_default();
+        self.log(namespace, name, &format!("?tailLines={lines}&limitBytes=65536{container}")).await
+    }
+
+    async fn log(&self, namespace: &str, name: &str, query: &str) -> anyhow::Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log{query}");
         let read = |patience| {
             let request = http::Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError);
             timed(patience, async {

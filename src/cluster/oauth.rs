@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     providers::http::without_login,
-    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after},
+    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
     secrets::{Secret, excerpt},
 };
 
@@ -180,7 +180,7 @@ async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Res
     let response: Response<Body> = client.send(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(failed)?.to_bytes().to_vec();
-    let pause = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+    let pause = asked_pause(&parts.headers);
     let fate = match parts.status {
         StatusCode::INTERNAL_SERVER_ERROR => Some(Fate::Unclear(pause)),
         status => Fate::of_status(status.as_u16(), pause),

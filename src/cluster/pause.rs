@@ -9,7 +9,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::{BoxError, Layer, Service};
 
-use crate::{retry::retry_after, secrets::excerpt};
+use crate::{retry::asked_pause, secrets::excerpt};
 
 /// Writes the header's pause into the `Status` of a refusal.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ where
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into)?;
             let refused = answer.status().is_client_error() || answer.status().is_server_error();
-            let pause = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+            let pause = asked_pause(answer.headers());
             match pause {
                 Some(pause) if refused => noted(answer, pause.as_secs()).await,
                 _ => Ok(answer.map(Either::Left)),

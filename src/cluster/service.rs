@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
 use serde::de::{Error as _, IgnoredAny};
 
 use super::{Cluster, describe, fate};
-use crate::retry::{Fate, GaveUp, NoAnswer, Policy, Safety, retry_after};
+use crate::retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause};
 
 /// Why one try gave no answer that can be used.
 enum Lost {
@@ -70,7 +70,7 @@ impl Service {
         };
         let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
         let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(Lost::Broken)?;
-        let pause = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let pause = asked_pause(&head.headers);
         match head.status {
             // These services have no errors of a moment but those of their own reads.
             StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause))),

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use crate::{
     cluster::{Cluster, Service},
     config::profile::ProviderKind,
-    engine::{Failure, StepCx, human},
+    engine::{Deadline, Failure, StepCx, human},
     events::Trouble,
+    retry::{Pauses, Policy},
 };
 
 /// Route of the inventory in the operator's namespace.
@@ -30,6 +31,9 @@ fn is_vm(answer: Option<Value>, id: &str) -> Result<Value, String> {
         None => Err("not there".to_owned()),
     }
 }
+/// Longest time for one look, with all attempts of its requests, and that of the look that begins at the deadline.
+const LOOK: Duration = Policy::STANDARD.budget;
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The inventory, as seen with the user's own login.
 #[derive(Clone)]
@@ -99,17 +103,17 @@ impl Inventory {
         look: impl Fn() -> BoxFuture<'a, anyhow::Result<Result<T, String>>> + Send + Sync,
     ) -> Result<T, Failure> {
         let started = Instant::now();
-        let deadline = cx.deadline.within(limit);
-        let mut pause = PAUSES.0;
+        let mut pauses = Pauses::new(PAUSES, cx.deadline.within(limit));
         cx.progress(format!("waiting for {what} to appear in the inventory"), None);
         loop {
-            let last = match deadline.scope(look()).await {
+            let attempt = Deadline::after(pauses.patience(LOOK, GRACE));
+            let last = match attempt.scope(look()).await {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(last)) => last,
                 Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),
                 Err(error) => format!("{error:#}"),
             };
-            if deadline.left() <= pause {
+            if pauses.over() {
                 return Err(Failure::Errored(
                     Trouble::new(format!("timed out after {} waiting for {what} to appear in the inventory", human(started.elapsed())))
                         .detail(format!("last state: {last}"))
@@ -118,9 +122,8 @@ impl Inventory {
             }
             tokio::select! {
                 () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
-                () = tokio::time::sleep(pause) => {}
+                _ = pauses.wait() => {}
             }
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 }

@@ -8,10 +8,13 @@ use crate::providers::{Disk, Nic, VmDescription};
 
 /// One row per storage that a disk lies on, each to the same StorageClass.
 pub fn storage_entries(vms: &[&VmDescription], storage_class: &str) -> Vec<StorageEntry> {
-    let storages: BTreeMap<&str, &Disk> = vms.iter().flat_map(|vm| &vm.disks).map(|d| (d.storage.as_str(), d)).collect();
+    // Two storages of one name are two storages.
+    let id = |disk: &Disk| disk.storage_ref.as_ref().and_then(|source| source.id.clone()).unwrap_or_default();
+    let storages: BTreeMap<(&str, String), &Disk> =
+        vms.iter().flat_map(|vm| &vm.disks).map(|disk| ((disk.storage.as_str(), id(disk)), disk)).collect();
     storages
         .into_iter()
-        .map(|(name, disk)| StorageEntry {
+        .map(|((name, _), disk)| StorageEntry {
             source: disk.storage_ref.clone().unwrap_or_else(|| SourceRef::by_name(name)),
             destination: StorageDestination { storage_class: storage_class.to_owned(), ..StorageDestination::default() },
             offload_plugin: None,
@@ -106,6 +109,17 @@ mod tests {
         );
         assert_eq!(rows.len(), 3);
     }
+
+    #[test]
+    fn storages_of_one_name_have_a_row_each() {
+        let mut vm = vm(&["ds", "ds", "a/b"], &["pod"]);
+        for (disk, id) in vm.disks.iter_mut().zip(["datastore-1", "datastore-2", "datastore-3"]) {
+            disk.storage_ref = Some(SourceRef::by_id(id));
+        }
+        let rows = storage_entries(&[&vm], "sc");
+        assert_eq!(rows.iter().map(|row| row.source.id.as_deref().unwrap()).collect::<Vec<_>>(), ["datastore-3", "datastore-1", "datastore-2"]);
+    }
+
     #[test]
     fn a_source_may_name_its_things_otherwise() {
         let mut vm = vm(&["disk-1"], &["pod"]);

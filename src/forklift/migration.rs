@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mtv_api::{
-    condition::Conditions as _,
     forklift::{MigrationSpec, ObjectRef, PlanStatus, VmStatus},
     kinds,
 };
 
+use super::execution::{End, Execution, end_of_vm};
 use crate::{
     cluster::{Awaited, Cluster, ObjectExt, state_of},
     engine::{Failure, StepCx},
@@ -23,11 +23,11 @@ const NOTICE: Duration = Duration::from_mins(2);
 pub enum Cutover {
     /// Cold: not at all.
     None,
-    /// So long from now.
+    /// So long from now, by the cluster's clock.
     After(Duration),
 }
 
-/// Spec of a Migration that is created now.
+/// Spec of a Migration that is created now. `now` is the cluster's time: the controller compares the cutover with its own clock.
 pub fn migration_spec(plan: ObjectRef, cutover: Cutover, now: Timestamp) -> MigrationSpec {
     let cutover = match cutover {
         Cutover::None => None,
@@ -39,26 +39,39 @@ pub fn migration_spec(plan: ObjectRef, cutover: Cutover, now: Timestamp) -> Migr
     MigrationSpec { plan, cutover, ..MigrationSpec::default() }
 }
 
+/// A Plan, and the Migration that executes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Executed<'a> {
+    /// Namespace of both.
+    pub namespace: &'a str,
+    /// Name of the Plan and of the Migration.
+    pub plan: &'a str,
+    /// UID of the Migration.
+    pub migration: &'a str,
+}
+
 /// Waits until Plans run at the same time, which is what they are made for: it fails when one has ended before the others ran.
 ///
 /// # Errors
 /// A failed test that says of each Plan where it stands.
-pub async fn all_at_once(cluster: &Cluster, cx: &StepCx, namespace: &str, plans: &[String]) -> Result<(), Failure> {
-    cx.progress(format!("waiting for Plans {} to run at the same time", plans.join(" and ")), None);
+pub async fn all_at_once(cluster: &Cluster, cx: &StepCx, namespace: &str, plans: &[Executed<'_>]) -> Result<(), Failure> {
+    let names: Vec<&str> = plans.iter().map(|executed| executed.plan).collect();
+    cx.progress(format!("waiting for Plans {} to run at the same time", names.join(" and ")), None);
     let mut standing = String::new();
     let awaited = Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name: "", until: "to run at the same time", limit: NOTICE };
     let seen = cluster
         .wait_all(cx, awaited, |all| {
-            let states: Vec<(&str, Option<&str>, bool)> = plans
+            let states: Vec<(&str, Option<End>, bool)> = plans
                 .iter()
-                .map(|plan| {
-                    let object = all.iter().find(|o| o.metadata.name.as_ref() == Some(plan));
-                    let status = object.map(|o| o.status::<PlanStatus>()).unwrap_or_default();
-                    (plan.as_str(), end_of(&status), status.conditions.holds("Executing").is_some())
+                .map(|executed| {
+                    let object = all.iter().find(|o| o.metadata.name.as_deref() == Some(executed.plan));
+                    let status: PlanStatus = object.map(|o| o.status()).unwrap_or_default();
+                    let execution = Execution::of(&status, executed.migration);
+                    (executed.plan, execution.end(), execution.executing())
                 })
                 .collect();
-            let words = |(plan, end, executing): &(&str, Option<&str>, bool)| {
-                format!("{plan} {}", end.unwrap_or(if *executing { "Executing" } else { "not started" }))
+            let words = |(plan, end, executing): &(&str, Option<End>, bool)| {
+                format!("{plan} {}", end.map_or(if *executing { "Executing" } else { "not started" }, End::condition))
             };
             standing = states.iter().map(words).collect::<Vec<_>>().join(", ");
             Ok(if states.iter().all(|(_, end, executing)| end.is_none() && *executing) {
@@ -84,60 +97,61 @@ pub async fn all_at_once(cluster: &Cluster, cx: &StepCx, namespace: &str, plans:
 }
 
 /// Follows a Plan until its Migration has ended, telling progress on the way. Returns the Plan's last status, however it ended:
-/// see [`succeeded`].
+/// see [`Execution::end`].
 ///
 /// The Plan is what is watched: the controller writes it before the Migration, and a canceled Migration never gets a
 /// completion time.
-pub async fn follow(
-    cluster: &Cluster,
-    cx: &StepCx,
-    namespace: &str,
-    plan: &str,
-    migration: &str,
-    limit: Duration,
-) -> Result<PlanStatus, Failure> {
-    cx.progress(format!("waiting for the controller to notice Migration {namespace}/{migration}"), None);
+///
+/// # Errors
+/// The Plan was deleted, or the time is up: with the step, phase and percentage of each VM that had not ended.
+pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limit: Duration) -> Result<PlanStatus, Failure> {
+    let Executed { namespace, plan, migration } = executed;
+    cx.progress(format!("waiting for the controller to notice Migration {namespace}/{plan}"), None);
     let awaited = |until, limit| Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name: plan, until, limit };
+    let deleted = || Failure::Failed(Trouble::new(format!("Plan {namespace}/{plan} was deleted while it ran")));
     let noticed = cluster
-        .wait(cx, awaited("to be executed", NOTICE), |object| {
-            Ok(object.map(ObjectExt::status::<PlanStatus>).filter(|s| s.migration.is_some() || end_of(s).is_some()).map(drop))
+        .wait(cx, awaited("to be executed", NOTICE.min(limit)), |object| {
+            let status: PlanStatus = object.ok_or_else(deleted)?.status();
+            Ok(Execution::of(&status, migration).begun().then_some(()))
         })
         .await;
     if let Err(failure) = noticed {
         let Failure::Errored(mut trouble) = failure else { return Err(failure) };
-        let state = cluster.get(&kinds::MIGRATION, Some(namespace), migration).await?;
-        trouble.details.push(format!("Migration {namespace}/{migration}: {}", state_of(state.as_ref())));
+        let state = cluster.get(&kinds::MIGRATION, Some(namespace), plan).await?;
+        trouble.details.push(format!("Migration {namespace}/{plan}: {}", state_of(state.as_ref())));
         trouble.hints.push(format!(
-            "is forklift-controller alive? Look at: kubectl get migrations.forklift.konveyor.io -n {namespace} {migration} -o yaml"
+            "is forklift-controller alive? Look at: kubectl get migrations.forklift.konveyor.io -n {namespace} {plan} -o yaml"
         ));
         return Err(Failure::Failed(trouble));
     }
     let mut last = String::new();
-    cluster
+    let mut standing = Vec::new();
+    let ended = cluster
         .wait(cx, awaited("to end", limit), |object| {
-            let Some(object) = object else {
-                return Err(Failure::Failed(Trouble::new(format!("Plan {namespace}/{plan} was deleted while it ran"))));
-            };
-            let status: PlanStatus = object.status();
+            let status: PlanStatus = object.ok_or_else(deleted)?.status();
             let (doing, percent) = progress_of(&status);
             let line = format!("{doing} {percent:?}");
             if line != last {
                 cx.progress(doing, percent);
                 last = line;
             }
-            Ok(end_of(&status).is_some().then_some(status))
+            standing = standing_of(&status);
+            Ok(Execution::of(&status, migration).end().is_some().then_some(status))
         })
-        .await
-        .map_err(|failure| match failure {
-            // A migration that does not end in time is the product's failure, not the environment's.
-            Failure::Errored(trouble) => Failure::Failed(trouble.hint("a longer plan_wait_timeout helps if it was still moving")),
-            other => other,
-        })
+        .await;
+    ended.map_err(|failure| match failure {
+        // A migration that does not end in time is the product's failure, not the environment's.
+        Failure::Errored(mut trouble) => {
+            trouble.details.splice(0..0, standing);
+            Failure::Failed(trouble.hint("a longer plan_wait_timeout helps if it was still moving"))
+        }
+        other => other,
+    })
 }
 
 /// Whether an execution ended well.
-pub fn succeeded(status: &PlanStatus) -> bool {
-    end_of(status) == Some("Succeeded")
+pub fn succeeded(status: &PlanStatus, migration: &str) -> bool {
+    Execution::of(status, migration).end() == Some(End::Succeeded)
 }
 
 /// The step of the pipeline that a VM failed in.
@@ -150,11 +164,6 @@ pub fn reasons_of(vm: &VmStatus) -> Vec<&str> {
     let step = vm.pipeline.iter().find_map(|step| step.error.as_ref());
     let reasons = step.into_iter().chain(vm.error.as_ref()).flat_map(|e| &e.reasons);
     reasons.map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-}
-
-/// Type of the condition that says how an execution ended.
-fn end_of(status: &PlanStatus) -> Option<&'static str> {
-    ["Succeeded", "Failed", "Canceled"].into_iter().find(|kind| status.conditions.holds(kind).is_some())
 }
 
 /// What an execution does now, and the percentage of the disks that it has moved.
@@ -173,20 +182,58 @@ pub fn progress_of(status: &PlanStatus) -> (String, Option<f64>) {
     (format!("{step}: {}{precopies}{many}", vm.phase), percent)
 }
 
+/// Where each VM that has not ended stands: its step, phase, percentage, and why the step waits.
+pub fn standing_of(status: &PlanStatus) -> Vec<String> {
+    let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
+    let mut lines = Vec::new();
+    for vm in vms.iter().filter(|vm| vm.completed.is_none()) {
+        let Some(step) = vm.pipeline.iter().find(|step| step.started.is_some() && step.completed.is_none()) else {
+            let reasons: Vec<&str> = vm.conditions.iter().filter(|c| c.is_true()).map(|c| c.message.as_str()).collect();
+            let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+            lines.push(format!("VM {} is in no step of its pipeline, phase {}{why}", vm.name, vm.phase));
+            continue;
+        };
+        let (done, total) = (step.progress.completed, step.progress.total);
+        let percent = if total > 1 {
+            let unit = if step.annotations.get("unit").is_some_and(|unit| unit == "MB") { " MiB" } else { "" };
+            format!(", {:.0}% ({done} of {total}{unit})", done as f64 / total as f64 * 100.0)
+        } else {
+            String::new()
+        };
+        let reason = step.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("VM {} is in step {}, phase {}{percent}{reason}", vm.name, step.name, vm.phase));
+        let waiting = step.tasks.iter().filter(|task| task.completed.is_none());
+        lines.extend(waiting.filter_map(|task| {
+            let why = task.reason.as_deref().filter(|reason| !reason.is_empty())?;
+            Some(format!("  {} {}: {why}", task.name, task.phase.as_deref().unwrap_or("waits")))
+        }));
+    }
+    lines
+}
+
 /// What went wrong, VM by VM: the step, its reasons, and how far the others came.
-pub fn trouble_of(status: &PlanStatus, namespace: &str, plan: &str) -> Trouble {
-    let end = end_of(status).unwrap_or("ended");
+pub fn trouble_of(status: &PlanStatus, executed: Executed<'_>) -> Trouble {
+    let Executed { namespace, plan, migration } = executed;
+    let execution = Execution::of(status, migration);
+    let end = execution.end().map_or("ended", End::condition);
     let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
     let mut details = Vec::new();
     let mut first = None;
     for vm in vms {
         let reasons = reasons_of(vm);
         let place = failed_step(vm).unwrap_or_else(|| vm.error.as_ref().map_or("no step", |e| e.phase.as_str()));
-        if reasons.is_empty() {
-            let conditions: Vec<_> = vm.conditions.iter().filter(|c| c.is_true()).map(|c| c.kind.as_str()).collect();
-            details.push(format!("VM {}: phase {} {}", vm.name, vm.phase, conditions.join(", ")));
-        } else {
-            let line = format!("VM {} failed in step {place}: {}", vm.name, reasons.join("; "));
+        let told = |end: End| vm.conditions.iter().find(|c| c.kind == end.condition() && c.is_true()).map(|c| c.message.as_str());
+        let line = match end_of_vm(vm) {
+            _ if !reasons.is_empty() => format!("VM {} failed in step {place}: {}", vm.name, reasons.join("; ")),
+            End::Failed => format!("VM {} failed: {}", vm.name, told(End::Failed).unwrap_or("its status gives no reason")),
+            End::Canceled => format!("VM {} was canceled: {}", vm.name, told(End::Canceled).unwrap_or_default()),
+            End::Succeeded => {
+                let conditions: Vec<_> = vm.conditions.iter().filter(|c| c.is_true()).map(|c| c.kind.as_str()).collect();
+                details.push(format!("VM {}: phase {} {}", vm.name, vm.phase, conditions.join(", ")));
+                String::new()
+            }
+        };
+        if !line.is_empty() {
             first.get_or_insert_with(|| line.clone());
             details.push(line);
         }
@@ -211,9 +258,7 @@ pub fn trouble_of(status: &PlanStatus, namespace: &str, plan: &str) -> Trouble {
             details.push(format!("  precopies: {} ({} succeeded, {} failed)", warm.precopies.len(), warm.successes, warm.failures));
         }
     }
-    let blockers: Vec<_> =
-        status.conditions.iter().filter(|c| c.is_blocker() || c.kind == end).map(|c| format!("{}: {}", c.kind, c.message)).collect();
-    details.extend(blockers);
+    details.extend(execution.messages());
     Trouble {
         summary: first.unwrap_or_else(|| format!("Plan {namespace}/{plan} ended as {end}")),
         details,
@@ -247,7 +292,7 @@ mod tests {
                     {"name": "VirtualMachineCreation", "progress": {"completed": 0, "total": 1}}]}]}
         }))
         .unwrap();
-        let trouble = trouble_of(&status, "ns", "p");
+        let trouble = trouble_of(&status, Executed { namespace: "ns", plan: "p", migration: "" });
         assert_eq!(trouble.summary, "VM a failed in step DiskTransfer: no space");
         assert!(
             trouble.details[1].contains("Initialize done, DiskTransfer failed, VirtualMachineCreation not started"),

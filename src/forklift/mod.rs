@@ -1,9 +1,11 @@
 //! Forklift's words: maps, plans, migrations and the inventory, as payloads and as things to wait for.
 
 mod access;
+mod execution;
 mod inventory;
 mod maps;
 mod migration;
+mod obstacles;
 mod plan;
 mod populators;
 mod ready;
@@ -11,7 +13,10 @@ mod ready;
 pub use access::{access, settings};
 pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
-pub use migration::{Cutover, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, succeeded, trouble_of};
+pub use migration::{
+    Cutover, Executed, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, standing_of, succeeded, trouble_of,
+};
+pub use obstacles::{Below, explain, watching};
 pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
 pub use populators::{Copied, Copies, add_tasks, read_last_logs, read_logs, wait_for_secret};
 pub use ready::{SETTLE, wait_ready, wait_ready_unless};

@@ -53,19 +53,29 @@ pub async fn wait_ready_unless(
     cx.progress(format!("waiting for {object_name} to be Ready"), None);
     let awaited = |limit| Awaited { kind, namespace: Some(namespace), name, until: "to be Ready", limit };
     let deadline = cx.deadline.within(limit);
+    let mut seen = false;
     loop {
-        let blocked = match cluster.wait(cx, awaited(deadline.left()), |object| Ok(object.and_then(standing))).await? {
+        let look = |object: Option<&DynamicObject>| {
+            must_be_there(&object_name, object, &mut seen)?;
+            Ok(object.and_then(standing))
+        };
+        let blocked = match cluster.wait(cx, awaited(deadline.left()), look).await? {
             Standing::Ready(object) => return Ok(*object),
             Standing::Blocked(blockers) => blockers,
         };
+        let mut deleted = None;
         let settled = cluster
             .wait(cx, awaited(settle.min(deadline.left())), |object| {
+                must_be_there(&object_name, object, &mut seen).inspect_err(|failure| deleted = Some(failure.clone()))?;
                 Ok(match object.and_then(standing) {
                     Some(Standing::Blocked(now)) if now == blocked => None,
                     other => Some(other),
                 })
             })
             .await;
+        if let Some(failure) = deleted {
+            return Err(failure);
+        }
         match settled {
             Ok(Some(Standing::Ready(object))) => return Ok(*object),
             Ok(_) => {}
@@ -79,6 +89,20 @@ pub async fn wait_ready_unless(
             }
         }
     }
+}
+
+/// An object that was there must stay: one that somebody deletes never becomes Ready. Before it was seen for the first time, the
+/// watch may not have heard of it yet.
+fn must_be_there(name: &str, object: Option<&DynamicObject>, seen: &mut bool) -> Result<(), Failure> {
+    let there = object.is_some_and(|object| object.metadata.deletion_timestamp.is_none());
+    if there || object.is_none() && !*seen {
+        *seen |= there;
+        return Ok(());
+    }
+    Err(Failure::Errored(
+        Trouble::new(format!("{name} was deleted while it was waited for to be Ready"))
+            .hint("mtv-test did not delete it: look for other clients, a clean-up job, or a deleted namespace"),
+    ))
 }
 
 /// Ready for the generation that is there, blocked, or not known yet.
@@ -119,6 +143,18 @@ mod tests {
         let ready = json!([{"type": "Ready", "status": "True", "category": "Required"}]);
         assert!(matches!(standing(&plan(2, ready.clone())), Some(Standing::Ready(_))));
         assert!(standing(&plan(1, ready)).is_none());
+    }
+
+    #[test]
+    fn an_object_that_is_deleted_is_not_waited_for() {
+        let there = plan(1, json!([]));
+        let mut going = there.clone();
+        going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+        let mut seen = false;
+        assert!(must_be_there("Plan ns/p", None, &mut seen).is_ok(), "the watch may not know it yet");
+        assert!(must_be_there("Plan ns/p", Some(&there), &mut seen).is_ok());
+        assert!(must_be_there("Plan ns/p", None, &mut seen).is_err());
+        assert!(must_be_there("Plan ns/p", Some(&going), &mut seen).is_err());
     }
 
     #[test]

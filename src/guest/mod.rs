@@ -20,6 +20,7 @@ use crate::{
     config::profile::GuestLogin,
     engine::{Failure, StepCx, human},
     events::Trouble,
+    retry::Pauses,
 };
 
 /// Port of the SSH server in guests.
@@ -28,13 +29,16 @@ const SSH_PORT: u16 = 22;
 /// Longest time for one attempt: tunnel, handshake and login together.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
+/// Time that the last attempt gets when it begins at the deadline.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// First and longest pause between attempts; a guest that boots needs a moment.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
-/// A booting guest may refuse a right password for a moment; one that refuses it this often means it.
-const REFUSALS: u32 = 3;
-
 /// Logs in to the guest of a running virtual machine, trying until it works or the time is up.
+///
+/// A refused login is tried again like a missing connection: a guest that boots for the first time after its conversion refuses the
+/// right password while `pam_nologin` holds, while SELinux relabels, and until cloud-init has set it.
 pub async fn log_in(
     cx: &StepCx,
     cluster: &Cluster,
@@ -44,9 +48,8 @@ pub async fn log_in(
     limit: Duration,
 ) -> Result<Ssh, Failure> {
     let started = Instant::now();
-    let deadline = cx.deadline.within(limit);
-    let mut pause = PAUSES.0;
-    let mut refusals = 0;
+    let mut pauses = Pauses::new(PAUSES, cx.deadline.within(limit));
+    let mut refusals = 0_u32;
     loop {
         let attempt = async {
             let stream = cluster::forward(cluster, namespace, vm, SSH_PORT).await.map_err(|e| SshError::Connection(format!("{e:#}")))?;
@@ -54,7 +57,7 @@ pub async fn log_in(
         };
         let result = tokio::select! {
             () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
-            result = tokio::time::timeout(ATTEMPT.min(deadline.left()), attempt) => result,
+            result = tokio::time::timeout(pauses.patience(ATTEMPT, GRACE), attempt) => result,
         };
         let error = match result {
             Ok(Ok(ssh)) => return Ok(ssh),
@@ -63,23 +66,28 @@ pub async fn log_in(
         };
         if matches!(error, SshError::Refused(_)) {
             refusals += 1;
+            if refusals == 1 {
+                cx.progress(format!("VirtualMachine {namespace}/{vm} refuses the login of `{}`; trying again", login.user), None);
+            }
         }
-        if refusals >= REFUSALS || deadline.left() <= pause {
-            return Err(Failure::Failed(
-                Trouble::new(format!("no SSH login to the guest of VirtualMachine {namespace}/{vm} within {}", human(started.elapsed())))
-                    .detail(format!("last attempt as `{}`: {error}", login.user))
-                    .hint(match error {
-                        SshError::Refused(_) => "check guest_vm_linux_* and guest_vm_win_* of the provider profile",
-                        SshError::HostKey(_) | SshError::Connection(_) => {
-                            "does the guest run an SSH server, and does its firewall let port 22 in?"
-                        }
-                    }),
-            ));
-        }
-        tokio::select! {
+        // A wrong host key stays wrong.
+        let waited = tokio::select! {
             () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
-            () = tokio::time::sleep(pause) => {}
+            waited = pauses.wait(), if !matches!(error, SshError::HostKey(_)) => waited,
+            else => false,
+        };
+        if !waited {
+            let trouble = Trouble::new(format!(
+                "no SSH login to the guest of VirtualMachine {namespace}/{vm} within {}",
+                human(started.elapsed())
+            ));
+            let hint = match error {
+                SshError::Refused(_) => "check guest_vm_linux_* and guest_vm_win_* of the provider profile",
+                SshError::HostKey(_) => "its host key is not the expected one",
+                SshError::Connection(_) => "does the guest run an SSH server, and does its firewall let port 22 in?",
+            };
+            let refused = if refusals > 0 { format!(" ({refusals} attempts were refused)") } else { String::new() };
+            return Err(Failure::Failed(trouble.detail(format!("last attempt as `{}`: {error}{refused}", login.user)).hint(hint)));
         }
-        pause = (pause * 2).min(PAUSES.1);
     }
 }

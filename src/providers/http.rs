@@ -20,8 +20,9 @@ pub use crate::retry::Safety;
 use crate::{
     config::profile::Profile,
     limits::{Form, Limit, Meter, TooLarge},
-    retry::{Fate, Story, out_of_files, retry_after},
+    retry::{Fate, Story, out_of_files},
 };
+pub use crate::retry::asked_pause;
 
 /// Longest wait for a TCP and TLS connection.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -51,11 +52,6 @@ impl From<reqwest::Error> for Lost {
         let why = root_cause(&error.without_url());
         if connecting { Self::NotSent(why) } else { Self::Unclear(why) }
     }
-}
-
-/// A pause that an answer asks for.
-pub fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after)
 }
 
 impl Lost {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use base64::Engine as _;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::DynamicObject;
 use mtv_api::{
     forklift::{ObjectRef, ProviderPair, ProviderSpec},
     kinds,
@@ -23,7 +25,7 @@ use crate::{
         profile::{Profile, ProviderKind},
         settings::Settings,
     },
-    engine::{Failure, StepCx},
+    engine::{Failure, StepCx, human},
     events::{Trouble, What},
     forklift::{self, Inventory},
     journal::Journal,
@@ -197,19 +199,9 @@ pub async fn wait_for_operator(cluster: &Cluster, cx: &StepCx, namespace: &str) 
     let mut last = String::new();
     let result = cluster
         .wait_all(cx, awaited, |pods| {
-            let mut waiting = Vec::new();
-            let mut controller = false;
-            for pod in pods {
-                let name = pod.metadata.name.as_deref().unwrap_or_default();
-                let phase = pod.text("/status/phase").unwrap_or("Unknown");
-                let good = matches!(phase, "Running" | "Succeeded");
-                controller |= name.starts_with("forklift-controller") && good;
-                if name.starts_with("forklift-") && !good {
-                    waiting.push(format!("{name} is {phase}"));
-                }
-            }
-            last = if controller { waiting.join(", ") } else { "no running forklift-controller pod".to_owned() };
-            Ok((controller && waiting.is_empty()).then_some(()))
+            let missing = not_running(pods);
+            last = missing.join(", ");
+            Ok(missing.is_empty().then_some(()))
         })
         .await;
     result.map_err(|failure| match failure {
@@ -218,6 +210,31 @@ pub async fn wait_for_operator(cluster: &Cluster, cx: &StepCx, namespace: &str) 
         }
         other => other,
     })
+}
+
+/// What is missing for MTV to work: its pods that do not run. A pod that failed counts only where no other one of the same workload
+/// runs: Kubernetes keeps evicted pods, and those of a node that was restarted, beside their replacements.
+fn not_running(pods: &[&DynamicObject]) -> Vec<String> {
+    let name = |pod: &DynamicObject| pod.metadata.name.clone().unwrap_or_default();
+    let phase = |pod: &DynamicObject| pod.text("/status/phase").unwrap_or("Unknown").to_owned();
+    let good = |pod: &DynamicObject| matches!(phase(pod).as_str(), "Running" | "Succeeded");
+    // `forklift-api-7d9c-x2x1` of ReplicaSet `forklift-api-7d9c` of Deployment `forklift-api`; a new release has another ReplicaSet.
+    let workload = |pod: &DynamicObject| {
+        let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+        let name = if owner.kind == "ReplicaSet" { owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name) } else { &owner.name };
+        Some(name.to_owned())
+    };
+    let mine: Vec<&&DynamicObject> = pods.iter().filter(|pod| name(pod).starts_with("forklift-")).collect();
+    let replaced = |pod: &DynamicObject| {
+        let of = workload(pod);
+        phase(pod) == "Failed" && of.is_some() && mine.iter().any(|other| good(other) && workload(other) == of)
+    };
+    let mut missing: Vec<String> =
+        mine.iter().filter(|pod| !good(pod) && !replaced(pod)).map(|pod| format!("{} is {}", name(pod), phase(pod))).collect();
+    if !mine.iter().any(|pod| name(pod).starts_with("forklift-controller") && good(pod)) {
+        missing.push("no running forklift-controller pod".to_owned());
+    }
+    missing
 }
 
 /// Labels of namespaces that VMs are created in: those of mtv-api-tests.
@@ -415,6 +432,26 @@ impl TlsExceptions {
     }
 }
 
+/// Difference between this machine's clock and the cluster's from which on it is reported. NTP keeps clocks within a second; tokens and
+/// certificates begin to be refused some minutes apart.
+const SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is told of two clocks that differ.
+fn skew_warning(skew: SignedDuration, here: Timestamp) -> Option<String> {
+    if skew.abs() <= SKEW {
+        return None;
+    }
+    let there = here.checked_sub(skew).unwrap_or(here);
+    let time = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let apart = human(skew.unsigned_abs());
+    let side = if skew.is_positive() { "ahead of" } else { "behind" };
+    Some(format!(
+        "the clock of this machine ({}) is {apart} {side} the cluster's ({}): the cutover and ages of objects go by the cluster's clock, times in the reports by this machine's",
+        time(here),
+        time(there)
+    ))
+}
+
 /// Tells the report what the run stands on.
 pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
     let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
@@ -425,8 +462,14 @@ pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: 
     if !exceptions.plain.is_empty() {
         cx.warn(format!("passwords and tokens are sent without TLS, by the user's own choice: {}", exceptions.plain.join("; ")));
     }
+    let skew = cluster.clock().skew();
+    if let Some(warning) = skew.and_then(|skew| skew_warning(skew, Timestamp::now())) {
+        cx.warn(warning);
+    }
     let facts = BTreeMap::from([
         ("tls_unverified".to_owned(), exceptions.fact()),
+        // Positive where this machine is ahead.
+        ("clock_skew".to_owned(), skew.map_or("unknown".to_owned(), |skew| format!("{}s", skew.as_secs()))),
         ("cluster".to_owned(), cluster.server()),
         ("openshift_version".to_owned(), text(&facts.openshift)),
         ("mtv_version".to_owned(), text(&facts.mtv)),
@@ -436,4 +479,53 @@ pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: 
         ("source_tls_verified".to_owned(), (!profile.insecure_skip_verify && !profile.plain_http()).to_string()),
     ]);
     cx.emitter.emit(What::Facts { facts });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, owner: Option<&str>, phase: &str) -> DynamicObject {
+        let owners: Vec<Value> = owner
+            .iter()
+            .map(|name| json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": name, "controller": true }))
+            .collect();
+        serde_json::from_value(json!({ "metadata": { "name": name, "ownerReferences": owners }, "status": { "phase": phase } })).unwrap()
+    }
+
+    #[test]
+    fn failed_pods_with_a_replacement_do_not_count() {
+        let controller = pod("forklift-controller-1-a", Some("forklift-controller-1"), "Running");
+        let api = |hash: &str, phase| pod(&format!("forklift-api-{hash}-x"), Some(&format!("forklift-api-{hash}")), phase);
+        for (name, pods, missing) in [
+            ("all run", vec![controller.clone(), api("1", "Running")], vec![]),
+            ("no controller", vec![api("1", "Running")], vec!["no running forklift-controller pod"]),
+            ("evicted, with a replacement", vec![controller.clone(), api("1", "Failed"), api("1", "Running")], vec![]),
+            ("evicted before an update", vec![controller.clone(), api("1", "Failed"), api("2", "Running")], vec![]),
+            ("evicted, without one", vec![controller.clone(), api("1", "Failed")], vec!["forklift-api-1-x is Failed"]),
+            ("the replacement is not there yet", vec![controller.clone(), api("1", "Failed"), api("2", "Pending")], vec!["forklift-api-1-x is Failed", "forklift-api-2-x is Pending"]),
+            ("a failed pod of its own", vec![controller.clone(), pod("forklift-x", None, "Failed")], vec!["forklift-x is Failed"]),
+            ("others do not matter", vec![controller.clone(), pod("other", None, "Failed")], vec![]),
+            (
+                "an evicted controller with a replacement",
+                vec![pod("forklift-controller-1-b", Some("forklift-controller-1"), "Failed"), controller.clone()],
+                vec![],
+            ),
+        ] {
+            let pods: Vec<&DynamicObject> = pods.iter().collect();
+            assert_eq!(not_running(&pods), missing, "{name}");
+        }
+    }
+
+    #[test]
+    fn clocks_that_differ_are_reported_with_both_times() {
+        let here: Timestamp = "2026-12-01T12:00:00Z".parse().unwrap();
+        for seconds in [0, 30, -30] {
+            assert_eq!(skew_warning(SignedDuration::from_secs(seconds), here), None);
+        }
+        let ahead = skew_warning(SignedDuration::from_hours(2), here).unwrap();
+        assert!(ahead.contains("(2026-12-01T12:00:00Z) is 2h00m ahead of the cluster's (2026-12-01T10:00:00Z)"), "{ahead}");
+        let behind = skew_warning(SignedDuration::from_secs(-31), here).unwrap();
+        assert!(behind.contains("behind the cluster's (2026-12-01T12:00:31Z)"), "{behind}");
+    }
 }

@@ -63,6 +63,8 @@ pub struct ScenarioState {
     pub target_namespace: String,
     /// The node that was labelled for its VMs.
     pub node: Option<LabelledNode>,
+    /// UIDs of its Plans, in the same order as `plans`; empty before they are created.
+    pub plan_uids: Vec<String>,
     /// Its Plans in the order of [`crate::config::scenario::Scenario::plans`]; empty before the migration.
     pub plans: Vec<PlanState>,
     /// A step did not pass, and nobody interrupted it.

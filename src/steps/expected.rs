@@ -5,7 +5,7 @@ use mtv_api::forklift::PlanStatus;
 use crate::{
     config::scenario::{ExpectedFailure, HOOK_STEPS},
     events::Trouble,
-    forklift,
+    forklift::{self, Executed},
 };
 
 /// The step that all VMs of a Plan failed in.
@@ -13,7 +13,7 @@ use crate::{
 /// # Errors
 /// The migration did not fail, its VMs failed in different steps, or it failed in another step or for another reason.
 /// `told` is what is known of the reasons beside the Plan's status.
-pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, namespace: &str, plan: &str, told: &[String]) -> Result<String, Trouble> {
+pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, executed: Executed<'_>, told: &[String]) -> Result<String, Trouble> {
     let asked = match (&wanted.step, &wanted.text) {
         (None, None) if wanted.in_hook => "a failure in the step of a hook".to_owned(),
         (Some(step), Some(text)) => format!("a failure in step {step} for a reason with `{text}`"),
@@ -21,10 +21,11 @@ pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, namespace: &str, pla
         (None, Some(text)) => format!("a failure for a reason with `{text}`"),
         (None, None) => "a failure".to_owned(),
     };
-    if forklift::succeeded(status) {
+    if forklift::succeeded(status, executed.migration) {
+        let Executed { namespace, plan, .. } = executed;
         return Err(Trouble::new(format!("Plan {namespace}/{plan} succeeded, but the scenario expects {asked}")));
     }
-    let actual = forklift::trouble_of(status, namespace, plan);
+    let actual = forklift::trouble_of(status, executed);
     let wrong = |summary: String| Err(Trouble { summary, ..actual.clone() }.detail(actual.summary.clone()));
     let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
     let steps: Vec<(&str, Option<&str>)> = vms.iter().map(|vm| (vm.name.as_str(), forklift::failed_step(vm))).collect();
@@ -53,6 +54,8 @@ mod tests {
 
     use super::*;
 
+    const EXECUTED: Executed<'_> = Executed { namespace: "ns", plan: "p", migration: "" };
+
     /// A Plan that ended, with the step that failed and its reason for each VM.
     fn ended(end: &str, vms: &[(Option<&str>, &str)]) -> PlanStatus {
         let vm = |(index, (failed, reason)): (usize, &(Option<&str>, &str))| {
@@ -77,8 +80,8 @@ mod tests {
     fn a_reason_may_be_told_elsewhere() {
         let status = ended("Failed", &[(Some("ImageConversion"), "look at the pod")]);
         let wanted = ExpectedFailure { text: Some("no host".to_owned()), ..ExpectedFailure::default() };
-        assert!(judge(&wanted, &status, "ns", "p", &[]).is_err());
-        assert!(judge(&wanted, &status, "ns", "p", &["there is no host with this id".to_owned()]).is_ok());
+        assert!(judge(&wanted, &status, EXECUTED, &[]).is_err());
+        assert!(judge(&wanted, &status, EXECUTED, &["there is no host with this id".to_owned()]).is_ok());
     }
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
             (want("", ""), ended("Canceled", &[(None, "")]), Err("no step of the pipeline failed")),
             (want("", ""), ended("Failed", &[]), Err("no step of the pipeline failed")),
         ] {
-            match (judge(&wanted, &status, "ns", "p", &[]), result) {
+            match (judge(&wanted, &status, EXECUTED, &[]), result) {
                 (Ok(step), Ok(wanted)) => assert_eq!(step, wanted),
                 (Err(trouble), Err(part)) => assert!(trouble.summary.contains(part), "{}", trouble.summary),
                 (got, wanted) => panic!("{got:?} instead of {wanted:?}"),

@@ -1,12 +1,16 @@
 //! StorageMap and NetworkMap: created from what the source says of its VMs, then awaited.
 
-use mtv_api::{forklift::MapSpec, kinds};
+use mtv_api::{
+    forklift::{MapSpec, SourceRef},
+    kinds,
+};
 use serde_json::json;
 
 use super::Scene;
 use crate::{
     engine::{Failure, StepCx},
     forklift::{self, NetworkTarget},
+    providers::VmDescription,
     run::{ScenarioState, names},
 };
 
@@ -22,13 +26,24 @@ pub async fn storage(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> R
         let spec = MapSpec { provider: scene.providers()?, map };
         create(scene, cx, &kinds::STORAGE_MAP, plan, &spec).await?;
         notes.extend(spec.map.iter().map(|e| {
-            let from = e.source.name.as_deref().or(e.source.id.as_deref()).unwrap_or_default();
+            let from = name_of_storage(&sources, &e.source);
             let by = if e.offload_plugin.is_some() { ", copied by the array" } else { "" };
             let to = format!("{from} to {}{by}", e.destination.storage_class);
             scene.of_plan(plan, &to)
         }));
     }
     Ok(notes)
+}
+
+/// A storage as people know it: its name, with its id where the map has that.
+fn name_of_storage(sources: &[&VmDescription], wanted: &SourceRef) -> String {
+    let id = wanted.id.as_deref().unwrap_or_default();
+    let named = sources.iter().flat_map(|vm| &vm.disks).find(|disk| !disk.storage.is_empty() && disk.storage_id == id && !id.is_empty());
+    match (named, &wanted.name) {
+        (Some(disk), _) => format!("{} ({id})", disk.storage),
+        (None, Some(name)) => name.clone(),
+        (None, None) => id.to_owned(),
+    }
 }
 
 /// Creates the NetworkAttachmentDefinitions that are needed and the NetworkMap of each Plan. Plans share the networks.

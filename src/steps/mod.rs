@@ -24,6 +24,7 @@ use crate::{
     advice::advised,
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
+    forklift::Below,
     run::{ClonesUnderWay, ScenarioState, Session, names, namespace_body},
 };
 
@@ -129,6 +130,17 @@ impl Scene<'_> {
     /// Name of the objects that belong to one of its Plans.
     fn object(&self, plan: usize) -> String {
         names::plan_object(&self.scenario.name, self.scenario.plans.get(plan).and_then(|plan| plan.name.as_deref()))
+    }
+
+    /// Where to look for what keeps one of its Plans from going on.
+    fn below(&self, state: &ScenarioState, plan: usize) -> Below {
+        let session = self.session;
+        Below {
+            plan: state.plan_uids.get(plan).cloned().unwrap_or_default(),
+            name: self.object(plan),
+            namespaces: [session.namespace.clone(), state.target_namespace.clone()].into(),
+            controller: session.settings.mtv_namespace.clone(),
+        }
     }
 
     /// A note about one of its Plans: with the Plan's name where there are several.

@@ -173,7 +173,7 @@ pub async fn follow(
         }
     };
     let mut copies = std::mem::take(&mut *copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    if !forklift::succeeded(&status) {
+    if !forklift::succeeded(&status, migration) {
         forklift::read_last_logs(cluster, namespace, migration, &mut copies).await;
     }
     forklift::add_tasks(&status, &mut copies);

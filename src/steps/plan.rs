@@ -38,14 +38,33 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
             run: session.run(),
         });
         let body = forklift::manifest(&kinds::PLAN, Some(&session.namespace), &name, &spec);
-        session.owner.create(&kinds::PLAN, body, Some(&scene.scenario.name)).await?;
+        let created = session.owner.create(&kinds::PLAN, body, Some(&scene.scenario.name)).await?;
+        state.plan_uids.push(created.metadata.uid.unwrap_or_default());
     }
     let mut notes: Vec<String> = hooks.iter().map(|hook| format!("{} {}", hook.step, hook.hook.name)).collect();
     for plan in scene.plans() {
-        let ready = forklift::wait_ready(session.cluster(), cx, &kinds::PLAN, &session.namespace, &scene.object(plan), limit).await?;
+        let name = scene.object(plan);
+        let waiting = forklift::wait_ready(session.cluster(), cx, &kinds::PLAN, &session.namespace, &name, limit);
+        // Validation starts a pod of its own where there is a VDDK image.
+        let ready = explained(scene, &scene.below(state, plan), cx, waiting).await?;
         notes.extend(warnings(&ready).into_iter().map(|warning| scene.of_plan(plan, &warning)));
     }
     Ok(notes)
+}
+
+/// Waits for something that Forklift does for a Plan; when it fails, what is below the Plan says why.
+pub(super) async fn explained<T>(
+    scene: &Scene<'_>,
+    below: &forklift::Below,
+    cx: &StepCx,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let cluster = scene.session.cluster();
+    match forklift::watching(cluster, cx, below, work).await {
+        Err(Failure::Failed(trouble)) => Err(Failure::Failed(forklift::explain(cluster, cx, below, trouble).await)),
+        Err(Failure::Errored(trouble)) => Err(Failure::Errored(forklift::explain(cluster, cx, below, trouble).await)),
+        done => done,
+    }
 }
 
 /// Creates the scenario's Hooks and waits until they are Ready.

@@ -5,6 +5,7 @@ mod guest;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use mtv_api::kinds;
 
 use super::Scene;
 use crate::{
@@ -29,6 +30,7 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
     let target =
         scene.scenario.vm_target_namespace.as_ref().map_or_else(|| session.namespace.clone(), |namespace| namespace.of(session.run()));
     scene.ensure_namespace(&target, cx).await?;
+    names_are_free(scene, &target, cx).await?;
     state.target_namespace = target;
     let vms = scene.scenario.virtual_machines.iter().enumerate();
     state.vms = try_join_all(vms.map(|(index, wish)| prepare_vm(scene, index, wish, cx))).await?;
@@ -51,6 +53,20 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
             )
         })
         .collect())
+}
+
+/// Forklift refuses a Plan whose VM has the name of one that is there (VMAlreadyExists): told before anything is cloned.
+async fn names_are_free(scene: &Scene<'_>, namespace: &str, cx: &StepCx) -> Result<(), Failure> {
+    for name in scene.scenario.virtual_machines.iter().filter_map(|vm| vm.target_name.as_deref()) {
+        cx.progress(format!("checking that no VirtualMachine {namespace}/{name} exists"), None);
+        if scene.session.cluster().get(&kinds::VM, Some(namespace), name).await?.is_some() {
+            return Err(Failure::Errored(
+                Trouble::new(format!("VirtualMachine {namespace}/{name} exists already, and a VM of the scenario has this `target_name`"))
+                    .hint("it was left alone; delete it, or choose another target_name or vm_target_namespace"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {

@@ -32,11 +32,12 @@ use std::{
 
 use jiff::Timestamp;
 use kube::Client;
-use mtv_api::condition::Condition;
+use mtv_api::{condition::Condition, kinds::POD};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    cluster::{Cluster, Key},
+    cluster::{Cluster, Key, Look as _},
     queue::Queue,
     watch::Watched,
 };
@@ -166,7 +167,10 @@ pub async fn run(
             let context = context.clone();
             tasks.spawn(queues.$queue.clone().run(cancel.clone(), move |key| {
                 let context = context.clone();
-                async move { settle(&context, stringify!($queue), &key, $reconcile(&context, &key).await) }
+                async move {
+                    let result = $reconcile(&context, &key).await;
+                    settle(&context, stringify!($queue), &key, result).await
+                }
             }));
         };
     }
@@ -185,12 +189,27 @@ pub async fn run(
 }
 
 /// When a key comes round again: as the reconcile says (in real time), or soon if it failed.
-fn settle(context: &Context, kind: &str, key: &Key, result: anyhow::Result<Option<Duration>>) -> Option<Duration> {
+async fn settle(context: &Context, kind: &str, key: &Key, result: anyhow::Result<Option<Duration>>) -> Option<Duration> {
     match result {
         Ok(again) => again.map(|wait| context.scaled(wait)),
         Err(error) => {
             tracing::debug!(kind, %key, error = format!("{error:#}"), "reconcile failed, will be tried again");
+            complain(context, kind, key, &error).await;
             Some(context.scaled(SLOW))
+        }
+    }
+}
+
+/// Writes an error into the controller's log, each once: of most refusals nothing else is to be seen from outside.
+async fn complain(context: &Context, kind: &str, key: &Key, error: &anyhow::Error) {
+    let mtv = &context.options.mtv_namespace;
+    let Ok(pods) = context.cluster.list(&POD, mtv, "").await else { return };
+    let said = json!({ "name": key.name, "namespace": key.namespace });
+    let told = format!(r#""msg":"Reconcile failed.","object":{said},"error":{}"#, json!(format!("{error:#}")));
+    for pod in pods.iter().filter(|pod| pod.text("/metadata/name").starts_with("forklift-controller-")) {
+        let uid = pod.uid();
+        if !context.world.logs.of(uid).contains(&told) {
+            context.world.logs.add(uid, &format!(r#"{{"level":"error","ts":"{}","logger":"{kind}",{told}}}"#, context.now()));
         }
     }
 }

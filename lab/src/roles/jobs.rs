@@ -159,5 +159,11 @@ async fn create_pod(cx: &Context, job: &Job) -> anyhow::Result<Option<String>> {
         spec: Some(spec),
         status: None,
     };
-    Ok(write::create_in(&Api::namespaced(cx.client.clone(), &namespace), MANAGER, &pod).await?.and_then(|pod| pod.uid()))
+    let made = write::create_in(&Api::namespaced(cx.client.clone(), &namespace), MANAGER, &pod).await;
+    if let Some(words) = made.as_ref().err().and_then(write::refusal) {
+        let message = format!("Error creating: {words}");
+        let now = cx.world.clock.now();
+        write::warn(&cx.client, "job-controller", &kinds::JOB, (&namespace, &name, &uid), ("FailedCreate", &message), &now).await?;
+    }
+    Ok(made?.and_then(|pod| pod.uid()))
 }

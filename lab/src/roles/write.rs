@@ -85,6 +85,36 @@ where
     }
 }
 
+/// The words of the API server's refusal, if an error is one.
+pub fn refusal(error: &anyhow::Error) -> Option<&str> {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) if status.code == 403 => Some(&status.message),
+        _ => None,
+    }
+}
+
+/// Writes a warning about an object, once for each reason: the real recorder counts repetitions in one event.
+///
+/// # Errors
+/// What the server says.
+pub async fn warn(
+    client: &Client,
+    component: &str,
+    kind: &Kind,
+    (namespace, name, uid): (&str, &str, &str),
+    (reason, message): (&str, &str),
+    now: &str,
+) -> anyhow::Result<()> {
+    let event = json!({
+        "metadata": { "name": format!("{name}.{}", reason.to_lowercase()), "namespace": namespace },
+        "involvedObject": { "apiVersion": kind.api_version(), "kind": kind.kind, "namespace": namespace, "name": name, "uid": uid },
+        "type": "Warning", "reason": reason, "message": message,
+        "source": { "component": component },
+        "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+    });
+    create(client, component, &mtv_api::kinds::EVENT, event).await.map(drop)
+}
+
 /// Deletes an object, this one and not a namesake. It is no failure if it is gone.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
 use serde::de::Error as _;
 use serde_json::Value;
+use tokio::sync::RwLock;
 
 use super::{
     is_of, machine,
@@ -23,12 +24,17 @@ const DISK: Duration = Duration::from_mins(20);
 /// Longest wait for a VM to start or stop, as mtv-api-tests has it.
 const SWITCH: Duration = Duration::from_mins(4);
 
-/// Makes a VM of a run and waits until it could be started. Returns its UID.
-pub async fn vm(cluster: &Cluster, request: &CloneRequest, guest: Option<&GuestLogin>) -> ProviderResult<String> {
+/// Longest wait for the run's namespace to be deleted before it is created again.
+const NAMESPACE_GONE: Duration = Duration::from_mins(4);
+
+/// Makes a VM of a run and waits until it could be started. Returns its UID. `gate` is held until the VM is there, so that the
+/// scenario of the last other VM does not delete the namespace meanwhile.
+pub async fn vm(cluster: &Cluster, gate: &RwLock<()>, request: &CloneRequest, guest: Option<&GuestLogin>) -> ProviderResult<String> {
     request.must_be_plain(ProviderKind::Openshift)?;
     let doing = format!("make VM {} in place of {}", request.name, request.source);
     boot_source(cluster, &doing).await?;
     let run = request.run.as_str();
+    let nobody_deletes = gate.read().await;
     create(cluster, &kinds::NAMESPACE, machine::namespace_body(run), run, &doing).await?;
     create(cluster, &kinds::NAD, machine::network_body(run), run, &doing).await?;
     let made = create(
@@ -39,6 +45,7 @@ pub async fn vm(cluster: &Cluster, request: &CloneRequest, guest: Option<&GuestL
         &doing,
     )
     .await?;
+    drop(nobody_deletes);
     let namespace = machine::namespace(run);
     let awaited = format!("{doing}: its disk to be copied");
     let volume = watch::until(cluster, &kinds::DATA_VOLUME, &namespace, &request.name, DISK, &awaited, |volume| {
@@ -117,6 +124,12 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
         // The name is taken, or it is not known whether it is by now: what is there is ours only if it carries the run's label.
         let found = cluster.get(kind, namespace.as_deref(), &name).await;
         match found.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))? {
+            // The scenario of the last VM in it is deleting the namespace: it comes back once it does not exist any more.
+            Some(found) if is_of(&found, run) && kind == &kinds::NAMESPACE && found.metadata.deletion_timestamp.is_some() => {
+                watch::gone(cluster, kind, "", &name, found.metadata.uid.as_deref(), NAMESPACE_GONE).await?;
+                tries = cluster.policy().start();
+                continue;
+            }
             Some(found) if is_of(&found, run) => return Ok(found),
             Some(_) => {
                 return Err(ProviderError::Operation(format!(

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::api::DynamicObject;
 use mtv_api::kinds;
+use tokio::sync::RwLock;
 
 use super::{
     Abilities, Access, CloneRequest, Field, Leaving, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm,
@@ -30,6 +31,8 @@ const RUN_LABEL: &str = crate::run::names::RUN_LABEL;
 /// A connected cluster.
 pub struct Openshift {
     cluster: Cluster,
+    /// Shared while a VM is created in the run's namespace, exclusive while the last one has left and the namespace is deleted.
+    gate: RwLock<()>,
     /// Whether it is the cluster that the run works on.
     home: bool,
     description: String,
@@ -53,7 +56,7 @@ impl Openshift {
         let server = cluster.server();
         watch::has_kubevirt(&cluster, &server).await?;
         let place = if is_home { ", the cluster of the run" } else { "" };
-        Ok(Self { description: format!("openshift {server}{place}"), cluster, home: is_home, guest: profile.guest_linux.clone() })
+        Ok(Self { gate: RwLock::default(), description: format!("openshift {server}{place}"), cluster, home: is_home, guest: profile.guest_linux.clone() })
     }
 
     /// The VM of an id, among those that runs have made.
@@ -160,7 +163,7 @@ impl SourceProvider for Openshift {
 
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         async move {
-            let made = make::vm(&self.cluster, request, self.guest.as_ref()).await;
+            let made = make::vm(&self.cluster, &self.gate, request, self.guest.as_ref()).await;
             if made.is_err()
                 && let Err(error) = remove::half_made(&self.cluster, request).await
             {
@@ -243,7 +246,7 @@ impl SourceProvider for Openshift {
     }
 
     fn remove<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<bool>> {
-        remove::all_of(&self.cluster, leaving).boxed()
+        remove::all_of(&self.cluster, &self.gate, leaving).boxed()
     }
 
     fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {

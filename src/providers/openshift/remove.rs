@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::api::DynamicObject;
 use mtv_api::kinds;
+use tokio::sync::RwLock;
 
 use super::{is_of, listed, machine, watch};
 use crate::{
@@ -59,8 +60,8 @@ pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<
 }
 
 /// Deletes the VM of a name and, when it was the last one, the namespace that the run made for them: also when the making had
-/// come no further than that.
-pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<bool> {
+/// come no further than that. `gate` keeps the namespace from being deleted under a VM that is just being created.
+pub async fn all_of(cluster: &Cluster, gate: &RwLock<()>, leaving: Leaving<'_>) -> ProviderResult<bool> {
     let namespace = machine::namespace(leaving.run);
     let failed = |error: anyhow::Error| ProviderError::Operation(format!("{error:#}"));
     let Some(home) = cluster.get(&kinds::NAMESPACE, None, &namespace).await.map_err(failed)? else { return Ok(false) };
@@ -75,6 +76,7 @@ pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<b
             removed = true;
         }
     }
+    let nobody_creates = gate.write().await;
     if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
         let theirs = proof::strangers(cluster, &home, leaving.run).await.map_err(failed)?;
         if !theirs.is_empty() {
@@ -85,6 +87,8 @@ pub async fn all_of(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<b
         }
         let uid = home.metadata.uid.as_deref();
         cluster.delete(&kinds::NAMESPACE, None, &namespace, uid).await.map_err(failed)?;
+        // Whoever creates a VM from now on sees that the namespace is being deleted, and waits for its end.
+        drop(nobody_creates);
         watch::gone(cluster, &kinds::NAMESPACE, "", &namespace, uid, GONE).await?;
         removed = true;
     }

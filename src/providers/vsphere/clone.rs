@@ -12,7 +12,7 @@ use super::{
     fault::{explain, words},
     lookup, operate,
     place::{self, Place},
-    props::{Object, along, filter, properties, start},
+    props::{Object, along, encoded, filter, properties, start},
     session::{CALL, CallError, Live, Safety, Session},
     task::{self, Outcome},
     wire::{Fault, MoRef, request},
@@ -65,7 +65,7 @@ async fn attempt(
     doing: &str,
 ) -> ProviderResult<Result<String, Fault>> {
     let spec = clone_spec(source, place, wanted, edit_nics)?;
-    let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", &wanted.name).with(spec.clone());
+    let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", encoded(&wanted.name)).with(spec.clone());
     let mut tries = session.policy().start();
     let mut lost = false;
     loop {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use mtv_api::xml::Node;
+use mtv_api::{forklift::SourceRef, xml::Node};
 
 use super::{
     collector::retrieve,
@@ -150,7 +150,7 @@ fn nic(device: &Node, around: &[Object], names: &BTreeMap<&MoRef, &str>, guest: 
         network: network.unwrap_or_else(fallback),
         network_id: reference.map(|id| id.value).or_else(|| port_group.map(str::to_owned)).unwrap_or_default(),
         addresses: mine.iter().flat_map(|guest| addresses(guest)).collect(),
-        configured: mine.iter().flat_map(|guest| configured(guest)).collect(),
+        configured: mine.iter().flat_map(|guest| configured(guest, &mac)).collect(),
         gateway: gateway(device, stacks),
         guest_name: None,
         mac,
@@ -169,20 +169,31 @@ fn addresses(guest: &Node) -> Vec<String> {
 }
 
 /// The same with prefix and origin. Tools of Linux guests often leave the origin out.
-fn configured(guest: &Node) -> Vec<GuestAddress> {
+fn configured(guest: &Node, mac: &str) -> Vec<GuestAddress> {
     let all = guest.child("ipConfig").into_iter().flat_map(|c| c.children_named("ipAddress"));
     let read = |address: &Node| {
+        let ip = address.get("ipAddress")?.trim().parse().ok()?;
         Some(GuestAddress {
-            ip: address.get("ipAddress")?.trim().parse().ok()?,
+            ip,
             prefix: address.get("prefixLength").and_then(|p| p.trim().parse().ok()),
             fixed: match address.get("origin") {
                 Some("manual") => Some(true),
                 Some("dhcp" | "linklayer" | "random") => Some(false),
+                // Somebody gave it for some time, or the adapter made it of its own MAC address.
+                _ if address.child("lifetime").is_some() || is_autoconfigured(&ip, mac) => Some(false),
                 _ => None,
             },
         })
     };
     all.filter_map(read).filter(|address| !link_local(&address.ip)).collect()
+}
+
+/// Whether an address is one that an adapter makes of a router's prefix and its MAC address (SLAAC with EUI-64, RFC 4291 appendix A).
+fn is_autoconfigured(ip: &IpAddr, mac: &str) -> bool {
+    let IpAddr::V6(ip) = ip else { return false };
+    let bytes: Vec<u8> = mac.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    let [a, b, c, d, e, f] = bytes[..] else { return false };
+    ip.octets()[8..] == [a ^ 2, b, c, 0xff, 0xfe, d, e, f]
 }
 
 /// Key of a VM's first network adapter: tools number adapters from there.
@@ -225,7 +236,8 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
         bytes: number("capacityInBytes").or_else(|| Some(number("capacityInKB")? * 1024)).unwrap_or_default(),
         storage: datastore.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned()).or_else(in_file).unwrap_or_default(),
         key: device.get("key").and_then(|key| key.trim().parse().ok()).unwrap_or_default(),
-        storage_ref: None,
+        // By id: names are unique within one data centre only, and Forklift refuses an ambiguous one.
+        storage_ref: datastore.as_ref().map(|id| SourceRef::by_id(&id.value)),
         storage_id: datastore.map(|id| id.value).unwrap_or_default(),
         file: base.get("fileName").unwrap_or_default().to_owned(),
         provisioning: provisioning(base),
@@ -280,6 +292,27 @@ fn instant(snapshot: &Snapshot) -> Option<jiff::Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn autoconfigured_addresses_are_known_by_their_mac() {
+        let mac = "00:50:56:80:00:01";
+        for (ip, expected) in [
+            ("2001:db8:5:7:250:56ff:fe80:1", true),
+            ("2001:db8:5:7:250:56ff:fe80:2", false),
+            ("2001:db8::7", false),
+            ("10.0.0.7", false),
+        ] {
+            assert_eq!(is_autoconfigured(&ip.parse().unwrap(), mac), expected, "{ip}");
+        }
+        assert!(!is_autoconfigured(&"2001:db8::7".parse().unwrap(), "no mac"));
+        let guest = Node::parse(
+            "<g><ipConfig><ipAddress><ipAddress>2001:db8:5:7:250:56ff:fe80:1</ipAddress><prefixLength>64</prefixLength></ipAddress>
+             <ipAddress><ipAddress>10.0.0.7</ipAddress><lifetime>2026-01-01T00:00:00Z</lifetime></ipAddress>
+             <ipAddress><ipAddress>10.0.0.8</ipAddress></ipAddress></ipConfig></g>",
+        )
+        .unwrap();
+        assert_eq!(configured(&guest, mac).iter().map(|a| a.fixed).collect::<Vec<_>>(), [Some(false), Some(false), None]);
+    }
 
     fn object(kind: &str, id: &str, props: &str) -> Object {
         let text = format!(r#"<objects xmlns:xsi="x"><obj type="{kind}">{id}</obj>{props}</objects>"#);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use mtv_api::xml::Node;
 use reqwest::Url;
-use tokio::time::Instant;
 
 use super::{
     collector::retrieve,
@@ -16,7 +15,9 @@ use super::{
 };
 use crate::{
     config::profile::GuestLogin,
+    engine::Deadline,
     providers::{GuestAnswer, GuestCommand, ProviderError, ProviderResult},
+    retry::Pauses,
 };
 
 /// Longest time for a command, as in mtv-api-tests.
@@ -102,19 +103,16 @@ fn refused(error: CallError, doing: &str, login: &GuestLogin) -> ProviderError {
 
 /// Waits for the end of a program: its exit status.
 async fn ended(session: &Session, doing: &str, ask: impl Fn() -> Node) -> ProviderResult<i64> {
-    let begun = Instant::now();
-    let mut pause = PAUSES.0;
+    let mut pauses = Pauses::new(PAUSES, Deadline::after(COMMAND));
     loop {
         let response = session.call(Safety::Repeatable, CALL, |_| ask()).await.map_err(|error| error.explained(doing))?;
         let program = response.child("returnval");
         if let Some(program) = program.filter(|program| program.child("endTime").is_some()) {
             return Ok(program.get("exitCode").and_then(|code| code.trim().parse().ok()).unwrap_or_default());
         }
-        if begun.elapsed() + pause > COMMAND {
+        if !pauses.wait().await {
             return Err(ProviderError::Deadline(format!("{doing}: it did not end within {} s", COMMAND.as_secs())));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
     }
 }
 

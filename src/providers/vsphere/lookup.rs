@@ -35,18 +35,13 @@ pub async fn all(session: &Session) -> ProviderResult<Vec<SourceVm>> {
 
 /// A VM without a name is one that is being made or removed: nobody can mean it.
 fn read(object: &Object) -> Option<SourceVm> {
-    let name = decode(object.text("name")?);
+    let name = object.text("name")?.to_owned();
     Some(SourceVm { id: object.id.value.clone(), name, run: run_of(object) })
 }
 
 /// The mark of a VM, if it was collected and is set.
 pub fn run_of(object: &Object) -> Option<String> {
     object.props.get(MARK_PATH).and_then(|option| option.get("value")).filter(|run| !run.is_empty()).map(str::to_owned)
-}
-
-/// vSphere writes `%`, `/` and `\` in names as `%25`, `%2f` and `%5c`.
-fn decode(name: &str) -> String {
-    name.replace("%2f", "/").replace("%2F", "/").replace("%5c", "\\").replace("%5C", "\\").replace("%25", "%")
 }
 
 /// The VMs of these names.
@@ -136,7 +131,7 @@ fn path(vm: &MoRef, by_id: &BTreeMap<&MoRef, &Object>) -> String {
         next = object.reference("parent");
         // The root folder is not part of a path.
         if next.is_some() {
-            parts.push(decode(object.text("name").unwrap_or("?")));
+            parts.push(object.text("name").unwrap_or("?").to_owned());
         }
     }
     parts.reverse();
@@ -172,7 +167,7 @@ mod tests {
     fn paths_leave_the_root_out_and_end() {
         let root = entity("Folder", "f1", "Datacenters", None);
         let dc = entity("Datacenter", "d1", "DC0", Some(root.id.clone()));
-        let vm = entity("VirtualMachine", "v1", "a%2fb", Some(dc.id.clone()));
+        let vm = entity("VirtualMachine", "v1", "a/b", Some(dc.id.clone()));
         let lost = entity("VirtualMachine", "v2", "own parent", Some(MoRef::vm("v2")));
         let by_id = [&root, &dc, &vm, &lost].into_iter().map(|o| (&o.id, o)).collect();
         assert_eq!(path(&vm.id, &by_id), "/DC0/a/b");
@@ -184,10 +179,5 @@ mod tests {
         let others = ["rhel8-vm", "rhel9-vm", "windows", "rhel9-vm2", "rhel9-wm"];
         assert_eq!(hint("rhel9-vn", others.into_iter()), "; did you mean `rhel9-vm`, `rhel9-vm2`, `rhel8-vm`?");
         assert_eq!(hint("zzz", others.into_iter()), "");
-    }
-
-    #[test]
-    fn escaped_names_are_read() {
-        assert_eq!(decode("a%2fb%5cc%25d"), "a/b\\c%d");
     }
 }

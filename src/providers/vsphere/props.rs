@@ -21,7 +21,14 @@ impl Object {
     /// Reads an `ObjectContent`.
     pub fn read(node: &Node) -> Option<Self> {
         let id = MoRef::read(node.child("obj")?)?;
-        let props = node.children_named("propSet").filter_map(|p| Some((p.get("name")?.to_owned(), p.child("val")?.clone()))).collect();
+        let read = |property: &Node| {
+            let (path, mut value) = (property.get("name")?.to_owned(), property.child("val")?.clone());
+            if path == "name" {
+                value.text = decoded(&value.text);
+            }
+            Some((path, value))
+        };
+        let props = node.children_named("propSet").filter_map(read).collect();
         let missing = node
             .children_named("missingSet")
             .filter_map(|m| Some((m.get("path")?.to_owned(), Fault::localized(m.child("fault")?))))
@@ -48,6 +55,17 @@ impl Object {
     pub fn array(&self, path: &str) -> &[Node] {
         self.props.get(path).map(|node| node.children.as_slice()).unwrap_or_default()
     }
+}
+
+/// A managed entity's name as people write it: vSphere has `%`, `/` and `\` in names as `%25`, `%2f` and `%5c`, in either case.
+pub fn decoded(name: &str) -> String {
+    // `%25` is last, so that an escaped percent sign does not begin another escape.
+    name.replace("%2f", "/").replace("%2F", "/").replace("%5c", "\\").replace("%5C", "\\").replace("%25", "%")
+}
+
+/// A name as vSphere takes it for a new managed entity.
+pub fn encoded(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2f").replace('\\', "%5c")
 }
 
 /// A `PropertySpec`: these paths of objects of this type (and of types derived from it).
@@ -89,6 +107,32 @@ pub fn filter(element: &str, props: impl IntoIterator<Item = Node>, objects: imp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_and_sent_as_vsphere_escapes_them() {
+        for (name, sent) in [
+            ("web", "web"),
+            ("a/b\\c%d", "a%2fb%5cc%25d"),
+            ("fast (50%)", "fast (50%25)"),
+            ("a%2fb", "a%252fb"),
+            ("%", "%25"),
+            ("%25", "%2525"),
+            ("ä/ü", "ä%2fü"),
+        ] {
+            assert_eq!(encoded(name), sent);
+            assert_eq!(decoded(sent), name);
+            let kinds = ["VirtualMachine", "Network", "Datastore", "ResourcePool", "HostSystem", "Folder"];
+            for kind in kinds {
+                let text = format!(
+                    r#"<objects><obj type="{kind}">x-1</obj><propSet><name>name</name><val>{sent}</val></propSet>
+                        <propSet><name>config.name</name><val>{sent}</val></propSet></objects>"#
+                );
+                let object = Object::read(&Node::parse(&text).unwrap()).unwrap();
+                assert_eq!((object.text("name"), object.text("config.name")), (Some(name), Some(sent)), "{kind}");
+            }
+        }
+        assert_eq!(decoded("A%2FB%5CC"), "A/B\\C");
+    }
 
     #[test]
     fn objects_read_with_missing_and_unset_properties() {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mtv_api::kinds;
-use tokio::time::Instant;
 
 use super::super::Scene;
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     config::profile::GuestLogin,
     engine::{Failure, StepCx},
     guest::{self, GuestView, Ssh},
+    retry::Pauses,
     run::Migrating,
     verify::{Asked, MARKER_PATH, TargetVm, missing_addresses},
 };
@@ -119,15 +119,14 @@ async fn look(
     cx: &StepCx,
 ) -> Result<(Asked, GuestView, Asked), Failure> {
     let session = scene.session;
-    let mut ends = Instant::now() + session.settings.ssh_timeout;
-    let left = |ends: Instant| ends.saturating_duration_since(Instant::now());
-    let mut pause = PAUSES.0;
+    let mut end = cx.deadline.within(session.settings.ssh_timeout);
+    let mut pauses = Pauses::new(PAUSES, end);
     let mut greeted: Option<Asked> = None;
     let none = if scene.scenario.data_marker { "none was written into this guest" } else { "the scenario has no data_marker" };
     let mut marker = Asked::No(none.to_owned());
     let mut view = GuestView::Failed("the guest was not reached".to_owned());
     loop {
-        let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, left(ends)).await {
+        let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, end.left()).await {
             Ok(ssh) => ssh,
             Err(Failure::Failed(trouble)) => {
                 let more: Vec<String> = trouble.details.into_iter().chain(trouble.hints).collect();
@@ -149,7 +148,8 @@ async fn look(
             }
             // A guest that can be logged in to may still have to set its addresses, with a reboot or two.
             if patient {
-                ends = Instant::now() + session.settings.static_ips_timeout;
+                end = cx.deadline.within(session.settings.static_ips_timeout);
+                pauses.extend(end);
             }
         }
         let broke = loop {
@@ -157,7 +157,7 @@ async fn look(
                 Ok(Ok(nics)) => {
                     let complete = missing_addresses(&vm.source, &nics).is_empty();
                     view = GuestView::Seen(nics);
-                    if complete || !patient || left(ends) <= pause {
+                    if complete || !patient || pauses.over() {
                         break false;
                     }
                 }
@@ -170,23 +170,21 @@ async fn look(
                     break true;
                 }
             }
-            wait(cx, &mut pause).await?;
+            wait(cx, &mut pauses).await?;
         };
         ssh.close().await;
-        if !broke || !patient || left(ends) <= pause {
+        if !broke || !patient || pauses.over() {
             return Ok((greeted.unwrap_or_else(|| Asked::Failed("the guest was not reached".to_owned())), view, marker));
         }
-        wait(cx, &mut pause).await?;
+        wait(cx, &mut pauses).await?;
     }
 }
 
-async fn wait(cx: &StepCx, pause: &mut Duration) -> Result<(), Failure> {
+async fn wait(cx: &StepCx, pauses: &mut Pauses) -> Result<(), Failure> {
     tokio::select! {
-        () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
-        () = tokio::time::sleep(*pause) => {}
+        () = cx.cancel.cancelled() => Err(Failure::Interrupted),
+        _ = pauses.wait() => Ok(()),
     }
-    *pause = (*pause * 2).min(PAUSES.1);
-    Ok(())
 }
 
 /// Reads the file that was written before the migration.

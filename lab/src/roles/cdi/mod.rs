@@ -140,7 +140,14 @@ async fn import(
             latest.changed_within(cx.world.clock.scaled(SCHEDULE)).await;
             anyhow::bail!("datavolume {}/{}: its storage class does not exist", volume.namespace, volume.name);
         };
-        if write::create_in(&claims_api, MANAGER, &claim).await?.is_none()
+        let made = write::create_in(&claims_api, MANAGER, &claim).await;
+        if let Some(words) = made.as_ref().err().and_then(write::refusal).filter(|words| words.contains("exceeded quota")) {
+            volume.say(&object, Phase::Pending, "N/A", false).await?;
+            let about = (volume.namespace.as_str(), volume.name.as_str(), object.metadata.uid.as_deref().unwrap_or_default());
+            let now = cx.world.clock.now();
+            write::warn(&cx.client, "datavolume-import-controller", &kinds::DATA_VOLUME, about, ("ErrExceededQuota", words), &now).await?;
+        }
+        if made?.is_none()
             && object.annotations().get(ADOPTION).is_some_and(|v| v == "true")
         {
             // The claim was made before, and the import may have it.

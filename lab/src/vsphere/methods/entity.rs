@@ -7,6 +7,7 @@ use crate::vsphere::{
     fault::Fault,
     model::{Entity, Kind, build::ROOT},
     soap::{Reply, Request},
+    types::entity::unescaped,
     tasks::{self, Job},
 };
 
@@ -22,7 +23,7 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
     let user = cx.user();
     match request.method.as_str() {
         "Rename_Task" => {
-            let name = needed_text(request, "newName")?.to_owned();
+            let name = unescaped(needed_text(request, "newName")?);
             let by = user.clone();
             let job = job(request, "ManagedEntity.rename", "Rename_Task");
             let work = Box::new(move |model: &mut Model| rename(model, &id, &name, &by).map(|()| None));

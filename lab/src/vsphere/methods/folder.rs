@@ -12,6 +12,7 @@ use crate::vsphere::{
     },
     soap::Request,
     tasks::{self, Job},
+    types::entity::unescaped,
     value::Value,
 };
 
@@ -29,7 +30,7 @@ pub fn call(cx: &Context, request: &Request) -> Outcome {
     let no_check = || Box::new(|_: &Model| Ok(()));
     match request.method.as_str() {
         "CreateFolder" => {
-            let name = needed_text(request, "name")?.to_owned();
+            let name = unescaped(needed_text(request, "name")?);
             cx.server.change(|model| {
                 let Kind::Folder(types) = model.find(&this)?.kind else { return Err(Fault::not_found(&this)) };
                 model.free_name(&this.id, &name)?;

@@ -8,6 +8,7 @@ use crate::vsphere::{
     model::{power::PowerOp, reconfigure::reference, vm::Power},
     soap::{Reply, Request},
     tasks::{self, Job},
+    types::entity::unescaped,
     value::Value,
 };
 
@@ -129,7 +130,7 @@ fn power(cx: &Context, request: &Request, description: &'static str, method: &'s
 fn clone(cx: &Context, request: &Request) -> Outcome {
     let user = cx.user();
     let folder = needed(request, "folder")?;
-    let name = needed_text(request, "name")?.to_owned();
+    let name = unescaped(needed_text(request, "name")?);
     let spec = request.body.child("spec").cloned().ok_or_else(|| Fault::invalid_argument("spec"))?;
     let source = request.this.id.clone();
     let gib = cx.look(|s| {

@@ -51,6 +51,11 @@ pub fn escaped(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2f").replace('\\', "%5c")
 }
 
+/// A name that a client gives, in which `%2f`, `%5c` and `%25` stand for `/`, `\` and `%`.
+pub fn unescaped(name: &str) -> String {
+    name.replace("%2f", "/").replace("%2F", "/").replace("%5c", "\\").replace("%5C", "\\").replace("%25", "%")
+}
+
 /// A property.
 pub fn property(model: &Model, entity: &Entity, name: &str) -> Option<Value> {
     let own = match &entity.kind {
