@@ -103,16 +103,8 @@ const KNOWN: &[Known] = &[
         with: &["failed"],
         advice: "the log of the virt-v2v pod (label forklift.app=virt-v2v) says what the conversion stumbled over",
     },
-    Known {
-        words: &["exceeded quota", "no space left", "insufficient", "not enough free space"],
-        with: &[],
-        advice: ROOM,
-    },
-    Known {
-        words: &["imagepullbackoff", "errimagepull"],
-        with: &[],
-        advice: IMAGE,
-    },
+    Known { words: &["exceeded quota", "no space left", "insufficient", "not enough free space"], with: &[], advice: ROOM },
+    Known { words: &["imagepullbackoff", "errimagepull"], with: &[], advice: IMAGE },
 ];
 
 /// How errors of this machine's own system calls end; what is known of clusters and sources is not about them.

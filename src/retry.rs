@@ -364,12 +364,9 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_by_the_server_s_clock() {
         let now = "2015-10-21T07:27:50Z".parse().unwrap();
-        for (value, pause) in [
-            ("7", Some(7)),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(10)),
-            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
-            ("soon", None),
-        ] {
+        for (value, pause) in
+            [("7", Some(7)), ("Wed, 21 Oct 2015 07:28:00 GMT", Some(10)), ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)), ("soon", None)]
+        {
             assert_eq!(retry_after(value, now), pause.map(Duration::from_secs), "{value}");
         }
     }

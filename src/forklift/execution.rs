@@ -176,7 +176,12 @@ mod tests {
             ("a stale Failed while it runs", status(&["Failed"], with(failed(), &["Executing"]), vec![]), true, None),
             ("the entry is written before the Plan", status(&["Executing"], with(vec![], &["Succeeded"]), vec![]), false, None),
             ("success", status(&["Succeeded"], with(vec![], &["Succeeded"]), vec![vm(&["Succeeded"])]), true, Some(Succeeded)),
-            ("success after a failure", status(&["Succeeded"], with(failed(), &["Succeeded"]), vec![vm(&["Succeeded"])]), true, Some(Succeeded)),
+            (
+                "success after a failure",
+                status(&["Succeeded"], with(failed(), &["Succeeded"]), vec![vm(&["Succeeded"])]),
+                true,
+                Some(Succeeded),
+            ),
             ("both", status(&["Succeeded", "Failed"], with(vec![], &["Succeeded"]), vec![vm(&["Succeeded"])]), true, Some(Failed)),
             ("both in the entry", status(&["Succeeded"], with(vec![], &["Succeeded", "Failed"]), vec![]), true, Some(Failed)),
             ("a VM with an error", status(&["Succeeded"], with(vec![], &["Succeeded"]), vec![broken]), true, Some(Failed)),
@@ -201,6 +206,41 @@ mod tests {
         ] {
             let execution = Execution::of(&status, "mine");
             assert_eq!((execution.begun(), execution.end()), (begun, end), "{name}");
+        }
+    }
+
+    /// Plan states that a real forklift-controller (main of August 2026) wrote, in their order; see `recorded_plans.json`.
+    #[test]
+    fn recordings_of_a_real_controller_are_judged_migration_by_migration() {
+        let recorded: std::collections::BTreeMap<String, Vec<PlanStatus>> =
+            serde_json::from_str(include_str!("recorded_plans.json")).unwrap();
+        use End::{Canceled, Failed, Succeeded};
+        for (name, migrations) in [
+            ("cold-success-two-vms", vec![Succeeded]),
+            ("warm-success", vec![Succeeded]),
+            ("failure-then-retry", vec![Failed, Succeeded]),
+            ("delete-migration-while-running", vec![Canceled, Succeeded]),
+            ("cancel-cold-during-disk-transfer", vec![Canceled]),
+            ("cancel-warm-during-disk-transfer", vec![Canceled]),
+            ("prehook-fails", vec![Failed]),
+            ("posthook-fails-then-archive", vec![Failed]),
+            ("archive-after-success", vec![Succeeded]),
+            ("migration-for-a-succeeded-plan", vec![Succeeded]),
+        ] {
+            let states = &recorded[name];
+            let last = states.last().unwrap();
+            let history = &last.migration.as_ref().unwrap().history;
+            let uids: Vec<&str> = history.iter().map(|entry| uid_of(entry).unwrap()).collect();
+            assert_eq!(uids.len(), migrations.len(), "{name}");
+            for (uid, expected) in uids.iter().zip(migrations) {
+                let ends: Vec<Option<End>> = states.iter().map(|status| Execution::of(status, uid).end()).collect();
+                let first = ends.iter().position(Option::is_some).unwrap();
+                assert!(first > 0, "{name}: ended before it began");
+                assert!(ends[first..].iter().all(|end| *end == Some(expected)), "{name} {uid}: {ends:?}");
+                let begun: Vec<bool> = states.iter().map(|status| Execution::of(status, uid).begun()).collect();
+                assert!(begun.is_sorted(), "{name} {uid}: {begun:?}");
+            }
+            assert!(!states.iter().any(|status| Execution::of(status, "another").begun() && status.migration.is_some()), "{name}");
         }
     }
 

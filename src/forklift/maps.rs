@@ -117,7 +117,10 @@ mod tests {
             disk.storage_ref = Some(SourceRef::by_id(id));
         }
         let rows = storage_entries(&[&vm], "sc");
-        assert_eq!(rows.iter().map(|row| row.source.id.as_deref().unwrap()).collect::<Vec<_>>(), ["datastore-3", "datastore-1", "datastore-2"]);
+        assert_eq!(
+            rows.iter().map(|row| row.source.id.as_deref().unwrap()).collect::<Vec<_>>(),
+            ["datastore-3", "datastore-1", "datastore-2"]
+        );
     }
 
     #[test]

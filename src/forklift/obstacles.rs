@@ -76,7 +76,9 @@ impl ObstacleKind {
     pub const fn hint(self) -> &'static str {
         match self {
             Self::Quota => "look at quotas and limit ranges of the namespace: kubectl describe quota,limitrange",
-            Self::Refused => "the API server refuses what the controllers create: look at admission webhooks and pod security of the namespace",
+            Self::Refused => {
+                "the API server refuses what the controllers create: look at admission webhooks and pod security of the namespace"
+            }
             Self::Image => advice::IMAGE,
             Self::Unschedulable => "no node takes the pod: look at free CPU and memory, taints, selectors and volumes of the nodes",
             Self::Container | Self::PodFailed => "look at the pod: kubectl describe pod, kubectl logs",
@@ -200,7 +202,8 @@ pub async fn watch_for(cluster: &Cluster, cx: &StepCx, below: &Below) {
             return std::future::pending().await;
         };
         for obstacle in lasting.news(Instant::now(), found.obstacles()) {
-            cx.warn(format!("{obstacle}; it has been so for more than {} s", LASTING.as_secs()));
+            let hint = obstacle.kind.hint();
+            cx.warn(format!("{obstacle}; it has been so for more than {} s; hint: {hint}", LASTING.as_secs()));
         }
     }
 }
@@ -343,7 +346,8 @@ impl Found {
 fn refused(warning: &Warning) -> Option<ObstacleKind> {
     let words = warning.message.to_lowercase();
     if words.contains("quota") || words.contains("limit range") || words.contains("limitrange") || words.contains("maximum") {
-        return (words.contains("forbidden") || words.contains("exceeded") || warning.reason == "FailedCreate").then_some(ObstacleKind::Quota);
+        return (words.contains("forbidden") || words.contains("exceeded") || warning.reason == "FailedCreate")
+            .then_some(ObstacleKind::Quota);
     }
     (warning.reason == "FailedCreate" || words.contains("forbidden")).then_some(ObstacleKind::Refused)
 }
@@ -360,7 +364,8 @@ fn of_pod<'o>(pod: &'o DynamicObject, warnings: &'o [Warning]) -> Vec<Words<'o>>
             let ended = status.pointer("/state/terminated")?;
             (ended["exitCode"].as_i64() != Some(0)).then(|| (text(ended, "/reason"), text(ended, "/message")))
         });
-        let (reason, message) = ended.unwrap_or((pod.text("/status/reason").unwrap_or("Failed"), pod.text("/status/message").unwrap_or_default()));
+        let (reason, message) =
+            ended.unwrap_or((pod.text("/status/reason").unwrap_or("Failed"), pod.text("/status/message").unwrap_or_default()));
         return vec![(ObstacleKind::PodFailed, if reason.is_empty() { "Failed" } else { reason }, message)];
     }
     if phase == "Succeeded" {
@@ -372,11 +377,9 @@ fn of_pod<'o>(pod: &'o DynamicObject, warnings: &'o [Warning]) -> Vec<Words<'o>>
         if IMAGE.contains(&reason) {
             // While it backs off, older kubelets give the reason in the events only.
             let pull = warnings.iter().rfind(|w| w.reason == "Failed" && w.message.contains("pull"));
-            let message = if message.is_empty() || message.starts_with("Back-off") { pull.map_or(message, |w| &w.message) } else { message };
+            let message =
+                if message.is_empty() || message.starts_with("Back-off") { pull.map_or(message, |w| &w.message) } else { message };
             found.push((ObstacleKind::Image, reason, message));
-            if !message.contains(text(status, "/image")) {
-                found.push((ObstacleKind::Image, "image", text(status, "/image")));
-            }
         } else if CONTAINER.contains(&reason) {
             found.push((ObstacleKind::Container, reason, message));
         }
@@ -406,12 +409,15 @@ fn of_job<'o>(job: &'o DynamicObject, warnings: &'o [Warning]) -> Option<Words<'
 }
 
 fn of_claim<'o>(claim: &'o DynamicObject, warnings: &'o [Warning]) -> Option<Words<'o>> {
-    let of_importer = warnings.iter().rev().find_map(|warning| Some((refused(warning)?, warning.reason.as_str(), warning.message.as_str())));
+    let of_importer =
+        warnings.iter().rev().find_map(|warning| Some((refused(warning)?, warning.reason.as_str(), warning.message.as_str())));
     match claim.text("/status/phase") {
-        Some("Bound") => of_importer.filter(|_| claim.metadata.annotations.as_ref().is_some_and(|a| {
-            // CDI's own word on the pod that works on the claim.
-            a.get("cdi.kubevirt.io/storage.pod.phase").is_none_or(|phase| phase == "Pending")
-        })),
+        Some("Bound") => of_importer.filter(|_| {
+            claim.metadata.annotations.as_ref().is_some_and(|a| {
+                // CDI's own word on the pod that works on the claim.
+                a.get("cdi.kubevirt.io/storage.pod.phase").is_none_or(|phase| phase == "Pending")
+            })
+        }),
         Some("Lost") => Some((ObstacleKind::Claim, "Lost", "its volume does not exist any more")),
         _ => of_importer.or_else(|| {
             let failed = warnings.iter().rfind(|w| w.reason == "ProvisioningFailed" || w.reason == "FailedBinding");
@@ -461,9 +467,11 @@ async fn said_by_controller(cluster: &Cluster, below: &Below) -> Option<Obstacle
         let Ok(log) = cluster.pod_log_tail(&below.controller, name, Some("main"), BACK).await else { continue };
         if let Some(line) = refusal_in(&log, &below.name) {
             let object = name_of(&kinds::POD, Some(&below.controller), name);
-            let words = Warning { at: String::new(), reason: "log".to_owned(), message: line.to_owned() };
-            let kind = refused(&words).unwrap_or(ObstacleKind::Refused);
-            return Some(Obstacle { kind, object, reason: "log".to_owned(), message: excerpt(line, MESSAGE) });
+            // Lines are JSON; of one that is not all is told.
+            let error = serde_json::from_str::<Value>(line).ok().and_then(|line| Some(line.get("error")?.as_str()?.to_owned()));
+            let said = Warning { at: String::new(), reason: "its log".to_owned(), message: error.unwrap_or_else(|| line.to_owned()) };
+            let kind = refused(&said).unwrap_or(ObstacleKind::Refused);
+            return Some(Obstacle { kind, object, reason: said.reason, message: excerpt(&said.message, MESSAGE) });
         }
     }
     None
@@ -472,4 +480,156 @@ async fn said_by_controller(cluster: &Cluster, below: &Below) -> Option<Obstacle
 /// The last line of a log that names a Plan and says that something was refused.
 fn refusal_in<'l>(log: &'l str, plan: &str) -> Option<&'l str> {
     log.lines().rfind(|line| line.contains(plan) && ["forbidden", "exceeded quota", "denied the request"].iter().any(|w| line.contains(w)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn meta(name: &str, owner: Option<&str>) -> Value {
+        let owners: Vec<Value> = owner.iter().map(|uid| json!({ "apiVersion": "v1", "kind": "X", "name": "x", "uid": uid })).collect();
+        json!({ "name": name, "namespace": "ns", "uid": format!("uid-{name}"), "ownerReferences": owners })
+    }
+
+    fn labelled(name: &str) -> Value {
+        let mut meta = meta(name, None);
+        meta["labels"] = json!({ "plan": "plan-uid" });
+        meta
+    }
+
+    fn warning(about: &str, reason: &str, message: &str, at: &str) -> DynamicObject {
+        object(json!({ "metadata": { "name": format!("{about}.{at}") }, "type": "Warning", "reason": reason, "message": message,
+            "lastTimestamp": at, "involvedObject": { "uid": format!("uid-{about}") } }))
+    }
+
+    fn told(objects: Vec<(&'static Kind, Value)>, events: &[DynamicObject]) -> Vec<(ObstacleKind, String)> {
+        let objects = objects.into_iter().map(|(kind, value)| (kind, object(value))).collect();
+        Found::of("plan-uid", objects, events).obstacles().into_iter().map(|found| (found.kind, found.to_string())).collect()
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({ "phase": "Pending", "containerStatuses": [{ "name": "c", "image": "i", "state": { "waiting": { "reason": reason, "message": message } } }] })
+    }
+
+    #[test]
+    fn every_kind_of_obstacle_is_found_with_its_reason() {
+        let pod = |status: Value| vec![(&kinds::POD, json!({ "metadata": labelled("p"), "status": status }))];
+        let unscheduled = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available" }] });
+        let failed = json!({ "phase": "Failed", "containerStatuses": [{ "name": "c", "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } } }] });
+        let job = || vec![(&kinds::JOB, json!({ "metadata": labelled("j"), "status": { "active": 1 } }))];
+        let claim = |phase: &str| vec![(&kinds::PVC, json!({ "metadata": labelled("c"), "status": { "phase": phase } }))];
+        let volume = |status: Value| vec![(&kinds::DATA_VOLUME, json!({ "metadata": labelled("d"), "status": status }))];
+        let pull = || vec![warning("p", "Failed", "Failed to pull image \"i\": unauthorized", "2"), warning("p", "BackOff", "x", "3")];
+        let quota = "Error creating: pods \"x\" is forbidden: exceeded quota: team-a";
+        let at_40 = json!({ "phase": "ImportInProgress", "progress": "40.00%", "conditions": [{ "type": "Running", "status": "False", "message": "importer waits" }] });
+        use ObstacleKind::{Claim, Container, Image, Mount, PodFailed, Quota, Refused, Unschedulable, Volume};
+        for (objects, events, expected) in [
+            (pod(waiting("ErrImagePull", "no such manifest")), vec![], vec![(Image, "Pod ns/p: ErrImagePull: no such manifest")]),
+            (
+                pod(waiting("ImagePullBackOff", "Back-off pulling image \"i\"")),
+                pull(),
+                vec![(Image, "Pod ns/p: ImagePullBackOff: Failed to pull image \"i\": unauthorized")],
+            ),
+            (pod(waiting("CrashLoopBackOff", "back-off 10s")), vec![], vec![(Container, "Pod ns/p: CrashLoopBackOff: back-off 10s")]),
+            (pod(waiting("ContainerCreating", "")), vec![], vec![]),
+            (
+                pod(waiting("ContainerCreating", "")),
+                vec![warning("p", "FailedMount", "no such volume", "1")],
+                vec![(Mount, "Pod ns/p: FailedMount: no such volume")],
+            ),
+            (pod(unscheduled), vec![], vec![(Unschedulable, "Pod ns/p: Unschedulable: 0/3 nodes are available")]),
+            (pod(failed), vec![], vec![(PodFailed, "Pod ns/p: OOMKilled")]),
+            (pod(json!({ "phase": "Running" })), vec![warning("p", "FailedMount", "over", "1")], vec![]),
+            (
+                job(),
+                vec![warning("j", "FailedCreate", quota, "1")],
+                vec![(Quota, "Job ns/j: FailedCreate: Error creating: pods \"x\" is forbidden: exceeded quota: team-a")],
+            ),
+            (
+                job(),
+                vec![warning("j", "FailedCreate", "denied by policy", "1")],
+                vec![(Refused, "Job ns/j: FailedCreate: denied by policy")],
+            ),
+            (job(), vec![], vec![]),
+            (
+                claim("Pending"),
+                vec![warning("c", "ProvisioningFailed", "pool is full", "1")],
+                vec![(Claim, "PersistentVolumeClaim ns/c: ProvisioningFailed: pool is full")],
+            ),
+            (claim("Pending"), vec![], vec![]),
+            (claim("Bound"), vec![warning("c", "ProvisioningFailed", "over", "1")], vec![]),
+            (claim("Lost"), vec![], vec![(Claim, "PersistentVolumeClaim ns/c: Lost: its volume does not exist any more")]),
+            (volume(at_40), vec![], vec![(Volume, "DataVolume ns/d: ImportInProgress at 40.00%: importer waits")]),
+            (
+                volume(json!({ "phase": "Pending" })),
+                vec![warning("d", "ErrExceededQuota", "exceeded quota: team-a", "1")],
+                vec![(Quota, "DataVolume ns/d: ErrExceededQuota: exceeded quota: team-a")],
+            ),
+            (volume(json!({ "phase": "Succeeded" })), vec![], vec![]),
+            (volume(json!({ "phase": "Paused" })), vec![], vec![]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(|(kind, text)| (kind, text.to_owned())).collect();
+            assert_eq!(told(objects, &events), expected);
+        }
+    }
+
+    #[test]
+    fn only_what_is_below_the_plan_counts() {
+        let broken = || waiting("ErrImagePull", "x");
+        let objects = vec![
+            // Owned by a claim that a DataVolume of the Plan owns, and listed before both.
+            (&kinds::POD, json!({ "metadata": meta("importer", Some("uid-claim")), "status": broken() })),
+            (&kinds::PVC, json!({ "metadata": meta("claim", Some("uid-volume")), "status": { "phase": "Bound" } })),
+            (&kinds::DATA_VOLUME, json!({ "metadata": labelled("volume"), "status": { "phase": "Succeeded" } })),
+            (&kinds::POD, json!({ "metadata": meta("foreign", None), "status": broken() })),
+            (&kinds::POD, json!({ "metadata": meta("hook", Some("plan-uid")), "status": broken() })),
+        ];
+        let found: Vec<String> = told(objects, &[]).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(found, ["Pod ns/hook: ErrImagePull: x", "Pod ns/importer: ErrImagePull: x"]);
+    }
+
+    #[test]
+    fn what_lasts_is_reported_once() {
+        let obstacle = |object: &str, kind| Obstacle { kind, object: object.to_owned(), reason: "r".to_owned(), message: String::new() };
+        let all = || vec![obstacle("a", ObstacleKind::Image), obstacle("b", ObstacleKind::Volume)];
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let mut lasting = Lasting::default();
+        let names = |found: Vec<Obstacle>| found.into_iter().map(|obstacle| obstacle.object).collect::<Vec<_>>();
+        assert!(lasting.news(after(0), all()).is_empty());
+        assert!(lasting.news(after(30), Vec::new()).is_empty(), "it went away");
+        assert!(lasting.news(after(60), all()).is_empty(), "it came again");
+        assert_eq!(names(lasting.news(after(120), all())), ["a"], "work that is not finished is no fault");
+        assert!(lasting.news(after(180), all()).is_empty(), "told once");
+    }
+
+    #[test]
+    fn obstacles_come_with_their_hints_after_the_vms() {
+        let quota = Obstacle {
+            kind: ObstacleKind::Quota,
+            object: "Job ns/j".to_owned(),
+            reason: "FailedCreate".to_owned(),
+            message: "m".to_owned(),
+        };
+        let trouble = Trouble::new("timed out").detail("VM a is in step DiskTransfer").detail("last state: Executing").hint("general");
+        let trouble = add(trouble, vec![quota.clone(), quota], vec!["log of Pod ns/p:".to_owned()]);
+        assert_eq!(
+            trouble.details,
+            ["VM a is in step DiskTransfer", "Job ns/j: FailedCreate: m", "last state: Executing", "log of Pod ns/p:"]
+        );
+        assert_eq!(trouble.hints, [ObstacleKind::Quota.hint(), "general"]);
+    }
+
+    #[test]
+    fn a_refusal_is_found_in_the_controller_s_log() {
+        let log = "{\"msg\":\"Reconcile failed.\",\"plan\":{\"name\":\"other\"},\"error\":\"x is forbidden\"}\n{\"plan\":{\"name\":\"mine\"},\"error\":\"pods \\\"x\\\" is forbidden: failed quota: q\"}\n{\"plan\":{\"name\":\"mine\"},\"msg\":\"started\"}\n";
+        assert!(refusal_in(log, "mine").is_some_and(|line| line.contains("failed quota: q")));
+        assert_eq!(refusal_in(log, "nobody"), None);
+    }
 }

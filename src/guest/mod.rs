@@ -71,16 +71,14 @@ pub async fn log_in(
             }
         }
         // A wrong host key stays wrong.
+        let is_final = matches!(error, SshError::HostKey(_));
         let waited = tokio::select! {
             () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
-            waited = pauses.wait(), if !matches!(error, SshError::HostKey(_)) => waited,
-            else => false,
+            waited = async { !is_final && pauses.wait().await } => waited,
         };
         if !waited {
-            let trouble = Trouble::new(format!(
-                "no SSH login to the guest of VirtualMachine {namespace}/{vm} within {}",
-                human(started.elapsed())
-            ));
+            let trouble =
+                Trouble::new(format!("no SSH login to the guest of VirtualMachine {namespace}/{vm} within {}", human(started.elapsed())));
             let hint = match error {
                 SshError::Refused(_) => "check guest_vm_linux_* and guest_vm_win_* of the provider profile",
                 SshError::HostKey(_) => "its host key is not the expected one",

@@ -17,12 +17,12 @@ use super::{
     tls::{self, Trust},
 };
 pub use crate::retry::Safety;
+pub use crate::retry::asked_pause;
 use crate::{
     config::profile::Profile,
     limits::{Form, Limit, Meter, TooLarge},
     retry::{Fate, Story, out_of_files},
 };
-pub use crate::retry::asked_pause;
 
 /// Longest wait for a TCP and TLS connection.
 pub const CONNECT: Duration = Duration::from_secs(10);

@@ -221,7 +221,11 @@ fn not_running(pods: &[&DynamicObject]) -> Vec<String> {
     // `forklift-api-7d9c-x2x1` of ReplicaSet `forklift-api-7d9c` of Deployment `forklift-api`; a new release has another ReplicaSet.
     let workload = |pod: &DynamicObject| {
         let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
-        let name = if owner.kind == "ReplicaSet" { owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name) } else { &owner.name };
+        let name = if owner.kind == "ReplicaSet" {
+            owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name)
+        } else {
+            &owner.name
+        };
         Some(name.to_owned())
     };
     let mine: Vec<&&DynamicObject> = pods.iter().filter(|pod| name(pod).starts_with("forklift-")).collect();
@@ -503,7 +507,11 @@ mod tests {
             ("evicted, with a replacement", vec![controller.clone(), api("1", "Failed"), api("1", "Running")], vec![]),
             ("evicted before an update", vec![controller.clone(), api("1", "Failed"), api("2", "Running")], vec![]),
             ("evicted, without one", vec![controller.clone(), api("1", "Failed")], vec!["forklift-api-1-x is Failed"]),
-            ("the replacement is not there yet", vec![controller.clone(), api("1", "Failed"), api("2", "Pending")], vec!["forklift-api-1-x is Failed", "forklift-api-2-x is Pending"]),
+            (
+                "the replacement is not there yet",
+                vec![controller.clone(), api("1", "Failed"), api("2", "Pending")],
+                vec!["forklift-api-1-x is Failed", "forklift-api-2-x is Pending"],
+            ),
             ("a failed pod of its own", vec![controller.clone(), pod("forklift-x", None, "Failed")], vec!["forklift-x is Failed"]),
             ("others do not matter", vec![controller.clone(), pod("other", None, "Failed")], vec![]),
             (

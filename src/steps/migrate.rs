@@ -32,28 +32,23 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         let created = session.owner.create(&kinds::MIGRATION, body, Some(&scenario.name)).await?;
         made.push((created.metadata.uid.unwrap_or_default(), spec.cutover));
     }
-    let plans: Vec<Executed<'_>> = names
-        .iter()
-        .zip(&made)
-        .map(|(plan, (migration, _))| Executed { namespace: &session.namespace, plan, migration })
-        .collect();
+    let plans: Vec<Executed<'_>> =
+        names.iter().zip(&made).map(|(plan, (migration, _))| Executed { namespace: &session.namespace, plan, migration }).collect();
     let limit = scenario.plan_wait_timeout.unwrap_or(session.settings.plan_wait_timeout);
     if plans.len() > 1 {
         forklift::all_at_once(session.cluster(), cx, &session.namespace, &plans).await?;
     }
     let namespace = state.target_namespace.as_str();
     let below: Vec<Below> = scene.plans().map(|plan| scene.below(state, plan)).collect();
-    let following = plans.iter().copied().zip(&below).enumerate().map(|(plan, (executed, below))| {
-        async move {
-            let following = forklift::follow(session.cluster(), cx, executed, limit);
-            let following = forklift::watching(session.cluster(), cx, below, following);
-            if !scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload) {
-                return following.await.map(|status| (status, None));
-            }
-            Box::pin(offload::follow(scene, cx, namespace, executed.plan, executed.migration, limit, following))
-                .await
-                .map(|(status, done)| (status, Some(done)))
+    let following = plans.iter().copied().zip(&below).enumerate().map(|(plan, (executed, below))| async move {
+        let following = forklift::follow(session.cluster(), cx, executed, limit);
+        let following = forklift::watching(session.cluster(), cx, below, following);
+        if !scenario.plans.get(plan).is_some_and(|plan| plan.copyoffload) {
+            return following.await.map(|status| (status, None));
         }
+        Box::pin(offload::follow(scene, cx, namespace, executed.plan, executed.migration, limit, following))
+            .await
+            .map(|(status, done)| (status, Some(done)))
     });
     let ended = join_all(following).await;
     let mut notes = Vec::new();

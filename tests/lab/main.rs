@@ -16,3 +16,4 @@ mod sources;
 mod support;
 mod tier0;
 mod vcsim;
+mod waits;

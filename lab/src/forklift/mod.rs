@@ -205,7 +205,11 @@ async fn complain(context: &Context, kind: &str, key: &Key, error: &anyhow::Erro
     let mtv = &context.options.mtv_namespace;
     let Ok(pods) = context.cluster.list(&POD, mtv, "").await else { return };
     let said = json!({ "name": key.name, "namespace": key.namespace });
-    let told = format!(r#""msg":"Reconcile failed.","object":{said},"error":{}"#, json!(format!("{error:#}")));
+    let words = match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => format!("{error:#}"),
+    };
+    let told = format!(r#""msg":"Reconcile failed.","object":{said},"error":{}"#, json!(words));
     for pod in pods.iter().filter(|pod| pod.text("/metadata/name").starts_with("forklift-controller-")) {
         let uid = pod.uid();
         if !context.world.logs.of(uid).contains(&told) {

@@ -56,7 +56,13 @@ impl Openshift {
         let server = cluster.server();
         watch::has_kubevirt(&cluster, &server).await?;
         let place = if is_home { ", the cluster of the run" } else { "" };
-        Ok(Self { gate: RwLock::default(), description: format!("openshift {server}{place}"), cluster, home: is_home, guest: profile.guest_linux.clone() })
+        Ok(Self {
+            gate: RwLock::default(),
+            description: format!("openshift {server}{place}"),
+            cluster,
+            home: is_home,
+            guest: profile.guest_linux.clone(),
+        })
     }
 
     /// The VM of an id, among those that runs have made.

@@ -65,7 +65,8 @@ async fn attempt(
     doing: &str,
 ) -> ProviderResult<Result<String, Fault>> {
     let spec = clone_spec(source, place, wanted, edit_nics)?;
-    let body = || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", encoded(&wanted.name)).with(spec.clone());
+    let body =
+        || request("CloneVM_Task", &source.id).with(place.folder.node("folder")).field("name", encoded(&wanted.name)).with(spec.clone());
     let mut tries = session.policy().start();
     let mut lost = false;
     loop {

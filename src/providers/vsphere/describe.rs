@@ -296,12 +296,9 @@ mod tests {
     #[test]
     fn autoconfigured_addresses_are_known_by_their_mac() {
         let mac = "00:50:56:80:00:01";
-        for (ip, expected) in [
-            ("2001:db8:5:7:250:56ff:fe80:1", true),
-            ("2001:db8:5:7:250:56ff:fe80:2", false),
-            ("2001:db8::7", false),
-            ("10.0.0.7", false),
-        ] {
+        for (ip, expected) in
+            [("2001:db8:5:7:250:56ff:fe80:1", true), ("2001:db8:5:7:250:56ff:fe80:2", false), ("2001:db8::7", false), ("10.0.0.7", false)]
+        {
             assert_eq!(is_autoconfigured(&ip.parse().unwrap(), mac), expected, "{ip}");
         }
         assert!(!is_autoconfigured(&"2001:db8::7".parse().unwrap(), "no mac"));

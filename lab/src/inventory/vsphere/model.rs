@@ -100,6 +100,11 @@ impl Model {
     /// Takes in what was read; true if it differs from what was known.
     pub fn put(&mut self, mut found: Properties) -> bool {
         found.object.id = own_id(&found.object);
+        for (_, value) in found.values.iter_mut().filter(|(path, _)| path == "name") {
+            if let Some(name) = unescaped(&value.text) {
+                value.text = name;
+            }
+        }
         let id = Id::new(&found.object.id);
         let mut vm = (found.object.kind == "VirtualMachine").then(|| Vm::read(&found));
         let known = self.objects.get(&id);
@@ -304,6 +309,23 @@ fn details(object: &Object) -> Value {
         "Network" | "OpaqueNetwork" => json!({ "vlanId": "", "host": null }),
         _ => json!({}),
     }
+}
+
+/// A name without URL escapes, as Forklift's inventory shows it (`url.PathUnescape`); none where an escape is not one.
+fn unescaped(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%' {
+            let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -147,9 +147,7 @@ async fn import(
             let now = cx.world.clock.now();
             write::warn(&cx.client, "datavolume-import-controller", &kinds::DATA_VOLUME, about, ("ErrExceededQuota", words), &now).await?;
         }
-        if made?.is_none()
-            && object.annotations().get(ADOPTION).is_some_and(|v| v == "true")
-        {
+        if made?.is_none() && object.annotations().get(ADOPTION).is_some_and(|v| v == "true") {
             // The claim was made before, and the import may have it.
             let owners = json!([write::controller_of(&kinds::DATA_VOLUME, &volume.name, &object.uid().unwrap_or_default())]);
             write::merge(&claims_api, MANAGER, &volume.name, json!({ "metadata": { "ownerReferences": owners } })).await?;

@@ -7,8 +7,8 @@ use crate::vsphere::{
     fault::Fault,
     model::{Entity, Kind, build::ROOT},
     soap::{Reply, Request},
-    types::entity::unescaped,
     tasks::{self, Job},
+    types::entity::unescaped,
 };
 
 /// Changing a name or removing an empty folder.
