@@ -72,8 +72,7 @@ impl Hub {
         cluster: &Cluster,
         cx: &StepCx,
         awaited: &Awaited<'_>,
-        mut news: impl FnMut(&Store) -> bool,
-        mut proved: impl FnMut(&Store) -> bool,
+        (mut news, mut proved): (impl FnMut(&Store) -> bool, impl FnMut(&Store) -> bool),
         mut look: impl FnMut(&Store) -> Result<Option<T>, Failure>,
         state: impl Fn(&Store) -> String,
     ) -> Result<T, Failure> {
@@ -151,7 +150,7 @@ impl Hub {
         // What an object says was so when it said it. That there is none is proved by its deletion during the wait.
         let proved = |store: &Store| present.load(Ordering::Relaxed) || store.objects.contains_key(name);
         let state = |store: &Store| state_of(one(store).as_deref());
-        self.wait(cluster, cx, &awaited, news, proved, |store| look(one(store).as_deref()), state).await
+        self.wait(cluster, cx, &awaited, (news, proved), |store| look(one(store).as_deref()), state).await
     }
 
     pub(super) async fn wait_all<T>(
@@ -165,7 +164,7 @@ impl Hub {
         let all = |store: &Store| look(&store.objects.values().map(Arc::as_ref).collect::<Vec<_>>());
         let state = |store: &Store| format!("{} {}", store.objects.len(), kind.plural);
         // What is not among them may have been made a moment ago.
-        self.wait(cluster, cx, &awaited, |_| true, |_| false, all, state).await
+        self.wait(cluster, cx, &awaited, (|_: &Store| true, |_: &Store| false), all, state).await
     }
 }
 

@@ -343,7 +343,7 @@ impl Cluster {
             conflicts.begin();
             let send = |patience| timed(patience, wire::delete(&self.client, kind, namespace, name, params));
             match self.policy.run(Safety::Repeatable, fate, send).await {
-                Ok(_) => return Ok(true),
+                Ok(()) => return Ok(true),
                 Err(gave_up) if is_not_found(&gave_up.error) => return Ok(false),
                 // Another object has the name, or this one was changed in the same moment: a look tells.
                 Err(gave_up) if is_conflict(&gave_up.error) => {

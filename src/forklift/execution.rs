@@ -136,6 +136,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use End::{Canceled, Failed, Succeeded};
 
     fn conditions(kinds: &[&str]) -> Value {
         kinds.iter().map(|kind| json!({ "type": kind, "status": "True", "category": "Advisory", "message": format!("m {kind}") })).collect()
@@ -167,7 +168,6 @@ mod tests {
         let broken = json!({ "id": "vm-1", "name": "a", "phase": "Completed", "error": { "phase": "CopyDisks", "reasons": ["x"] }, "pipeline": [], "conditions": conditions(&["Succeeded"]) });
         let broken_step = json!({ "id": "vm-1", "name": "a", "phase": "Completed", "pipeline": [
             { "name": "DiskTransfer", "progress": { "completed": 0, "total": 1 }, "error": { "phase": "Running", "reasons": ["x"] } }] });
-        use End::{Canceled, Failed, Succeeded};
         for (name, status, begun, end) in [
             ("nothing happened yet", status(&["Ready"], vec![], vec![]), false, None),
             ("only an older one ran", status(&["Ready", "Failed"], failed(), vec![vm(&["Failed"])]), false, None),
@@ -214,7 +214,6 @@ mod tests {
     fn recordings_of_a_real_controller_are_judged_migration_by_migration() {
         let recorded: std::collections::BTreeMap<String, Vec<PlanStatus>> =
             serde_json::from_str(include_str!("recorded_plans.json")).unwrap();
-        use End::{Canceled, Failed, Succeeded};
         for (name, migrations) in [
             ("cold-success-two-vms", vec![Succeeded]),
             ("warm-success", vec![Succeeded]),

@@ -487,6 +487,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use ObstacleKind::{Claim, Container, Image, Mount, PodFailed, Quota, Refused, Unschedulable, Volume};
 
     fn object(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()
@@ -528,7 +529,6 @@ mod tests {
         let pull = || vec![warning("p", "Failed", "Failed to pull image \"i\": unauthorized", "2"), warning("p", "BackOff", "x", "3")];
         let quota = "Error creating: pods \"x\" is forbidden: exceeded quota: team-a";
         let at_40 = json!({ "phase": "ImportInProgress", "progress": "40.00%", "conditions": [{ "type": "Running", "status": "False", "message": "importer waits" }] });
-        use ObstacleKind::{Claim, Container, Image, Mount, PodFailed, Quota, Refused, Unschedulable, Volume};
         for (objects, events, expected) in [
             (pod(waiting("ErrImagePull", "no such manifest")), vec![], vec![(Image, "Pod ns/p: ErrImagePull: no such manifest")]),
             (

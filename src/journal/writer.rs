@@ -20,8 +20,7 @@ use super::{
     model::Change,
 };
 use crate::{
-    files,
-    kill_points,
+    files, kill_points,
     report::results::{sync, unsupported_is_fine},
 };
 

@@ -192,8 +192,8 @@ fn configured(guest: &Node, mac: &str) -> Vec<GuestAddress> {
 fn is_autoconfigured(ip: &IpAddr, mac: &str) -> bool {
     let IpAddr::V6(ip) = ip else { return false };
     let bytes: Vec<u8> = mac.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
-    let [a, b, c, d, e, f] = bytes[..] else { return false };
-    ip.octets()[8..] == [a ^ 2, b, c, 0xff, 0xfe, d, e, f]
+    let Ok(mac) = <[u8; 6]>::try_from(bytes) else { return false };
+    ip.octets()[8..] == [mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]]
 }
 
 /// Key of a VM's first network adapter: tools number adapters from there.
