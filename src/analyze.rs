@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::tell,
+    engine::signals,
     exit::{self, ExitCode},
     providers::tls::Trust,
     secrets::{Secret, excerpt, mask},
@@ -73,6 +74,169 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Where the report is posted.
+    url: Url,
+    /// `ai_provider` of the request.
+    provider: Option<String>,
+    /// `ai_model` of the request.
+    model: Option<String>,
+    /// Longest wait for the whole answer.
+    timeout: Duration,
+}
+
+impl Service {
+    /// Reads how the service is named, by the environment and by a `.env` file. None if it is not named so that it can be used;
+    /// the warnings say why.
+    pub fn from_surroundings(env: Env<'_>, dotenv: &Path) -> (Option<Self>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let file = dotenv_variables(dotenv, &mut warnings);
+        // An empty variable of the environment hides that of the file, and then counts as not set.
+        let get = |name: &str| {
+            let value = env(name).or_else(|| file.get(name).cloned());
+            value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let in_env = FAMILIES.iter().find(|family| env(family.server).is_some_and(|url| !url.trim().is_empty()));
+        let family = in_env.or_else(|| FAMILIES.iter().find(|family| get(family.server).is_some()));
+        let Some((family, text)) = family.and_then(|family| Some((family, get(family.server)?))) else {
+            let names = FAMILIES.map(|family| family.server);
+            warnings.push(format!("neither {} nor {} is set: nothing will be sent", names[1], names[0]));
+            return (None, warnings);
+        };
+        let Some(url) = address(&text) else {
+            warnings.push(format!("{} is not a URL such as https://analysis.example.com: nothing will be sent", family.server));
+            return (None, warnings);
+        };
+        let timeout = match get(family.timeout) {
+            None => TIMEOUT,
+            Some(text) => match text.parse::<u64>() {
+                Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+                _ => {
+                    let default = TIMEOUT.as_secs();
+                    warnings.push(format!("{} is not a whole number of seconds above zero: using {default}", family.timeout));
+                    TIMEOUT
+                }
+            },
+        };
+        let (provider, model) = family.defaults.map_or((None, None), |(provider, model)| (Some(provider), Some(model)));
+        let provider = get(family.provider).or(provider.map(str::to_owned));
+        let model = get(family.model).or(model.map(str::to_owned));
+        (Some(Self { url, provider, model, timeout }), warnings)
+    }
+
+    /// Analyses the report of a run that ended so. Prints what is sent where, and what became of it.
+    pub async fn after_run(&self, junit: &Path, exit: ExitCode) {
+        if exit == exit::INTERRUPTED {
+            say("the run was interrupted: nothing is sent");
+            return;
+        }
+        let raw = match fs::read_to_string(junit) {
+            Ok(raw) => raw,
+            Err(error) => {
+                say(&format!("cannot read {}: {error}: nothing is sent", junit.display()));
+                return;
+            }
+        };
+        match tally(&raw) {
+            Ok(tally) if tally.failures + tally.errors == 0 => return,
+            Ok(_) => {}
+            Err(why) => {
+                say(&format!("{} {why}: nothing is sent", junit.display()));
+                return;
+            }
+        }
+        say(&self.announcement(raw.len()));
+        let analysed = tokio::select! {
+            analysed = tokio::time::timeout(self.timeout, self.ask(&raw)) => {
+                analysed.unwrap_or_else(|_| Err(format!("no answer within {}s", self.timeout.as_secs())))
+            }
+            () = interrupted() => Err("interrupted".to_owned()),
+        };
+        match analysed.and_then(|enriched| replace(junit, &enriched).map_err(|e| format!("cannot write {}: {e}", junit.display()))) {
+            Ok(()) => tell(&format!("{} now holds the analysis", junit.display())),
+            Err(why) => say(&format!("{why}; {} stays as it is", junit.display())),
+        }
+    }
+
+    /// What is about to leave this machine.
+    fn announcement(&self, bytes: usize) -> String {
+        let kib = bytes.div_ceil(1024);
+        let with: Vec<String> = [("provider", &self.provider), ("model", &self.model)]
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?)))
+            .collect();
+        let with = if with.is_empty() { String::new() } else { format!(", {}", with.join(", ")) };
+        let plain = if self.url.scheme() == "http" { ", unencrypted" } else { "" };
+        format!(
+            "sending junit-report.xml ({kib} KiB: names of VMs, hosts and objects, failures and excerpts of logs; known secrets are \
+             masked) to {}{with}{plain}",
+            shown(&self.url)
+        )
+    }
+
+    /// Posts the report and gives back the enriched one, which has been checked.
+    async fn ask(&self, raw: &str) -> Result<String, String> {
+        let client = self.client()?;
+        let mut body = json!({ "raw_xml": raw });
+        for (key, value) in [("ai_provider", &self.provider), ("ai_model", &self.model)] {
+            if let Some(value) = value {
+                body[key] = Value::from(value.as_str());
+            }
+        }
+        let place = shown(&self.url);
+        let failed = |error: reqwest::Error| format!("{place}: {}", reason(&error.without_url()));
+        let mut answer = client.post(self.url.clone()).json(&body).send().await.map_err(failed)?;
+        let status = answer.status();
+        let limit = ANSWER_LIMIT.saturating_add(raw.len().saturating_mul(ANSWER_FACTOR));
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(failed)? {
+            if bytes.len() + piece.len() > limit {
+                return Err(format!("{place}: the answer is longer than {} MiB", limit >> 20));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        if !status.is_success() {
+            let said = excerpt(&String::from_utf8_lossy(&bytes), SHOWN).replace(char::is_control, " ");
+            let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
+            return Err(format!("{place} answered {status}{said}"));
+        }
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| format!("{place}: the answer is not JSON"))?;
+        let Some(enriched) = answer["enriched_xml"].as_str().filter(|text| !text.trim().is_empty()) else {
+            return Err(format!("{place}: the answer has no `enriched_xml`"));
+        };
+        same_run(raw, enriched).map_err(|why| format!("{place}: `enriched_xml` {why}"))?;
+        Ok(enriched.to_owned())
+    }
+
+    /// A client that verifies TLS and follows no redirect: the report goes to the place that was named and to no other.
+    fn client(&self) -> Result<Client, String> {
+        let trust = Trust::beside_the_systems(None, None).and_then(|trust| trust.client_config());
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(trust.map_err(|error| error.to_string())?)
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")));
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+            // A proxy of the environment is for other hosts.
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| format!("cannot prepare the connection: {}", reason(&error)))
+    }
+}
+
+/// A line on stderr about the analysis.
+fn say(text: &str) {
+    tell(&mask(&format!("warning: --analyze-with-ai: {text}")));
+}
+
+/// The next interrupt. The engine has ended by now and hears none.
+async fn interrupted() {
+    match signals::from_system() {
+        Ok(mut interrupts) if interrupts.recv().await.is_some() => {}
+        _ => std::future::pending().await,
+    }
+}
+
+/// Where the report is posted.
     url: Url,
     /// `ai_provider` of the request.
     provider: Option<String>,

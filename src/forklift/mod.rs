@@ -11,6 +11,7 @@ mod populators;
 mod ready;
 
 pub use access::{access, settings};
+pub use execution::Execution;
 pub use inventory::Inventory;
 pub use maps::{NetworkTarget, network_entries, storage_entries};
 pub use migration::{

@@ -67,8 +67,9 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let stop = CancellationToken::new();
     let second = stop.clone();
     tokio::spawn(async move {
+        let mut counted = signals::Counted::default();
         for token in [cancel, second] {
-            if interrupts.recv().await.is_none() {
+            if counted.next(&mut interrupts).await.is_none() {
                 return;
             }
             token.cancel();

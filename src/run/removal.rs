@@ -22,6 +22,7 @@ use crate::{
     cluster::{Awaited, ObjectExt as _, state_of},
     engine::{Failure, StepCx},
     events::Trouble,
+    forklift::Execution,
     journal::{Entry, EntryId, Record, State},
     providers::{Leaving, SourceProvider},
 };
@@ -49,6 +50,9 @@ impl Teardown<'_> {
         let Some(migration) = self.certainly_ours(&kinds::MIGRATION, namespace, name, record).await? else { return Ok(Removed::Absent) };
         let plan_ref = migration.spec::<MigrationSpec>().plan;
         let plan = self.cluster.get(&kinds::PLAN, Some(&plan_ref.namespace), &plan_ref.name).await?;
+        // Conditions of an older Migration say nothing about this one.
+        let uid = migration.metadata.uid.clone().unwrap_or_default();
+        let ended = |plan: &DynamicObject| Execution::of(&plan.status(), &uid).end().is_some();
         let Some(plan) = plan.filter(|p| !ended(p)) else { return Ok(Removed::Absent) };
         if self.dry {
             return Ok(Removed::would(format!("cancel {}", record.entry)));
@@ -60,6 +64,12 @@ impl Teardown<'_> {
             .map(|vm| SourceRef { id: vm.id, name: vm.name, namespace: vm.namespace, kind: None })
             .collect();
         self.cluster.patch(&kinds::MIGRATION, Some(namespace), name, &json!({"spec": {"cancel": vms}})).await?;
+        let status: PlanStatus = plan.status();
+        if status.migration.is_some() && !Execution::of(&status, &uid).begun() {
+            // Another Migration of the Plan ran. Forklift never begins one for a Plan that has succeeded, so
+            // there would be nothing to wait for.
+            return Ok(Removed::Absent);
+        }
         let awaited = Awaited {
             kind: &kinds::PLAN,
             namespace: Some(&plan_ref.namespace),
@@ -67,7 +77,7 @@ impl Teardown<'_> {
             until: "to be canceled",
             limit: CONTROLLER,
         };
-        self.cluster.wait(cx, awaited, |plan| Ok(plan.is_none_or(ended).then_some(Removed::Absent))).await
+        self.cluster.wait(cx, awaited, |plan| Ok(plan.is_none_or(&ended).then_some(Removed::Absent))).await
     }
 
     /// Archives a Plan that was executed and removes what it made.
@@ -397,10 +407,4 @@ fn known(api_version: &str, kind: &str) -> Result<&'static Kind, Failure> {
     Kind::find(api_version, kind).ok_or_else(|| {
         Failure::Errored(Trouble::new(format!("this release does not know the kind {api_version} {kind}; delete it by hand")))
     })
-}
-
-/// Whether an execution has ended, or the Plan was never executed and nothing waits for it.
-fn ended(plan: &DynamicObject) -> bool {
-    let conditions = plan.status::<PlanStatus>().conditions;
-    ["Succeeded", "Failed", "Canceled"].iter().any(|kind| conditions.holds(kind).is_some())
 }
