@@ -100,8 +100,8 @@ fn within(limit: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a path names a file descriptor that this process inherited.
-fn given_by_caller(path: &Path) -> bool {
+/// Whether a path names a file descriptor that this process inherited: what is behind it can be read once.
+pub fn given_by_caller(path: &Path) -> bool {
     path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)))
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     kill_points,
     limits::{Form, Limit},
+    net::without_login,
     providers::{
         http::{self, Lost},
         tls::Trust,
@@ -75,7 +76,7 @@ impl Jira {
         let text = |error: crate::providers::ProviderError| error.to_string();
         let url = Url::parse(&options.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let mut url =
-            url.ok_or_else(|| format!("`jira_url` is no URL such as https://issues.example.com: `{}`", http::without_login(&options.url)))?;
+            url.ok_or_else(|| format!("`jira_url` is not a URL such as https://issues.example.com: `{}`", without_login(&options.url)))?;
         if url.scheme() == "http" && !http::is_loopback(&url) {
             return Err(format!("`jira_url` {} is not https: the token would be sent unencrypted; hint: use https", http::place(&url)));
         }
@@ -99,8 +100,12 @@ impl Jira {
             Ok(response) => response,
             Err(GaveUp { error, story }) => {
                 let error = match error {
-                    TryError::Lost(Lost::NotSent(why)) => format!("Jira at {address} cannot be reached: {why}{story}"),
-                    TryError::Lost(Lost::Unclear(why)) => format!("Jira at {address} did not answer: {why}{story}"),
+                    TryError::Lost(Lost::NotSent(why)) => {
+                        format!("Jira at {address} cannot be reached{}: {why}{story}", http::through(&self.url))
+                    }
+                    TryError::Lost(Lost::Unclear(why)) => {
+                        format!("Jira at {address} did not answer{}: {why}{story}", http::through(&self.url))
+                    }
                     TryError::Lost(Lost::TooLarge(why)) => format!("Jira at {address}, asked about issue {key}: {why}"),
                     TryError::Lost(Lost::Redirected(to)) => {
                         format!("Jira at {address} redirects to {to}, and no redirect is followed; hint: set jira_url to the final address")

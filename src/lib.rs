@@ -19,6 +19,7 @@ pub mod jira;
 pub mod journal;
 pub mod kill_points;
 pub mod limits;
+pub mod net;
 #[doc(hidden)]
 pub mod parsers;
 pub mod providers;

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, path::Path};
 use crate::{
     config::{diagnostics::Problems, duration, profile_file::ProfileFile, scenario_file, settings_load},
     journal,
+    net::certificate,
     providers::vsphere,
     select::{Version, marker::Expression},
 };
@@ -48,6 +49,13 @@ pub const ALL: &[Parser] = &[
             "x.",
             "'''\n",
         ],
+    },
+    Parser {
+        name: "certificates",
+        feed: certificate::feed,
+        // DER that is text as well: nested elements, a name with a CN, times.
+        seeds: &["0\u{12}1\u{10}0\u{e}\u{6}\u{3}U\u{4}\u{3}\u{c}\u{7}example", "0\u{2}\u{5}\0"],
+        pieces: &["0", "\u{30}\u{7f}", "1", "\u{6}\u{3}U\u{4}\u{3}", "\0", "\u{17}\u{d}200102000000Z"],
     },
     Parser {
         name: "settings",

@@ -133,16 +133,17 @@ pub fn excerpt(text: &str, chars: usize) -> String {
     mask(text).chars().take(chars).collect()
 }
 
-/// Names of the environment variables that hold a registered secret: no child needs them.
+/// Variables that programs need whatever their value is: a password may read `home` or `root`.
+const NEEDED: &[&str] = &["HOME", "PATH", "USER", "LOGNAME", "SHELL", "PWD", "LANG", "LC_ALL", "TERM", "TMPDIR", "KUBECONFIG"];
+
+/// Names of the environment variables whose whole value is a registered secret: no child needs them. A value that only contains
+/// one stays, because a short password is a part of many values.
 pub fn variables() -> Vec<String> {
     let known = registry().read().unwrap_or_else(PoisonError::into_inner);
-    let secret = |value: &str| {
-        let within = |(form, reach): (&String, &Reach)| *reach == Reach::Anywhere && value.contains(form.as_str());
-        known.forms.contains_key(value) || known.forms.iter().any(within)
-    };
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter_map(|(name, value)| secret(&value).then_some(name))
+        .filter(|(name, value)| !NEEDED.contains(&name.as_str()) && known.forms.contains_key(value))
+        .map(|(name, _)| name)
         .collect()
 }
 

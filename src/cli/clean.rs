@@ -110,6 +110,9 @@ pub(super) fn run(global: &GlobalOptions, args: Args) -> CliResult {
         None => CleanTarget::Orphans { older_than: args.older_than },
     };
     let connect = context::connect_options(&args.cluster, &settings.settings)?;
+    if args.cluster.kubeconfig.is_some() || args.cluster.context.is_some() {
+        context::require_kubeconfig(&connect)?;
+    }
     crate::run::clean(CleanRequest {
         target,
         dry_run: args.dry_run,

@@ -13,6 +13,7 @@ use crate::{
         settings_load::{self, Origin, Resolved},
     },
     exit,
+    net::without_login,
     secrets::{mask, printable},
 };
 
@@ -84,7 +85,7 @@ fn profile(resolved: &Resolved) -> Result<Vec<Row>, CliError> {
     let file = ProfileFile::load(path)?;
     let keys = file.shown(name)?.iter().map(|shown| Row {
         key: shown.key.clone(),
-        value: mask(&shown.value),
+        value: mask(&if shown.key.ends_with("_url") { without_login(&shown.value) } else { shown.value.clone() }),
         from: format!("{}:{}", path.display(), shown.line),
         about: "",
     });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CliError, ClusterOptions};
 use crate::{
-    cluster::{ConnectOptions, PasswordLogin},
+    cluster::{ConnectOptions, PasswordLogin, check_kubeconfig},
     config::{
         certificate,
         diagnostics::Problems,
@@ -14,7 +14,9 @@ use crate::{
         settings_keys::{JIRA_TOKEN_ENV, PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
         settings_load::{Origin, Resolved},
     },
+    engine::Explained,
     files, jira,
+    net::without_login,
     secrets::Secret,
     select::Surroundings,
 };
@@ -117,6 +119,7 @@ pub fn connect_options(options: &ClusterOptions, settings: &Settings) -> Result<
         context: options.context.clone(),
         login,
         insecure: settings.insecure_verify_skip,
+        plain_http: settings.cluster_allow_plain_http,
     })
 }
 
@@ -132,18 +135,37 @@ fn password_login(settings: &Settings) -> Result<Option<PasswordLogin>, CliError
         (Some(_), None) => return Err(half("cluster_host", "cluster_username")),
         (None, Some(_)) => return Err(half("cluster_username", "cluster_host")),
     };
-    let host = host.trim_end_matches('/');
-    let host = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
-    if !host.starts_with("https://") || host.contains('@') {
-        return Err(CliError::usage(format!("cluster_host `{}` cannot be used", crate::secrets::mask(&host)))
-            .hint("write https://HOST:PORT; user and password have settings of their own"));
-    }
+    let host = cluster_url(host, settings.cluster_allow_plain_http)?;
     let Some(password) = password(settings)? else {
         return Err(half("cluster_host", "the password")
             .hint(format!("put it into {PASSWORD_ENV}, or into a file that cluster_password_file names")));
     };
     usable_ca("cluster_ca_file", settings.cluster_ca_file.as_deref())?;
     Ok(Some(PasswordLogin { host, username: username.clone(), password, ca_file: settings.cluster_ca_file.clone(), ca_pem: None }))
+}
+
+/// `cluster_host` as a URL. It may leave the scheme out, and holds no login: that has settings of its own.
+fn cluster_url(host: &str, plain_http: bool) -> Result<String, CliError> {
+    let host = host.trim().trim_end_matches('/');
+    let host = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+    let wrong = |why: &str| {
+        CliError::usage(format!("cluster_host `{}` cannot be used: {why}", without_login(&host)))
+            .hint("write https://HOST:PORT; user and password have settings of their own")
+    };
+    let url = reqwest::Url::parse(&host).map_err(|error| wrong(&error.to_string()))?;
+    if host.contains('@') {
+        return Err(wrong("it holds a login"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if plain_http => {}
+        "http" => return Err(wrong("http:// would send the password without encryption").hint("cluster_allow_plain_http = true allows it")),
+        other => return Err(wrong(&format!("unknown scheme `{other}`"))),
+    }
+    if url.port() == Some(0) || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("it is more than a host and a port"));
+    }
+    Ok(host)
 }
 
 /// From a file or the environment, never from the command line, which every user of the machine can read.
@@ -166,7 +188,8 @@ fn password(settings: &Settings) -> Result<Option<Secret>, CliError> {
     }
 }
 
-/// Whether any cluster is named: by option, environment, default file, or because this is a pod.
+/// Whether any cluster is named: by option, environment, default file, or because this is a pod; and whether the kubeconfig that
+/// names it can be used.
 pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
     if options.login.is_some() {
         return Ok(());
@@ -179,23 +202,34 @@ pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
     };
     if let Some(file) = &options.kubeconfig {
         return if file.exists() {
-            Ok(())
+            require_kubeconfig(options)
         } else {
-            Err(hints(CliError::environment(format!("kubeconfig {} does not exist", file.display()))))
+            Err(hints(CliError::usage(format!("kubeconfig {} does not exist", file.display()))))
         };
     }
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(list) = var("KUBECONFIG") {
-        let files: Vec<PathBuf> = std::env::split_paths(&list).collect();
+        let files: Vec<PathBuf> = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
         if files.iter().any(|file| file.exists()) {
-            return Ok(());
+            return require_kubeconfig(options);
         }
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        return Err(hints(CliError::environment(format!("KUBECONFIG names no file that exists: {}", names.join(", ")))));
+        return Err(hints(CliError::usage(format!("KUBECONFIG names no file that exists: {}", names.join(", ")))));
     }
-    let home = var("HOME").is_some_and(|home| Path::new(&home).join(".kube/config").is_file());
-    if home || var("KUBERNETES_SERVICE_HOST").is_some() {
+    if var("HOME").is_some_and(|home| Path::new(&home).join(".kube/config").exists()) {
+        return require_kubeconfig(options);
+    }
+    if var("KUBERNETES_SERVICE_HOST").is_some() {
         return Ok(());
     }
     Err(hints(CliError::environment("no cluster is configured")))
+}
+
+/// Whether the kubeconfig files that are there can be used: a context that does not exist is a mistake of the command line, like
+/// a file that cannot be read. Contacts nobody.
+pub fn require_kubeconfig(options: &ConnectOptions) -> Result<(), CliError> {
+    check_kubeconfig(options).map_err(|Explained(trouble)| {
+        let text = std::iter::once(trouble.summary).chain(trouble.details).collect::<Vec<_>>().join(": ");
+        trouble.hints.into_iter().fold(CliError::usage(text), CliError::hint)
+    })
 }

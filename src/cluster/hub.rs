@@ -14,7 +14,9 @@ use mtv_api::kinds::Kind;
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use super::{
-    Awaited, Cluster, name_of, state_of,
+    Awaited, Cluster,
+    error::advice,
+    name_of, state_of,
     watch::{Keeper, Store},
 };
 use crate::{
@@ -172,6 +174,10 @@ impl Hub {
 fn lost(what: &str, state: &str, trouble: Option<&str>) -> Failure {
     let state = if state.is_empty() { "never seen" } else { state };
     let text = format!("gave up waiting for {what}, because the cluster cannot be watched any more: {}", trouble.unwrap_or_default());
+    let hints = advice(trouble.unwrap_or_default());
+    if !hints.is_empty() {
+        return Failure::Errored(Trouble { summary: text, details: vec![format!("last state: {state}")], hints });
+    }
     Failure::Errored(
         Trouble::new(text)
             .detail(format!("last state: {state}"))

@@ -8,9 +8,12 @@ mod count;
 mod error;
 mod exec;
 mod hub;
+mod kubeconfig;
+mod login;
 mod oauth;
 mod object;
 mod pause;
+mod plugin;
 mod portforward;
 mod prometheus;
 mod route;
@@ -18,9 +21,10 @@ mod service;
 mod trace;
 mod watch;
 mod wire;
+mod young;
 
 pub use clock::ServerClock;
-pub use connect::{ConnectOptions, PasswordLogin};
+pub use connect::{ConnectOptions, PasswordLogin, check_kubeconfig};
 pub use content::{Content, Contents, Served};
 pub use count::Requests;
 pub use error::{describe, fate, is_conflict, is_not_found, words};
@@ -28,31 +32,31 @@ pub use exec::copy_out;
 pub(crate) use oauth::feed as feed_login;
 pub use object::{ObjectExt, name_of, state_of};
 pub use portforward::forward;
-pub use service::Service;
+pub use service::{Service, Unusable, said, unusable};
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use futures::AsyncReadExt as _;
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use mtv_api::kinds::Kind;
-use rustls::pki_types::CertificateDer;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::{
     engine::{Failure, StepCx},
-    files,
     limits::Limit,
     providers::tls::pem,
     retry::{Fate, NoAnswer, Policy, Safety},
     secrets::Secret,
 };
+use connect::Endpoint;
 use error::{described, fate_of_list, fate_of_patch};
 use hub::Hub;
+use kubeconfig::Origin;
+use login::Login;
+use young::Young;
 
 /// Name under which the API server knows our writes.
 pub const FIELD_MANAGER: &str = "mtv-test";
@@ -94,7 +98,11 @@ pub struct Cluster {
     hub: Hub,
     requests: Requests,
     clock: ServerClock,
-    config: kube::Config,
+    endpoint: Arc<Endpoint>,
+    login: Arc<Login>,
+    /// Where the login was found, for messages.
+    origin: Arc<Origin>,
+    young: Young,
     policy: Policy,
     /// Kinds that the cluster serves, once they were asked for.
     served: std::sync::Arc<tokio::sync::OnceCell<Vec<Served>>>,
@@ -124,12 +132,12 @@ pub struct Awaited<'a> {
 impl Cluster {
     /// URL of the API server.
     pub fn server(&self) -> String {
-        self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
+        self.endpoint.url()
     }
 
     /// Whether the server's certificate is verified; unverified is the user's own choice.
     pub fn tls_verified(&self) -> bool {
-        !self.config.accept_invalid_certs
+        self.endpoint.trust.verifies()
     }
 
     /// The API server's clock.
@@ -139,28 +147,22 @@ impl Cluster {
 
     /// Host of the API server, without port.
     pub fn host(&self) -> &str {
-        self.config.cluster_url.host().unwrap_or_default()
+        self.endpoint.config.cluster_url.host().unwrap_or_default()
     }
 
-    /// The bearer token of the login, if it has one: client certificates have none, and so do logins by a program.
-    ///
-    /// # Errors
-    /// The token's file cannot be read.
-    pub fn token(&self) -> anyhow::Result<Option<Secret>> {
-        let auth = &self.config.auth_info;
-        if let Some(token) = &auth.token {
-            return Ok(Some(Secret::new(token.expose_secret())));
-        }
-        let Some(file) = &auth.token_file else { return Ok(None) };
-        let text = files::read_text(std::path::Path::new(file), files::LIMIT)
-            .with_context(|| format!("failed to read the login's token from {file}"))?;
-        Ok(Some(Secret::new(text.trim())))
+    /// The bearer token of the login, if it has a lasting one: client certificates have none, and that of a program ends soon.
+    pub fn token(&self) -> Option<Secret> {
+        self.login.lasting_token()
+    }
+
+    /// Whether requests carry a bearer token.
+    pub fn has_token(&self) -> bool {
+        self.login.has_token()
     }
 
     /// Certificates that the login trusts, in PEM; `None` where they are not verified, empty where the system's are enough.
     pub fn trusted(&self) -> Option<String> {
-        let roots = self.config.root_cert.iter().flatten().map(|der| CertificateDer::from_slice(der));
-        (!self.config.accept_invalid_certs).then(|| pem(&roots.collect::<Vec<_>>()))
+        self.endpoint.trust.verifies().then(|| pem(self.endpoint.trust.own()))
     }
 
     /// The client, for streams and hand-made paths.
@@ -247,7 +249,15 @@ impl Cluster {
         let object: DynamicObject = serde_json::from_value(body.clone()).map_err(unsent)?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let created = async { wire::judged(&self.client, kind, self.api(kind, namespace).create(&params, &object).await).await };
-        timed(patience, created).await
+        let created = timed(patience, created).await;
+        // Also after an unclear answer: it may have been created.
+        if *kind == mtv_api::kinds::NAMESPACE
+            && !matches!(created, Err(kube::Error::Api(_)))
+            && let Some(name) = &object.metadata.name
+        {
+            self.young.note(name);
+        }
+        created
     }
 
     /// Changes an object by a JSON merge patch. Merge patches that set values are safe to repeat.
@@ -437,7 +447,7 @@ impl Cluster {
     /// A client of the same login for another address: Forklift's inventory behind its Route. Certificates are verified with
     /// the cluster's CA, the system's and `more_ca` (PEM), unless the user's kubeconfig leaves the cluster itself unverified.
     pub fn client_for(&self, url: &str, more_ca: &str) -> anyhow::Result<Client> {
-        connect::client_for(&self.config, url, more_ca, "inventory")
+        connect::client_for(&self.endpoint, &self.login, url, more_ca, "inventory")
     }
 }
 

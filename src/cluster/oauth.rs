@@ -1,6 +1,8 @@
 //! Login with user and password through OpenShift's OAuth server, as its challenging client goes through it: the password goes
 //! out in one header, a bearer token comes back.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use base64::{
     Engine as _,
@@ -8,14 +10,15 @@ use base64::{
 };
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use kube::{Client, Config, client::Body};
+use kube::{Client, client::Body};
 use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     PasswordLogin,
-    connect::{OAUTH, client_for},
+    connect::{Endpoint, OAUTH, client_for},
+    login::Login,
 };
 use crate::{
     providers::http::without_login,
@@ -41,8 +44,8 @@ struct Token {
     access_token: String,
 }
 
-/// Gets a token for a user. `config` names the API server and whom to trust; it holds no login.
-pub(super) async fn log_in(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
+/// Gets a token for a user. `config` names the API server and whom to trust.
+pub(super) async fn log_in(config: &Endpoint, login: &PasswordLogin) -> anyhow::Result<Secret> {
     let what = || format!("failed to log in to {} as `{}`", without_login(&login.host), login.username);
     // From the beginning: a code holds for one try.
     let policy = Policy::current().first_contact();
@@ -82,7 +85,7 @@ impl std::fmt::Display for Passing {
 
 impl std::error::Error for Passing {}
 
-async fn token(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret> {
+async fn token(config: &Endpoint, login: &PasswordLogin) -> anyhow::Result<Secret> {
     anyhow::ensure!(!login.username.contains(':'), "a user name with a colon cannot be sent (RFC 7617)");
     let metadata = metadata(config).await?;
     let redirect = format!("{}/implicit", metadata.token_endpoint);
@@ -134,8 +137,8 @@ async fn token(config: &Config, login: &PasswordLogin) -> anyhow::Result<Secret>
 }
 
 /// Asks where the OAuth server is.
-async fn metadata(config: &Config) -> anyhow::Result<Metadata> {
-    let url = parsed(&config.cluster_url.to_string())?.join("/.well-known/oauth-authorization-server")?;
+async fn metadata(config: &Endpoint) -> anyhow::Result<Metadata> {
+    let url = parsed(&config.url())?.join("/.well-known/oauth-authorization-server")?;
     let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Body::empty())?;
     let (status, _, body) = send(config, &url, request).await?;
     let hint = "hint: a cluster that is no OpenShift, or has its OAuth server elsewhere, needs a kubeconfig";
@@ -166,8 +169,8 @@ pub(crate) fn feed(location: &str) {
     }
 }
 
-async fn send(config: &Config, url: &Url, request: Request<Body>) -> anyhow::Result<(StatusCode, http::HeaderMap, Vec<u8>)> {
-    let client: Client = client_for(config, &origin(url), "", OAUTH)?;
+async fn send(config: &Endpoint, url: &Url, request: Request<Body>) -> anyhow::Result<(StatusCode, http::HeaderMap, Vec<u8>)> {
+    let client: Client = client_for(config, &Arc::new(Login::none()), &origin(url), "", OAUTH)?;
     let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
     let failed = |error: kube::Error| {
         let fate = super::error::fate(&error);

@@ -8,19 +8,55 @@ use kube::{Client, client::Body};
 use serde::de::{Error as _, IgnoredAny};
 
 use super::{Cluster, describe, fate};
-use crate::retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause};
+use crate::{
+    engine::Explained,
+    events::Trouble,
+    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
+    secrets::excerpt,
+};
+
+/// Longest text of an answer that an error repeats, characters.
+const REPEATED: usize = 300;
+
+/// In the header the inventory says why it refuses.
+const WHY: &str = "Forklift-Error-Message";
 
 /// Why one try gave no answer that can be used.
 enum Lost {
     Broken(kube::Error),
-    Busy(StatusCode, Fate),
+    Busy(StatusCode, Fate, String),
+}
+
+/// A service that cannot be used, and will not be by waiting: its certificate is not trusted, or it refuses the login.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// An error that is an [`Unusable`] for those who wait.
+pub fn unusable(mut trouble: Trouble) -> anyhow::Error {
+    let summary = std::mem::take(&mut trouble.summary);
+    anyhow::Error::from(Explained(trouble)).context(Unusable(summary))
+}
+
+/// What an answer says, for an error: `: TEXT`, or nothing.
+pub fn said(body: &[u8]) -> String {
+    let text = excerpt(String::from_utf8_lossy(body).trim(), REPEATED);
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.is_empty() { text } else { format!(": {text}") }
 }
 
 impl Lost {
     fn fate(&self) -> Fate {
         match self {
             Self::Broken(error) => fate(error),
-            Self::Busy(_, fate) => *fate,
+            Self::Busy(_, fate, _) => *fate,
         }
     }
 }
@@ -42,16 +78,23 @@ impl Cluster {
 }
 
 impl Service {
-    /// Reads a path: status and body. A body of 200 is JSON.
+    /// Reads a path: status and body. A body of 200 is JSON; that of a refusal is what the service says.
     ///
     /// # Errors
     /// No answer, or none but that the service is busy; with how often it was asked.
     pub async fn read(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
         match self.policy.run(Safety::Repeatable, Lost::fate, |patience| self.ask(path, patience)).await {
             Ok(answer) => Ok(answer),
-            Err(GaveUp { error: Lost::Broken(error), story }) => Err(describe(&error, story, "read", &format!("{path} of {}", self.name))),
-            Err(GaveUp { error: Lost::Busy(status, _), story }) => {
-                Err(anyhow::anyhow!("{} answered {status}{story}", self.name)).with_context(|| self.failed(path))
+            Err(GaveUp { error: Lost::Broken(error), story }) => {
+                let described = describe(&error, story, "read", &format!("{path} of {}", self.name));
+                match (fate(&error), described.downcast::<Explained>()) {
+                    (Fate::Final, Ok(Explained(trouble))) => Err(unusable(trouble)),
+                    (_, Ok(explained)) => Err(explained.into()),
+                    (_, Err(other)) => Err(other),
+                }
+            }
+            Err(GaveUp { error: Lost::Busy(status, _, said), story }) => {
+                Err(anyhow::anyhow!("{} answered {status}{story}{said}", self.name)).with_context(|| self.failed(path))
             }
         }
     }
@@ -73,13 +116,17 @@ impl Service {
         let pause = asked_pause(&head.headers);
         match head.status {
             // These services have no errors of a moment but those of their own reads.
-            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause))),
+            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause), said(&body))),
             // An answer that was cut without a word, or that a proxy changed.
             StatusCode::OK if serde_json::from_slice::<IgnoredAny>(&body).is_err() => {
                 Err(Lost::Broken(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
             }
             status => match Fate::of_status(status.as_u16(), pause) {
-                Some(fate) => Err(Lost::Busy(status, fate)),
+                Some(fate) => Err(Lost::Busy(status, fate, said(&body))),
+                None if body.is_empty() => {
+                    let why = head.headers.get(WHY).map(|why| Bytes::copy_from_slice(why.as_bytes()));
+                    Ok((status, why.unwrap_or(body)))
+                }
                 None => Ok((status, body)),
             },
         }

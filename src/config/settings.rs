@@ -65,6 +65,8 @@ pub struct Settings {
     pub cluster_ca_file: Option<PathBuf>,
     /// Leave the certificates of the cluster, and of what it serves, unverified.
     pub insecure_verify_skip: bool,
+    /// Send the login to an API server by `http://`.
+    pub cluster_allow_plain_http: bool,
     /// Wins over `insecure_skip_verify` of the provider profile.
     pub source_provider_insecure_skip_verify: Option<bool>,
     /// Collect nothing when a scenario fails.
@@ -110,6 +112,7 @@ impl Default for Settings {
             cluster_password_file: None,
             cluster_ca_file: None,
             insecure_verify_skip: false,
+            cluster_allow_plain_http: false,
             source_provider_insecure_skip_verify: None,
             skip_data_collector: false,
             data_collector_path: None,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{duration, names::is_namespace, settings::Settings};
+use crate::net::without_login;
 
 /// Prefix of the environment variables: `MTV_TEST_STORAGE_CLASS` is `storage_class`.
 pub const ENV_PREFIX: &str = "MTV_TEST_";
@@ -134,6 +135,12 @@ fn maybe_text(value: &Option<String>) -> String {
     value.clone().unwrap_or_default()
 }
 
+/// A URL, without the login that may stand in it.
+#[expect(clippy::ref_option, reason = "as `maybe_text`")]
+fn maybe_url(value: &Option<String>) -> String {
+    value.as_deref().map(without_login).unwrap_or_default()
+}
+
 fn path(value: &Path) -> String {
     value.display().to_string()
 }
@@ -212,7 +219,7 @@ pub const KEYS: &[Key] = &[
         maybe_text,
         "Run remote scenarios; a part of the API server's host name, so that they cannot meet another cluster"
     ),
-    key!("jira_url", Text, Text, jira_url, maybe_text, "Jira that is asked whether the known issue of a scenario is resolved"),
+    key!("jira_url", Text, Text, jira_url, maybe_url, "Jira that is asked whether the known issue of a scenario is resolved"),
     key!("jira_token_file", Path, Path, jira_token_file, maybe_path, "File with its token; unset: MTV_TEST_JIRA_TOKEN, else none"),
     key!("jira_ca_file", Path, Path, jira_ca_file, maybe_path, "PEM certificates to trust for it beside the system's"),
     key!("results_dir", Path, Path, results_dir, path, "Folder that gets a folder for each run"),
@@ -233,7 +240,7 @@ pub const KEYS: &[Key] = &[
         Text,
         Text,
         cluster_host,
-        maybe_text,
+        maybe_url,
         "URL of the API server, to log in by user and password instead of a kubeconfig; also $CLUSTER_HOST"
     ),
     key!("cluster_username", Text, Text, cluster_username, maybe_text, "User of that login; also $CLUSTER_USERNAME"),
@@ -261,6 +268,14 @@ pub const KEYS: &[Key] = &[
         insecure_verify_skip,
         bool::to_string,
         "Do not verify the TLS certificates of the cluster and of what it serves; also $CLUSTER_VERIFY_SSL, which says the opposite"
+    ),
+    key!(
+        "cluster_allow_plain_http",
+        Switch,
+        Switch,
+        cluster_allow_plain_http,
+        bool::to_string,
+        "Send the login of the cluster to an http:// address, without encryption, as for `kubectl proxy`"
     ),
     key!(
         "source_provider_insecure_skip_verify",
@@ -328,7 +343,13 @@ impl Takes {
             return Err(("the value is empty".to_owned(), "leave the setting out for its default".to_owned()));
         }
         match self {
-            Self::Text => Ok(Value::Text(trimmed.to_owned())),
+            Self::Text => {
+                // A password that stands in a URL is masked before anything shows it.
+                if trimmed.contains("://") {
+                    let _shown = without_login(trimmed);
+                }
+                Ok(Value::Text(trimmed.to_owned()))
+            }
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
             Self::Namespace if is_namespace(trimmed) => Ok(Value::Text(trimmed.to_owned())),
             Self::Namespace => Err((

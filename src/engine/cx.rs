@@ -29,11 +29,38 @@ pub enum Failure {
 impl From<anyhow::Error> for Failure {
     /// What did not work below a step is the environment's trouble; a failed check says so by itself.
     fn from(error: anyhow::Error) -> Self {
-        let mut chain = error.chain().map(ToString::to_string);
-        let summary = chain.next().unwrap_or_default();
-        Self::Errored(Trouble { summary, details: chain.collect(), hints: Vec::new() })
+        let (mut lines, mut hints) = (Vec::new(), Vec::new());
+        for cause in error.chain() {
+            match cause.downcast_ref::<Explained>() {
+                Some(Explained(trouble)) => {
+                    lines.extend(Some(&trouble.summary).filter(|summary| !summary.is_empty()).cloned());
+                    lines.extend(trouble.details.iter().cloned());
+                    hints.extend(trouble.hints.iter().cloned());
+                }
+                None => lines.push(cause.to_string()),
+            }
+        }
+        let mut lines = lines.into_iter();
+        Self::Errored(Trouble { summary: lines.next().unwrap_or_default(), details: lines.collect(), hints })
     }
 }
+
+/// An error that knows its details and what the user can do, on its way through `anyhow`. As text it has no hints: these are
+/// for [`Failure`] and for commands, which show them on lines of their own.
+#[derive(Debug, Clone)]
+pub struct Explained(pub Trouble);
+
+impl std::fmt::Display for Explained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines = [&self.0.summary].into_iter().filter(|summary| !summary.is_empty()).chain(&self.0.details);
+        for (at, line) in lines.enumerate() {
+            write!(f, "{}{line}", if at == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Explained {}
 
 /// Puts events on their way, with run, scenario and step filled in and secrets masked.
 #[derive(Debug, Clone)]

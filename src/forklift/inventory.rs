@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    cluster::{Cluster, Service},
+    cluster::{Cluster, Service, Unusable, said, unusable},
     config::profile::ProviderKind,
     engine::{Deadline, Failure, StepCx, human},
     events::Trouble,
@@ -41,6 +41,8 @@ pub struct Inventory {
     service: Service,
     kind: ProviderKind,
     provider: String,
+    /// Whether the login has a token, which the inventory asks for.
+    has_token: bool,
 }
 
 impl Inventory {
@@ -48,7 +50,60 @@ impl Inventory {
     pub async fn connect(cluster: &Cluster, mtv_namespace: &str, kind: ProviderKind, provider: &str) -> anyhow::Result<Self> {
         let service = cluster.service(mtv_namespace, ROUTE, "the inventory").await;
         let service = service.with_context(|| format!("the inventory cannot be reached; is MTV installed in {mtv_namespace}?"))?;
-        Ok(Self { service, kind, provider: provider.to_owned() })
+        Ok(Self { service, kind, provider: provider.to_owned(), has_token: cluster.has_token() })
+    }
+
+    /// Asks the inventory something before anything is created: one that refuses the login, or whose certificate is not
+    /// trusted, is reported at once. A login that may not list all Providers may still read those of its own namespaces.
+    ///
+    /// # Errors
+    /// It cannot be reached, is not an inventory, or refuses the login.
+    pub async fn greet(cluster: &Cluster, mtv_namespace: &str, limit: Duration) -> Result<(), Failure> {
+        let path = "/providers";
+        let ask = async {
+            let inventory = Self::connect(cluster, mtv_namespace, ProviderKind::Vsphere, "").await?;
+            let (status, body) = inventory.service.read(path).await?;
+            match status {
+                StatusCode::OK | StatusCode::FORBIDDEN => Ok(()),
+                StatusCode::UNAUTHORIZED => Err(inventory.refused(status, &body)),
+                other => {
+                    Err(anyhow::anyhow!("the inventory answered {other}{}", said(&body))).with_context(|| inventory.service.failed(path))
+                }
+            }
+        };
+        match Deadline::after(limit).scope(ask).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(explained(error)),
+        }
+    }
+
+    /// Asks for the source Provider, now that it is there.
+    ///
+    /// # Errors
+    /// The login may not read it.
+    pub async fn check_rights(&self) -> Result<(), Failure> {
+        let path = format!("/providers/{}/{}", self.kind, self.provider);
+        match self.service.read(&path).await {
+            Ok((status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), body)) => Err(explained(self.refused(status, &body))),
+            // Whatever else is wrong may pass until it is needed.
+            _ => Ok(()),
+        }
+    }
+
+    /// Why the inventory refuses the login.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
+        let mut trouble = Trouble::new(format!("the inventory refuses the login to the cluster ({status}){}", said(body)));
+        if !self.has_token {
+            trouble = trouble
+                .detail("the login has no token, only a client certificate or nothing, and the inventory takes nothing but tokens")
+                .hint("log in with `oc login`, or put a token into the kubeconfig: `oc create token SERVICE-ACCOUNT`");
+        } else if status == StatusCode::FORBIDDEN {
+            trouble = trouble
+                .hint("the login needs the right to get Providers: check it with `oc auth can-i get providers.forklift.konveyor.io`");
+        } else {
+            trouble = trouble.hint("the token may have ended: log in again with `oc login`");
+        }
+        unusable(trouble)
     }
 
     /// Reads something of the source Provider, such as `vms/vm-12`; `None` if it is not there or not loaded yet.
@@ -60,11 +115,8 @@ impl Inventory {
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body).with_context(what)?)),
             // 206: the collector has not loaded everything yet; its body is empty.
             StatusCode::NOT_FOUND | StatusCode::PARTIAL_CONTENT => Ok(None),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(anyhow::anyhow!("the inventory refuses the cluster login ({status}); it needs a bearer token with rights on Providers"))
-                    .with_context(what)
-            }
-            other => Err(anyhow::anyhow!("the inventory answered {other}")).with_context(what),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(status, &body)),
+            other => Err(anyhow::anyhow!("the inventory answered {other}{}", said(&body))).with_context(what),
         }
     }
 
@@ -110,7 +162,7 @@ impl Inventory {
             let last = match attempt.scope(look()).await {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(last)) => last,
-                Err(error) if format!("{error:#}").contains("refuses") => return Err(error.into()),
+                Err(error) if error.downcast_ref::<Unusable>().is_some() => return Err(explained(error)),
                 Err(error) => format!("{error:#}"),
             };
             if pauses.over() {
@@ -125,5 +177,22 @@ impl Inventory {
                 _ = pauses.wait() => {}
             }
         }
+    }
+}
+
+/// The failure, with what helps when the certificate of a Route is not trusted.
+fn explained(error: anyhow::Error) -> Failure {
+    match Failure::from(error) {
+        Failure::Errored(trouble)
+            if trouble.hints.is_empty()
+                && trouble.details.iter().chain([&trouble.summary]).any(|line| line.contains("certificate is not trusted")) =>
+        {
+            Failure::Errored(
+                trouble
+                    .hint("Routes are signed by the ingress CA, which ConfigMap openshift-config-managed/default-ingress-cert holds")
+                    .hint("where the login may not read it: add that CA to `certificate-authority` of the kubeconfig, or name it in SSL_CERT_FILE"),
+            )
+        }
+        failure => failure,
     }
 }

@@ -17,12 +17,13 @@ use super::{
     tls::{self, Trust},
 };
 pub use crate::retry::Safety;
-pub use crate::retry::asked_pause;
 use crate::{
     config::profile::Profile,
     limits::{Form, Limit, Meter, TooLarge},
+    net::proxy,
     retry::{Fate, Story, out_of_files},
 };
+pub use crate::{net::without_login, retry::asked_pause};
 
 /// Longest wait for a TCP and TLS connection.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -40,6 +41,18 @@ pub enum Lost {
     TooLarge(TooLarge),
     /// Sent elsewhere: to this address.
     Redirected(String),
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotSent(why) => write!(f, "not sent: {why}"),
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Unclear(why) => write!(f, "lost on the way: {why}"),
+            Self::TooLarge(why) => why.fmt(f),
+            Self::Redirected(to) => write!(f, "redirected to {to}"),
+        }
+    }
 }
 
 impl From<reqwest::Error> for Lost {
@@ -70,13 +83,14 @@ impl Lost {
     pub async fn explained(self, url: &Url, story: Story) -> ProviderError {
         let address = address(url);
         match self {
-            Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost: {why}{story}")),
+            Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost{}: {why}{story}", through(url))),
             Self::TooLarge(why) => ProviderError::Unreachable(format!("{address}: {why}{story}; hint: check `api_url` of the profile")),
             Self::Redirected(to) => ProviderError::Unreachable(format!(
                 "{address} redirects to {to}, and no redirect is followed; hint: write the final URL into `api_url` of the profile"
             )),
             Self::NotSent(why) => ProviderError::Unreachable(format!(
-                "{address} cannot be reached: {why}{story}; hint: check `api_url` of the profile, and the network"
+                "{address} cannot be reached{}: {why}{story}; hint: check `api_url` of the profile, and the network",
+                through(url)
             )),
             Self::Tls(tls @ rustls::Error::InvalidCertificate(_)) => {
                 let (host, port) = host_port(url);
@@ -88,6 +102,11 @@ impl Lost {
             }
         }
     }
+}
+
+/// The proxy on the way to a URL, for people; empty if there is none.
+pub fn through(url: &Url) -> String {
+    proxy::of_environment(url).ok().flatten().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
 }
 
 /// Requests by the name of the call.
@@ -112,7 +131,7 @@ pub fn endpoint(api_url: &str, shape: &str) -> ProviderResult<Url> {
     Url::parse(api_url)
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is no URL; expected {shape}", without_login(api_url))))
+        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is not a URL; expected {shape}", without_login(api_url))))
 }
 
 /// Refuses an address without TLS, unless the profile allows it: passwords and tokens would go out
@@ -127,18 +146,6 @@ pub fn require_tls(url: &Url, profile: &Profile, what: &str) -> ProviderResult<(
         place(url),
         profile.name
     )))
-}
-
-/// A text that should be a URL, without the login that may stand in it.
-pub fn without_login(text: &str) -> String {
-    match text.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-            format!("{scheme}://{}", &rest[host..])
-        }
-        None => text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned(),
-    }
 }
 
 /// Scheme, host, port and path of a URL: what may be shown of one. The rest may hold a login.
@@ -237,10 +244,9 @@ pub fn client(url: &Url, trust: &Trust, cookies: bool) -> ProviderResult<reqwest
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")))
         .http1_only();
-    if is_loopback(url) {
-        // A proxy of the environment is for other hosts.
-        builder = builder.no_proxy();
-    }
+    // Asked for each URL: the endpoints of an OpenStack are on several hosts. A variable that is wrong is reported at once.
+    proxy::of_environment(url).map_err(ProviderError::Unreachable)?;
+    builder = builder.no_proxy().proxy(reqwest::Proxy::custom(|url| proxy::of_environment(url).ok().flatten()?.url()));
     builder.build().map_err(|error| ProviderError::Unreachable(format!("failed to prepare the connection to {}: {error}", address(url))))
 }
 

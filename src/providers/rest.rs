@@ -297,7 +297,7 @@ impl Rest {
             Body::Form(fields) => request.form(fields),
         };
         let lost = |lost: Lost| {
-            exchange.answer(&format!("no answer: {lost:?}"), "", b"");
+            exchange.answer(&format!("no answer: {lost}"), "", b"");
             TryError::Lost(lost)
         };
         let response = request.send().await.map_err(|error| lost(error.into()))?;

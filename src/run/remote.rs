@@ -51,7 +51,7 @@ pub async fn destination(owner: &Owner, cx: &StepCx, settings: &Settings, namesp
 
 /// The login as Forklift wants it. TLS is verified as this login itself verifies it.
 fn secret(cluster: &Cluster, namespace: &str, server: &str) -> Result<Value, Failure> {
-    let Some(token) = cluster.token()? else {
+    let Some(token) = cluster.token() else {
         return Err(Failure::Errored(
             Trouble::new("the login to the cluster has no token, which the destination Provider of remote scenarios needs")
                 .hint("log in with `oc login`, or by user and password (cluster_host, cluster_username)"),

@@ -141,18 +141,11 @@ pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<Clu
     Ok(ClusterFacts { openshift, mtv, id, storage_class })
 }
 
-/// Connects to the cluster; says both ways on when none is configured.
+/// Connects to the cluster, and sees whether it answers and takes the login.
 pub async fn connect_cluster(options: &ConnectOptions) -> Result<Cluster, Failure> {
-    Cluster::connect(options).await.map_err(|error| match Failure::from(error) {
-        // Whoever has named user and password has chosen the way.
-        Failure::Errored(trouble) if options.login.is_some() => Failure::Errored(trouble),
-        Failure::Errored(trouble) => Failure::Errored(
-            trouble
-                .hint("name a cluster with --kubeconfig FILE (and --context), with KUBECONFIG, or by running in a pod")
-                .hint("or run against the simulated data centre: mtv-test run --lab"),
-        ),
-        other => other,
-    })
+    let cluster = Cluster::connect(options).await?;
+    cluster.greet().await.map_err(anyhow::Error::from)?;
+    Ok(cluster)
 }
 
 /// What a provider's error means for a step.
@@ -265,6 +258,7 @@ pub struct Needs {
 /// Creates the run's own namespace, with the sign of life that is renewed from then on.
 pub async fn own_namespace(owner: &Owner, cx: &StepCx, settings: &Settings) -> Result<Heartbeat, Failure> {
     wait_for_operator(&owner.cluster, cx, &settings.mtv_namespace).await?;
+    Inventory::greet(&owner.cluster, &settings.mtv_namespace, settings.inventory_timeout).await?;
     cx.progress("creating namespace and Providers", None);
     let mut body = namespace_body(&names::namespace(&settings.target_namespace_prefix, &owner.run));
     alive::mark(&mut body, &owner.cluster, &owner.run);
@@ -323,6 +317,7 @@ pub async fn open(
     }
     let uid = created.metadata.uid.unwrap_or_default();
     let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
+    inventory.check_rights().await?;
     let remote = remote.map(|destination| ProviderPair { source: source_ref.clone(), destination });
     let providers = ProviderPair { source: source_ref, destination: destination_ref };
     Ok(Session {

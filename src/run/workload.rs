@@ -135,7 +135,7 @@ impl MigrationRun {
             remote: self.scenarios.iter().filter(will_run).any(|s| s.scenario.remote),
         };
         *self.heartbeat.lock().await = own_namespace(&owner, cx, &self.settings).await?;
-        let mut session = open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, needs).await?;
+        let mut session = Box::pin(open(owner, cx, source, self.profile.clone(), self.settings.clone(), facts, needs)).await?;
         if self.scenarios.iter().filter(will_run).any(|s| s.scenario.copies_offload()) {
             let (namespace, provider) = (session.namespace.clone(), session.providers.source.name.clone());
             let source = session.source.clone();

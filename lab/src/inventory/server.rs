@@ -139,7 +139,7 @@ impl Service {
             return Ok(self.faults.administer(&parts.method, parts.uri.path(), &parts.headers, &body));
         }
         let method = request.method().as_str().to_lowercase();
-        let refuse = |refusal: &faults::Refusal| whole(empty(refusal.code));
+        let refuse = |refusal: &faults::Refusal| whole(empty(refusal.code).map(|_| Full::new(Bytes::from(refusal.message.clone()))));
         self.faults.around(&Ask::rest(Server::Inventory, &request, &method), refuse, async { whole(self.answer(&request).await) }).await
     }
 

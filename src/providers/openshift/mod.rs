@@ -111,7 +111,8 @@ async fn other(profile: &Profile) -> ProviderResult<Cluster> {
         ca_file: profile.ca_file.clone(),
         ca_pem: profile.ca_pem.clone(),
     };
-    let options = ConnectOptions { login: Some(login), insecure: profile.insecure_skip_verify, ..ConnectOptions::default() };
+    let (insecure, plain_http) = (profile.insecure_skip_verify, profile.allow_plain_http);
+    let options = ConnectOptions { login: Some(login), insecure, plain_http, ..ConnectOptions::default() };
     Cluster::connect(&options).await.map_err(|error| {
         let text = format!("{error:#}");
         // The hints of a cluster's own connection name the keys of another file.
@@ -150,7 +151,7 @@ impl SourceProvider for Openshift {
 
     /// By URL and token. A login without a token reaches the cluster of the run as Forklift itself does, without a Secret.
     fn access(&self) -> Option<Access> {
-        let Some(token) = self.cluster.token().ok().flatten() else {
+        let Some(token) = self.cluster.token() else {
             return Some(Access { url: String::new(), secret: Vec::new() });
         };
         let plain = |text: &str| Field::Plain(text.to_owned());

@@ -403,7 +403,7 @@ impl Send<'_> {
         let (url, action) = (self.url, self.action);
         let exchange = Exchange::begin(|| format!("vsphere POST {} {action}", address(url)), "text/xml", text.as_bytes());
         let lost = |lost: Lost| {
-            exchange.answer(&format!("no answer: {lost:?}"), "", b"");
+            exchange.answer(&format!("no answer: {lost}"), "", b"");
             TryError::Lost(lost)
         };
         let response = self
