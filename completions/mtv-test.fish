@@ -76,8 +76,8 @@ always\t'Always'
 never\t'Never'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s v -l verbose -d 'Show more: -v for each object and state, -vv for requests; RUST_LOG chooses in detail'
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l older-than -d 'With --orphans: leave runs alone that made something within this time' -r
-complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l timeout -d 'Longest time for the whole clean-up' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l older-than -d 'With --orphans: leave runs alone that made something within this time, by the cluster\'s clock' -r
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l timeout -d 'Longest time for the whole clean-up, the first connections included' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l provider -d 'Provider profile to migrate from' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l providers -d 'File with the provider profiles [default: providers.toml]' -r -F
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand clean" -l settings -d 'Settings file [default: mtv-test.toml, if it exists]' -r -F
