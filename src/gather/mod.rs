@@ -34,9 +34,6 @@ use crate::{
 };
 use pod::Progress;
 
-/// Start of the name of the namespace in which the pod runs.
-pub const NAMESPACE: &str = "mtv-test-gather";
-
 /// Longest wait for the account that a new namespace gets.
 const ACCOUNT: Duration = Duration::from_mins(1);
 

@@ -275,7 +275,7 @@ mod tests {
             ("https://h", &[("HTTPS_PROXY", ""), ("https_proxy", "b:1")], some("http://b:1 (https_proxy)")),
             ("https://h", &[("HTTP_PROXY", "a:1")], None),
             ("http://h", &[("HTTP_PROXY", "a:1"), ("HTTPS_PROXY", "b:1")], some("http://a:1 (HTTP_PROXY)")),
-            ("https://h", &[("ALL_PROXY", "socks5h://u:p@[::1]")], some("socks5://[::1]:1080 (ALL_PROXY)")),
+            ("https://h", &[("ALL_PROXY", "socks5h://u:a-long-proxy-password@[::1]")], some("socks5://[::1]:1080 (ALL_PROXY)")),
             ("https://h", &[("all_proxy", "https://p")], some("https://p:443 (all_proxy)")),
         ] {
             assert_eq!(chosen(url, variables), expected, "{variables:?}");

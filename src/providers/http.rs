@@ -157,13 +157,19 @@ pub fn place(url: &Url) -> String {
     url.to_string()
 }
 
-/// Where a redirect leads, if an answer is one.
-pub fn redirect(status: StatusCode, headers: &HeaderMap, from: &Url) -> Option<String> {
+/// Where a redirect leads, if an answer is one. `from` is the address that was asked, where it is known.
+pub fn redirect(status: StatusCode, headers: &HeaderMap, from: Option<&Url>) -> Option<String> {
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| from.join(to).ok());
-    Some(to.map_or_else(|| "nowhere".to_owned(), |to| place(&to)))
+    let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let url = from.map_or_else(|| Url::parse(to).ok(), |from| from.join(to).ok());
+    Some(match url {
+        Some(url) => place(&url),
+        // Another place on the same server.
+        None if to.starts_with('/') => to.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        None => "nowhere".to_owned(),
+    })
 }
 
 /// An answer that was read to its end.
@@ -184,7 +190,7 @@ pub struct Answer {
 /// The answer is a redirect, is too large, is packed in a way that was not asked for, or breaks.
 pub async fn read(mut response: Response, limit: Limit, form: Form) -> Result<Answer, Lost> {
     let (status, headers) = (response.status(), response.headers().clone());
-    if let Some(to) = redirect(status, &headers, response.url()) {
+    if let Some(to) = redirect(status, &headers, Some(response.url())) {
         return Err(Lost::Redirected(to));
     }
     let packed = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
@@ -282,7 +288,7 @@ mod tests {
         let from = Url::parse("https://h/sdk").unwrap();
         let to = |status: u16, location: &'static str| {
             let headers = HeaderMap::from_iter([(header::LOCATION, header::HeaderValue::from_static(location))]);
-            redirect(StatusCode::from_u16(status).unwrap(), &headers, &from)
+            redirect(StatusCode::from_u16(status).unwrap(), &headers, Some(&from))
         };
         assert_eq!(to(307, "https://other:1/x?token=1").as_deref(), Some("https://other:1/x"));
         assert_eq!(to(302, "/login").as_deref(), Some("https://h/login"));

@@ -14,12 +14,11 @@ use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
 use tokio::time::{Instant, timeout_at};
 
-use super::Session;
+use super::{Session, names};
 use crate::{
     cluster::{Cluster, name_of},
     engine::{Failure, Leftover, StepCx, human},
     events::{Trouble, What},
-    gather,
     journal::{
         Entry, Journal, Record, State,
         order::{Action, Stage, order},
@@ -319,7 +318,7 @@ fn on_cluster(entry: &Entry) -> bool {
 
 /// Whether it was made to gather diagnostics.
 fn gathers(entry: &Entry) -> bool {
-    matches!(entry, Entry::Object { name, namespace, .. } if namespace.is_empty() && name.starts_with(gather::NAMESPACE))
+    matches!(entry, Entry::Object { name, namespace, .. } if namespace.is_empty() && name.starts_with(names::GATHER))
 }
 
 fn namespace_name(record: &Record) -> Option<String> {

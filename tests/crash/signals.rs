@@ -57,11 +57,25 @@ struct Interrupted {
     run: String,
 }
 
+/// The binary with SIGHUP as a terminal leaves it: tests that run under `nohup` would hand on that it is ignored.
+fn heeding_hang_ups() -> Command {
+    let inner = binary();
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(inner.get_program());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// Starts a run, interrupts it as soon as it has passed so many points (0: at once), and waits for its end.
 fn interrupt(lab: &Lab, number: usize, points: usize, ladder: &[&str], built_in: bool) -> Interrupted {
     let results = lab.path(&format!("signal-{number}"));
     let log = lab.path(&format!("signal-{number}.points"));
-    let mut command = binary();
+    let mut command = heeding_hang_ups();
     command
         .current_dir(&lab.folder)
         .args(["run", "sanity-cold", "sanity-warm", "--set", "cutover_delay=20s", "--results-dir"])

@@ -236,8 +236,10 @@ fn disk(device: &Node, devices: &[&Node], names: &BTreeMap<&MoRef, &str>) -> Dis
         bytes: number("capacityInBytes").or_else(|| Some(number("capacityInKB")? * 1024)).unwrap_or_default(),
         storage: datastore.as_ref().and_then(|id| names.get(id)).map(|name| (*name).to_owned()).or_else(in_file).unwrap_or_default(),
         key: device.get("key").and_then(|key| key.trim().parse().ok()).unwrap_or_default(),
-        // By id: names are unique within one data centre only, and Forklift refuses an ambiguous one.
-        storage_ref: datastore.as_ref().map(|id| SourceRef::by_id(&id.value)),
+        // By id: names are unique within one data centre only, and Forklift refuses an ambiguous one. An ESXi
+        // host's id of an NFS export holds its path; the inventory has a hash in its place, and on one host
+        // the name is unique.
+        storage_ref: datastore.as_ref().filter(|id| !id.value.contains('/')).map(|id| SourceRef::by_id(&id.value)),
         storage_id: datastore.map(|id| id.value).unwrap_or_default(),
         file: base.get("fileName").unwrap_or_default().to_owned(),
         provisioning: provisioning(base),

@@ -229,7 +229,7 @@ mod tests {
         found.take_holds(&kinds::FORKLIFT_CONTROLLER, &controller, None);
         assert_eq!(found.runs[R1].entries[0].0.to_string(), "/spec/controller_precopy_interval of ForkliftController mtv/c");
         assert_eq!(found.runs[R1].entries.len(), 1, "no run changes another field");
-        let namespace = object(json!({"metadata": {"name": "n", "labels": {RUN_LABEL: R1},
+        let namespace = object(json!({"metadata": {"name": "n", "uid": "u", "labels": {RUN_LABEL: R1},
             "annotations": {"mtv-test.io/hold.run1run1aa": r#"{"since":"2026-01-01T00:00:00Z"}"#, "mtv-test.io/hold.run3run3aa": r#"{"since":"2026-01-01T00:00:00Z"}"#}}}));
         found.take_holds(&kinds::NAMESPACE, &namespace, None);
         assert_eq!(found.runs[R1].entries.len(), 1, "by its label it is found anyway");

@@ -24,7 +24,6 @@ use super::{
     execute::runtime,
     names::{self, RUN_LABEL},
     protect,
-    session::connect_cluster,
 };
 use crate::{
     cli::{CleanRequest, CleanTarget, CliError, CliResult, say, tell},
@@ -143,8 +142,9 @@ async fn from_journal(request: &CleanRequest, path: &Path, read: journal::Read) 
         return Err(CliError::usage(text).hint(orphans));
     }
     let whose = format!("run {}", header.run);
-    let cluster = match connect(request).await {
-        Ok(cluster) => cluster,
+    let (cluster, greeted) = match reach(request).await {
+        Ok((_, Err(failure))) if dry => return unchecked(&environment(failure).to_string(), &records),
+        Ok(reached) => reached,
         Err(error) if dry => return unchecked(&error.to_string(), &records),
         Err(error) => return Err(error),
     };
@@ -154,7 +154,11 @@ async fn from_journal(request: &CleanRequest, path: &Path, read: journal::Read) 
     }
     let mut silent = None;
     let result = supervised(request, &header.run, async |cx| {
-        let reached = match check_cluster(&cluster, &header).await {
+        let checked = match greeted {
+            Ok(()) => check_cluster(&cluster, &header).await,
+            Err(unreached) => Err(Unusable::Silent(unreached)),
+        };
+        let reached = match checked {
             Ok(()) if header.cluster.is_none() && records.iter().any(is_made_on_cluster) => {
                 carries_label(&cluster, &header.run, path).await
             }
@@ -321,12 +325,24 @@ async fn supervised(
     Ok(result)
 }
 
-async fn connect(request: &CleanRequest) -> Result<Cluster, CliError> {
-    let cluster = connect_cluster(&request.connect).await.map_err(environment)?;
+/// Connects to the cluster, and says whether it answers and takes the login.
+async fn reach(request: &CleanRequest) -> Result<(Cluster, Result<(), Failure>), CliError> {
+    let unusable = |error: anyhow::Error| environment(error.into());
+    let cluster = Cluster::connect(&request.connect).await.map_err(unusable)?;
+    if let Err(unreached) = cluster.greet().await {
+        return Ok((cluster, Err(anyhow::Error::from(unreached).into())));
+    }
     // A clean-up only takes away what runs made: it is not stopped, but it is told.
     if let Err(Failure::Failed(trouble) | Failure::Errored(trouble)) = protect::check(&cluster, &request.settings.settings.protect).await {
         tell(&format!("warning: {}; only what runs made there is deleted", mask(&trouble.summary)));
     }
+    Ok((cluster, Ok(())))
+}
+
+/// The same where nothing can be done without the cluster.
+async fn connect(request: &CleanRequest) -> Result<Cluster, CliError> {
+    let (cluster, reached) = reach(request).await?;
+    reached.map_err(environment)?;
     Ok(cluster)
 }
 
