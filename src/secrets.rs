@@ -247,7 +247,9 @@ mod tests {
             ("hex x726564686174x", "hex x[secret]x"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
-            assert_eq!(mask(masked), masked, "twice");
+            // All tests of this process share the registry, and one of them has `p` as a password.
+            let again = mask(masked).replace("sshpass -[secret]", "sshpass -p");
+            assert_eq!(again, masked, "twice");
         }
         assert!(ordinary().unwrap().contains("ordinary word"));
     }

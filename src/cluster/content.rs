@@ -13,7 +13,7 @@ use super::{
     Cluster, described, fate, fate_of_list, is_not_found, timed,
     wire::{self, Resource},
 };
-use crate::retry::Safety;
+use crate::retry::{Fate, Safety};
 
 /// Lists that are under way at the same time. API servers count a list as more than one seat, so this stays low.
 const SIDE_BY_SIDE: usize = 12;
@@ -141,18 +141,24 @@ impl Cluster {
     /// The cluster does not answer.
     pub async fn served(&self) -> anyhow::Result<&[Served]> {
         let ask = || async {
-            let discover = |patience| {
-                timed(patience, async {
-                    let all = Discovery::new(self.client().clone()).run_aggregated().await;
-                    match all {
-                        Ok(all) if all.groups().next().is_some() => Ok(all),
-                        // API servers before 1.27 know the long way only.
-                        _ => Discovery::new(self.client().clone()).run().await,
-                    }
-                })
+            let unread = |gave_up| described(&gave_up, "read", "the kinds that the cluster serves");
+            // Two requests. Only an answer of another kind says that the server does not know them.
+            let unknown = |error: &kube::Error| match error {
+                kube::Error::SerdeError(_) => true,
+                kube::Error::Api(status) => matches!(status.code, 404 | 406),
+                _ => false,
             };
-            let all = self.policy().run(Safety::Repeatable, fate, discover).await;
-            let all = all.map_err(|gave_up| described(&gave_up, "read", "the kinds that the cluster serves"))?;
+            let judged = |error: &kube::Error| if unknown(error) { Fate::Final } else { fate(error) };
+            let at_once = |patience| timed(patience, Discovery::new(self.client().clone()).run_aggregated());
+            let all = match self.policy().run(Safety::Repeatable, judged, at_once).await {
+                Ok(all) if all.groups().next().is_some() => all,
+                Err(gave_up) if !unknown(&gave_up.error) => return Err(unread(gave_up)),
+                // API servers before 1.27 know the long way only: a request per group.
+                _ => {
+                    let one_by_one = |patience| timed(patience, Discovery::new(self.client().clone()).run());
+                    self.policy().run(Safety::Repeatable, fate, one_by_one).await.map_err(unread)?
+                }
+            };
             let listed = all.groups().flat_map(kube::discovery::ApiGroup::resources_by_stability).filter(|(resource, abilities)| {
                 abilities.scope == Scope::Namespaced
                     && abilities.supports_operation(verbs::LIST)

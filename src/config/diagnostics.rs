@@ -13,6 +13,9 @@ use crate::secrets::printable;
 /// How many problems are shown at once.
 const MOST_SHOWN: usize = 100;
 
+/// Blanks that stand for the rest of a secret are left out of an underline, up to so many bytes.
+const LONGEST_BLANK: usize = 256;
+
 /// A text that problems point into: a file, an environment variable, a command line argument.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
@@ -52,8 +55,11 @@ impl Source {
             at
         };
         let (start, end) = (floor(span.start), floor(span.end));
-        let text = self.shown.get(start..end).unwrap_or_default().trim_end();
-        start..start + text.len()
+        let text = self.shown.get(start..end).unwrap_or_default();
+        // Not further than a secret is long: a file of nothing but blanks has a mistake at each of them.
+        let near = (0..=text.len().saturating_sub(LONGEST_BLANK)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let (whole, tail) = text.split_at(near);
+        start..start + whole.len() + tail.trim_end().len()
     }
 }
 

@@ -68,8 +68,13 @@ async fn a_dry_run_lists_what_the_real_one_deletes_and_restores() {
 
     // Without a cluster the file alone is told, and that it is the file alone.
     fs::write(lab.path("again.json"), &journal).unwrap();
+    // Nothing listens where something did a moment ago.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let kubeconfig = fs::read_to_string(lab.path("lab/kubeconfig")).unwrap();
+    let server = kubeconfig.lines().find(|line| line.trim_start().starts_with("server: ")).unwrap();
+    fs::write(lab.path("silent"), kubeconfig.replace(server, &format!("    server: https://{closed}"))).unwrap();
     let mut command = binary();
-    command.current_dir(&lab.folder).args(["clean", "again.json", "--dry-run", "--kubeconfig", "not-there"]);
+    command.current_dir(&lab.folder).args(["clean", "again.json", "--dry-run", "--kubeconfig", "silent"]);
     let alone = command.output().unwrap();
     assert!(alone.status.success(), "{}", told(&alone));
     for words in ["warning: ", "by the file alone, not checked", &format!("would delete Namespace {namespace}")] {

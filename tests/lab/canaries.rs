@@ -281,7 +281,7 @@ fn inputs(lab: &Lab, number: usize, secret: &str, search: &mut Search) {
         ("password of another OpenShift", run_of(&good, "openshift-remote", "openshift-remote.toml", &["-m", "tier0"]), &[7]),
         ("token of Jira in the environment", asking, &[7]),
         ("token of Jira in a file", run_of(&good, "ovirt", &profiles, &jira_by_file), &[7]),
-        ("key of a kubeconfig", run("key", &profiles), &[7]),
+        ("key of a kubeconfig", run("key", &profiles), &[4]),
         ("password of a kubeconfig", run("basic", &profiles), &[7]),
         (
             "clean-up with the password of oVirt",
@@ -415,7 +415,7 @@ fn no_secret_of_runs_that_pass_or_fail_leaves_by_any_sink() {
             search.folder(&lab.path(&results), secret);
         }
     }
-    let output = run("openshift", "failed", &["sanity-cold", "--set", "plan_wait_timeout=1s"]);
+    let output = run("openshift", "failed", &["sanity-cold", "--set", "plan_wait_timeout=50ms"]);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let gathered = files(&lab.path("failed/latest/must-gather"));
     for kind in ["kind: Plan", "kind: Provider", "kind: Event"] {

@@ -60,7 +60,7 @@ fn a_failure_is_not_hidden_by_a_scenario_that_could_not_be_tested() {
     fs::create_dir(lab.path("own")).unwrap();
     let missing = "[scenario.typo]\n[[scenario.typo.virtual_machines]]\nname = \"no-such-vm\"\n";
     fs::write(lab.path("own/s.toml"), missing).unwrap();
-    let arguments = ["typo", "sanity-cold", "--scenarios", "own", "--skip-data-collector", "--set", "plan_wait_timeout=1s"];
+    let arguments = ["typo", "sanity-cold", "--scenarios", "own", "--skip-data-collector", "--set", "plan_wait_timeout=50ms"];
     let output = lab.run(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("1 failed, 1 error") && told(&output).contains("1 scenario could not be tested"), "{}", told(&output));

@@ -79,7 +79,7 @@ async fn an_unknown_certificate_is_named_with_two_ways_on() {
     let text = error.to_string();
     for words in [
         "the certificate of 127.0.0.1:",
-        "(SHA-256 ",
+        "SHA-256 ",
         "its issuer is not among the trusted ones",
         "`ca_file`",
         "insecure_skip_verify = true",
