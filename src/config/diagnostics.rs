@@ -1,6 +1,7 @@
 //! What is wrong with a file, shown the way rustc shows it: file, line, column, the line itself with a caret, and how to mend it.
 
 use std::{
+    collections::HashMap,
     fmt,
     ops::Range,
     sync::{Arc, OnceLock},
@@ -217,8 +218,19 @@ impl Problems {
 
     /// Adds those of another list that are not here yet.
     pub fn append_new(&mut self, other: Self) {
+        // By title and place first: a file can have a mistake at each of its bytes.
+        let key = |problem: &Problem| {
+            let span = problem.place.as_ref().map(|(_, span, _)| (span.start, span.end));
+            (problem.title.clone(), span)
+        };
+        let mut known: HashMap<_, Vec<usize>> = HashMap::new();
+        for (at, problem) in self.0.iter().enumerate() {
+            known.entry(key(problem)).or_default().push(at);
+        }
         for problem in other.0 {
-            if !self.0.contains(&problem) {
+            let alike = known.entry(key(&problem)).or_default();
+            if alike.iter().all(|at| self.0[*at] != problem) {
+                alike.push(self.0.len());
                 self.0.push(problem);
             }
         }
