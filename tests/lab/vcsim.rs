@@ -12,7 +12,7 @@ async fn a_vm_of_vcsim_is_migrated() {
     let lab = Lab::start(&["--roles=-vsphere"]);
     let before = lab.objects().await;
     let profiles = format!(
-        "[provider.vsphere]\ntype = \"vsphere\"\nversion = \"8.0\"\napi_url = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\ninsecure_skip_verify = true\n",
+        "[provider.vsphere]\ntype = \"vsphere\"\nversion = \"8.0\"\napi_url = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\ninsecure_skip_verify = true\nallow_plain_http = true\n",
         vcsim.url(),
         USER,
         PASSWORD,
