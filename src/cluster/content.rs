@@ -148,7 +148,11 @@ impl Cluster {
                 kube::Error::Api(status) => matches!(status.code, 404 | 406),
                 _ => false,
             };
-            let judged = |error: &kube::Error| if unknown(error) { Fate::Final } else { fate(error) };
+            // An answer that cannot be read may have been cut on its way.
+            let judged = |error: &kube::Error| match error {
+                kube::Error::Api(_) if unknown(error) => Fate::Final,
+                other => fate(other),
+            };
             let at_once = |patience| timed(patience, Discovery::new(self.client().clone()).run_aggregated());
             let all = match self.policy().run(Safety::Repeatable, judged, at_once).await {
                 Ok(all) if all.groups().next().is_some() => all,

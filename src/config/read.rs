@@ -92,6 +92,8 @@ pub fn io_reason(error: &std::io::Error) -> String {
 pub fn document<'t>(source: &Arc<Source>, text: &'t str, problems: &mut Problems) -> Option<DeTable<'t>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut broken = false;
+    // Once, because a file can have a mistake at each of its bytes.
+    let other = if errors.is_empty() { None } else { other_format(text) };
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let repeated = error.message() == "duplicate key";
@@ -103,7 +105,7 @@ pub fn document<'t>(source: &Arc<Source>, text: &'t str, problems: &mut Problems
             let mut lines = error.message().lines();
             let title = lines.next().unwrap_or_default();
             let problem = Problem::error(format!("not valid TOML: {title}")).at(source, span, lines.collect::<Vec<_>>().join(", "));
-            problem.help_maybe(other_format(text).map(|format| format!("this looks like {format}: in TOML write `key = \"value\"`")))
+            problem.help_maybe(other.map(|format| format!("this looks like {format}: in TOML write `key = \"value\"`")))
         };
         problems.push(problem);
     }
