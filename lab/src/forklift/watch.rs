@@ -245,11 +245,6 @@ fn source_changed(context: &Context, news: &News) {
         news.vms.is_none() || plan.items("/spec/vms").iter().any(of_plan)
     };
     for source in watched.keys(PROVIDER.kind, |p| p.uid() == provider) {
-        // A provider that waits for its inventory learns that it is there.
-        let waiting = watched.keys(PROVIDER.kind, |p| p.uid() == provider && !p.holds("Ready"));
-        for key in waiting {
-            context.queues.providers.add_after(key, Duration::ZERO);
-        }
         let uses = |o: &Value| refers(o, "/spec/provider/source", &source);
         watched.keys(PLAN.kind, |plan| uses(plan) && about(plan)).into_iter().for_each(|key| context.queues.plans.add(key));
         let unready = |o: &Value| uses(o) && (!o.holds("Ready") || o.items("/status/references").len() < o.items("/spec/map").len());
