@@ -642,7 +642,7 @@ _mtv__test() {
             return 0
             ;;
         mtv__test__subcmd__run)
-            opts="-m -j -v -h --marker --jobs --allow-all-skipped --storage-class --results-dir --skip-teardown --skip-data-collector --data-collector-path --analyze-with-ai --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
+            opts="-m -j -v -h --marker --jobs --allow-all-skipped --storage-class --results-dir --junitxml --junit-xml --junit-detail --skip-teardown --skip-data-collector --data-collector-path --analyze-with-ai --scenarios --provider --providers --settings --set --kubeconfig --context --lab --datacenter --time-scale --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -673,6 +673,40 @@ _mtv__test() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --junit-xml)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --junitxml)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --junit-detail)
+                    COMPREPLY=($(compgen -W "step check" -- "${cur}"))
                     return 0
                     ;;
                 --data-collector-path)

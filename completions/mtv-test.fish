@@ -42,6 +42,9 @@ complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s m -l marker -d
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -s j -l jobs -d 'Scenarios to run at the same time [default: 4]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l storage-class -d 'StorageClass to migrate all disks to [default: the cluster\'s]' -r
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l results-dir -d 'Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]' -r -f -a "(__fish_complete_directories)"
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l junit-xml -l junitxml -d 'Write the JUnit report to this file as well' -r -F
+complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l junit-detail -d 'Cases of the JUnit report: one per check of each VM, or one per step' -r -f -a "step\t'A case per step'
+check\t'A case per step, and one per check of each VM'"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l data-collector-path -d 'Folder for what is collected of failed scenarios [default: the run\'s own folder]' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l scenarios -d 'Folder with scenario files that add to the built-in ones, or replace those of the same name' -r -f -a "(__fish_complete_directories)"
 complete -c mtv-test -n "__fish_mtv_test_using_subcommand run" -l provider -d 'Provider profile to migrate from' -r

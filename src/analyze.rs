@@ -123,7 +123,7 @@ impl Service {
     }
 
     /// Analyses the report of a run that ended so. Prints what is sent where, and what became of it.
-    pub async fn after_run(&self, junit: &Path, exit: ExitCode) {
+    pub async fn after_run(&self, junit: &Path, copy: Option<&Path>, exit: ExitCode) {
         if exit == exit::INTERRUPTED {
             say("the run was interrupted: nothing is sent");
             return;
@@ -150,7 +150,11 @@ impl Service {
             }
             () = interrupted() => Err("interrupted".to_owned()),
         };
-        match analysed.and_then(|enriched| replace(junit, &enriched).map_err(|e| format!("cannot write {}: {e}", junit.display()))) {
+        let write = |enriched: &str| {
+            let all = std::iter::once(junit).chain(copy);
+            all.map(|path| replace(path, enriched).map_err(|e| format!("cannot write {}: {e}", path.display()))).collect::<Result<(), _>>()
+        };
+        match analysed.and_then(|enriched| write(&enriched)) {
             Ok(()) => tell(&format!("{} now holds the analysis", junit.display())),
             Err(why) => say(&format!("{why}; {} stays as it is", junit.display())),
         }

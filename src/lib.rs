@@ -5,6 +5,7 @@
 
 pub mod advice;
 pub mod analyze;
+pub mod checks;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -63,6 +63,16 @@ impl std::error::Error for NoAnswer {}
 tokio::task_local! {
     /// Another policy for what runs in this task.
     static POLICY: Policy;
+    /// Learns of each attempt of this task that is repeated.
+    static OBSERVER: Observer;
+}
+
+/// Gets the number of an attempt that failed, from 1, and the pause before the next one.
+pub type Observer = std::sync::Arc<dyn Fn(u32, Duration) + Send + Sync>;
+
+/// Runs something whose repeated attempts are reported.
+pub async fn observed<F: Future>(observer: Observer, work: F) -> F::Output {
+    OBSERVER.scope(observer, work).await
 }
 
 /// How often, how long, with which pauses.
@@ -182,6 +192,7 @@ impl Tries {
             self.asked_for = after.filter(|after| *after == pause);
             return false;
         }
+        let _ = OBSERVER.try_with(|observer| observer(self.made, pause));
         tokio::time::sleep(pause).await;
         true
     }
@@ -386,6 +397,19 @@ mod tests {
             }
             assert_eq!((begin.elapsed().as_secs(), made), (limit, attempts), "{limit} s");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repeated_attempts_are_reported_and_the_last_one_is_not() {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let observer: Observer = {
+            let seen = std::sync::Arc::clone(&seen);
+            std::sync::Arc::new(move |attempt, pause| seen.lock().unwrap().push((attempt, pause)))
+        };
+        observed(observer, attempts(POLICY, Safety::Repeatable, Fate::NotNow(None))).await;
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.iter().map(|(attempt, _)| *attempt).collect::<Vec<_>>(), (1..12).collect::<Vec<_>>());
+        assert!(seen.iter().all(|(_, pause)| *pause >= POLICY.first_pause / 2));
     }
 
     #[test]

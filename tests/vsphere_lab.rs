@@ -96,7 +96,7 @@ async fn a_scenario_s_way_with_its_source() {
     source.set_power(&id, Power::On).await.unwrap();
     assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
     let vm = source.describe_vm(&id).await.unwrap();
-    assert_eq!((vm.sockets, vm.cores_per_socket, vm.memory_mib), (2, 2, 2048));
+    assert_eq!((vm.sockets, vm.cores_per_socket, vm.memory_mib), (Some(2), Some(2), Some(2048)));
     assert_eq!(vm.nics.iter().map(|n| n.network.as_str()).collect::<Vec<_>>(), ["VM Network", "VM Test Network", "cnv-test"]);
     assert_eq!(vm.disks.iter().map(|d| (d.bytes >> 30, d.storage.as_str())).collect::<Vec<_>>(), [(16, "nfs-datastore")]);
     assert_eq!(vm.snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["before"]);
@@ -158,7 +158,10 @@ async fn a_scenario_s_way_with_a_host() {
     source.set_power(&id, Power::On).await.unwrap();
     assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
     let vm = source.describe_vm(&id).await.unwrap();
-    assert_eq!((vm.id.as_str(), vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib), (id.as_str(), Power::On, 2, 2, 2048));
+    assert_eq!(
+        (vm.id.as_str(), vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib),
+        (id.as_str(), Power::On, Some(2), Some(2), Some(2048))
+    );
     assert_eq!(vm.disks.iter().map(|d| (d.bytes >> 30, d.storage.as_str())).collect::<Vec<_>>(), [(16, "nfs-datastore")]);
     assert_eq!(vm.snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["before"]);
     source.set_power(&id, Power::Off).await.unwrap();

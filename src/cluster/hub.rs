@@ -15,6 +15,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use super::{
     Awaited, Cluster,
+    conditions::Conditions,
     error::advice,
     name_of, state_of,
     watch::{Keeper, Store},
@@ -40,9 +41,9 @@ impl Drop for Watch {
     }
 }
 
-/// All watches of the process.
+/// All watches of the process, and the conditions that were reported of objects that somebody waited for.
 #[derive(Clone, Default)]
-pub(super) struct Hub(Arc<Mutex<HashMap<Key, Watch>>>);
+pub(super) struct Hub(Arc<Mutex<HashMap<Key, Watch>>>, Arc<Mutex<Conditions>>);
 
 impl Hub {
     /// Starts the watch of a kind and namespace if it does not run yet. Returns its store, and where to ask for a newer list.
@@ -152,7 +153,14 @@ impl Hub {
         // What an object says was so when it said it. That there is none is proved by its deletion during the wait.
         let proved = |store: &Store| present.load(Ordering::Relaxed) || store.objects.contains_key(name);
         let state = |store: &Store| state_of(one(store).as_deref());
-        self.wait(cluster, cx, &awaited, (news, proved), |store| look(one(store).as_deref()), state).await
+        let subject = name_of(awaited.kind, awaited.namespace, name);
+        let look = |store: &Store| {
+            let object = one(store);
+            let changes = self.1.lock().unwrap_or_else(PoisonError::into_inner).news(&subject, object.as_deref());
+            changes.into_iter().for_each(|change| cx.emitter.emit(change));
+            look(object.as_deref())
+        };
+        self.wait(cluster, cx, &awaited, (news, proved), look, state).await
     }
 
     pub(super) async fn wait_all<T>(

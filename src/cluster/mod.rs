@@ -2,6 +2,7 @@
 
 mod bounded;
 mod clock;
+mod conditions;
 mod connect;
 mod content;
 mod count;

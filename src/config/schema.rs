@@ -8,6 +8,7 @@ use super::{
     scenario_file::RawScenario,
     settings_keys::{KEYS, Takes},
 };
+use crate::events::{Event, FORMAT};
 
 /// All schemas: file name and content.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -15,7 +16,16 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("scenario.json", tables::<RawScenario>("scenario", "Scenarios of mtv-test")),
         ("providers.json", tables::<RawProfile>("provider", "Provider profiles of mtv-test")),
         ("settings.json", settings()),
+        ("events.json", events()),
     ]
+}
+
+/// A line of `events.ndjson`.
+fn events() -> Value {
+    let mut schema: Value = Schema::into(SchemaSettings::draft07().into_generator().into_root_schema_for::<Event>());
+    schema["title"] = json!("A line of events.ndjson of mtv-test");
+    schema["properties"]["v"] = json!({ "const": FORMAT, "description": "Version of the format." });
+    schema
 }
 
 /// `[group.NAME]` tables of one type.

@@ -74,7 +74,22 @@ pub struct Emitter {
     events: UnboundedSender<Event>,
 }
 
+tokio::task_local! {
+    /// The emitter of the step that this task works for.
+    static CURRENT: Emitter;
+}
+
+/// Emits for the step that this task works for, if it works for one: for layers that get no [`StepCx`].
+pub fn emit_here(what: What) {
+    let _ = CURRENT.try_with(|emitter| emitter.emit(what));
+}
+
 impl Emitter {
+    /// Runs work whose [`emit_here`] comes to this emitter.
+    pub async fn scope<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
     /// For a run that starts now.
     pub fn new(run: &str, events: UnboundedSender<Event>) -> Self {
         Self { run: run.into(), started: Instant::now(), scenario: None, step: None, doing: Arc::default(), events }

@@ -14,7 +14,7 @@ pub mod signals;
 mod tests;
 
 pub use attempt::human;
-pub use cx::{Emitter, Explained, Failure, StepCx};
+pub use cx::{Emitter, Explained, Failure, StepCx, emit_here};
 pub use deadline::Deadline;
 pub use outcome::{Outcome, Totals};
 pub use run::{Options, SET_UP, SWITCHED_OFF, TEAR_DOWN, run, step_names};

@@ -8,7 +8,10 @@ use mtv_api::{
     kinds,
 };
 
-use super::execution::{End, Execution, end_of_vm};
+use super::{
+    execution::{End, Execution, end_of_vm},
+    progress::Progress,
+};
 use crate::{
     cluster::{Awaited, Cluster, ObjectExt, state_of},
     engine::{Failure, StepCx},
@@ -125,6 +128,7 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
         return Err(Failure::Failed(trouble));
     }
     let mut last = String::new();
+    let mut progress = Progress::new(namespace, plan);
     let mut standing = Vec::new();
     let ended = cluster
         .wait(cx, awaited("to end", limit), |object| {
@@ -136,7 +140,9 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
                 last = line;
             }
             standing = standing_of(&status);
-            Ok(Execution::of(&status, migration).end().is_some().then_some(status))
+            let end = Execution::of(&status, migration).end();
+            progress.news(&status, end).into_iter().for_each(|news| cx.emitter.emit(news));
+            Ok(end.is_some().then_some(status))
         })
         .await;
     ended.map_err(|failure| match failure {

@@ -8,6 +8,7 @@ mod migration;
 mod obstacles;
 mod plan;
 mod populators;
+mod progress;
 mod ready;
 
 pub use access::{access, settings};

@@ -140,20 +140,20 @@ pub struct VmDescription {
     pub name: String,
     /// Namespace, OpenShift sources only.
     pub namespace: Option<String>,
-    /// BIOS UUID.
-    pub uuid: String,
+    /// BIOS UUID, lower case, where the source reports one that the migrated VM's serial number is made of.
+    pub uuid: Option<String>,
     /// Serial number of the firmware, where the migrated VM gets it as it is; otherwise it is made of the UUID.
     pub serial: Option<String>,
     /// How it boots, where the source tells.
     pub boot: Option<Boot>,
     /// Power.
     pub power: Power,
-    /// Sockets; 0 where the source does not tell.
-    pub sockets: u32,
-    /// Cores per socket; 0 where the source does not tell.
-    pub cores_per_socket: u32,
-    /// Mebibytes; 0 where the source does not tell.
-    pub memory_mib: u64,
+    /// Sockets, where the source reports them.
+    pub sockets: Option<u32>,
+    /// Cores per socket, where the source reports them.
+    pub cores_per_socket: Option<u32>,
+    /// Memory in mebibytes, where the source reports it.
+    pub memory_mib: Option<u64>,
     /// Network adapters.
     pub nics: Vec<Nic>,
     /// Disks.

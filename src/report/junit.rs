@@ -1,4 +1,5 @@
-//! `junit-report.xml`: one suite per scenario, one case per step, and a suite `mtv-test` for set-up and teardown.
+//! `junit-report.xml`: one suite per scenario, one case per step and one per check of a VM (`SCENARIO/verify/VM/CHECK`), and a suite
+//! `mtv-test` for set-up and teardown. With [`Detail::Step`] the checks have no cases of their own.
 //!
 //! The file is written when the run starts, when a step or scenario starts, after each scenario, at each interrupt and at the
 //! end, each time whole and by renaming, so that a reader finds a valid file with every case in it, and that of a run that was
@@ -21,6 +22,7 @@ use super::{
     results::sync,
 };
 use crate::{
+    checks::{CheckVerdict, CheckedVm, Finding},
     events::{Event, Trouble, Verdict, What},
     kill_points,
     secrets::steers,
@@ -32,11 +34,22 @@ const OWN: &str = "mtv-test";
 /// Steps are written as they start for as long as this leaves the process free for other work: one part in twenty.
 const SHARE: u32 = 20;
 
+/// How fine the cases are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Detail {
+    /// A case per step.
+    Step,
+    /// A case per step, and one per check of each VM.
+    #[default]
+    Check,
+}
+
 /// Writes the report.
 #[derive(Debug)]
 pub struct JunitSink {
-    path: PathBuf,
-    run: Run,
+    /// The file in the results, and others that the user asks for.
+    paths: Vec<PathBuf>,
+    detail: Detail,
     /// When the file was written last, and how long that took.
     written: Option<(Instant, Duration)>,
     /// Keeps a file descriptor for the report, when the process has used up all others.
@@ -44,24 +57,30 @@ pub struct JunitSink {
 }
 
 impl JunitSink {
-    /// For this file.
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), run: Run::default(), written: None, spare: spare() }
+    /// For these files, which all get the same.
+    pub fn new(paths: Vec<PathBuf>, detail: Detail) -> Self {
+        Self { paths, detail, written: None, spare: spare() }
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self, run: &Run) -> Result<()> {
         let begun = Instant::now();
         self.spare = None;
-        let done = replace(&self.path, render(&self.run)?.as_bytes());
+        let text = render(run, self.detail)?;
+        // One that cannot be written keeps no other from being written.
+        let written: Vec<Result<()>> = self
+            .paths
+            .iter()
+            .map(|path| replace(path, text.as_bytes()).with_context(|| format!("failed to write {}", path.display())))
+            .collect();
         self.spare = spare();
         self.written = Some((begun, begun.elapsed()));
-        done
+        written.into_iter().collect()
     }
 
     /// Writes the report before its end. The next one has everything that this one has, so only the last one must succeed.
-    fn attempt(&mut self) {
-        if let Err(error) = self.write() {
-            tracing::debug!("{} cannot be written now: {error:#}", self.path.display());
+    fn attempt(&mut self, run: &Run) {
+        if let Err(error) = self.write(run) {
+            tracing::debug!("the report cannot be written now: {error:#}");
         }
     }
 
@@ -80,13 +99,12 @@ impl Sink for JunitSink {
         "junit-report.xml"
     }
 
-    fn event(&mut self, event: &Event) -> Result<()> {
-        self.run.apply(event);
+    fn event(&mut self, event: &Event, run: &Run) -> Result<()> {
         match event.what {
-            What::RunFinished { .. } => return self.write(),
-            What::RunStarted { .. } | What::ScenarioStarted | What::ScenarioFinished { .. } | What::CancelBegun { .. } => self.attempt(),
+            What::RunFinished { .. } => return self.write(run),
+            What::RunStarted { .. } | What::ScenarioStarted | What::ScenarioFinished { .. } | What::CancelBegun { .. } => self.attempt(run),
             // Set-up and teardown belong to no scenario that would say that they were running.
-            What::StepStarted if event.scenario.is_none() || self.idle() => self.attempt(),
+            What::StepStarted if event.scenario.is_none() || self.idle() => self.attempt(run),
             _ => {}
         }
         Ok(())
@@ -111,7 +129,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The report of a run as far as it is known. What is running is an error, what has not begun is skipped: if this is the last that
 /// is written, it is the truth.
-pub fn render(run: &Run) -> Result<String> {
+pub fn render(run: &Run, detail: Detail) -> Result<String> {
     let mut report = Report::new(OWN);
     if let Some(finished) = &run.finished {
         report.set_time(finished.took);
@@ -130,7 +148,20 @@ pub fn render(run: &Run) -> Result<String> {
         finish_suite(&mut suite, scenario.started.or(run.started), time);
         let running = running(scenario);
         for (number, step) in scenario.steps.iter().enumerate() {
-            suite.add_test_case(case(&scenario.name, &format!("{OWN}.{}", scenario.name), step, running == Some(number)));
+            let class = format!("{OWN}.{}", scenario.name);
+            let checks = detail == Detail::Check && !step.checks.is_empty();
+            // The failing line stands once: in the case of its check.
+            if checks && step.failed_by_checks() {
+                let log = log_of(step);
+                if !log.is_empty() {
+                    suite.set_system_out(clean(&log.join("\n")));
+                }
+            } else {
+                suite.add_test_case(case(&scenario.name, &class, step, running == Some(number), !checks));
+            }
+            if checks {
+                suite.add_test_cases(check_cases(&scenario.name, &class, step));
+            }
         }
         for (_, folder, files) in run.collected.iter().filter(|(of, ..)| of.as_ref() == Some(&scenario.name)) {
             suite.add_property(property("collected", &format!("{files} files in {}", folder.display())));
@@ -162,7 +193,7 @@ fn own_suite(run: &Run) -> TestSuite {
     };
     finish_suite(&mut suite, run.started, run.own.iter().map(took).sum());
     for step in &run.own {
-        suite.add_test_case(case(OWN, OWN, step, matches!(step.state, StepState::Running)));
+        suite.add_test_case(case(OWN, OWN, step, matches!(step.state, StepState::Running), true));
     }
     for (_, folder, files) in run.collected.iter().filter(|(of, ..)| of.is_none()) {
         suite.add_property(property("collected", &format!("{files} files in {}", folder.display())));
@@ -194,8 +225,54 @@ fn finish_suite(suite: &mut TestSuite, started: Option<jiff::Timestamp>, took: D
     }
 }
 
+/// A case per check and VM. A scenario may have two VMs of one name: the second one gets a number.
+fn check_cases(suite: &str, class: &str, step: &Step) -> Vec<TestCase> {
+    let mut vms: Vec<&CheckedVm> = Vec::new();
+    for result in &step.checks {
+        if !vms.contains(&&result.vm) {
+            vms.push(&result.vm);
+        }
+    }
+    let name_of = |vm: &CheckedVm| {
+        let place = vms.iter().position(|other| *other == vm).unwrap_or_default();
+        match vms[..place].iter().filter(|other| other.source == vm.source).count() {
+            0 => vm.source.clone(),
+            before => format!("{} ({})", vm.source, before + 1),
+        }
+    };
+    step.checks
+        .iter()
+        .map(|result| {
+            let lines = |findings: &[Finding]| findings.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let status = match result.verdict {
+                CheckVerdict::Passed => TestCaseStatus::success(),
+                CheckVerdict::Skipped => skipped(result.reason.as_deref().unwrap_or("skipped")),
+                CheckVerdict::Failed => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    let findings = lines(&result.findings);
+                    status.set_type(clean(&result.id()));
+                    status.set_message(clean(findings.first().map_or("failed", String::as_str)));
+                    status.set_description(clean(&findings.join("\n")));
+                    status
+                }
+            };
+            let mut case = TestCase::new(clean(&format!("{suite}/{}/{}/{}", step.name, name_of(&result.vm), result.check)), status);
+            case.set_classname(clean(class));
+            case.set_time(Duration::ZERO);
+            let mut out: Vec<String> = result.evidence.iter().map(Finding::seen).collect();
+            if result.verdict != CheckVerdict::Skipped {
+                out.splice(0..0, result.vm.target.iter().map(|target| format!("VirtualMachine {target}")));
+            }
+            if !out.is_empty() {
+                case.set_system_out(clean(&out.join("\n")));
+            }
+            case
+        })
+        .collect()
+}
+
 /// Names are unique in the whole file: Prow puts cases of one name together and calls them flaky.
-fn case(suite: &str, class: &str, step: &Step, running: bool) -> TestCase {
+fn case(suite: &str, class: &str, step: &Step, running: bool, with_notes: bool) -> TestCase {
     let (status, took, notes): (_, _, &[String]) = match &step.state {
         StepState::Waiting | StepState::Running if running => {
             let what = if suite == OWN { "this step" } else { "this scenario" };
@@ -224,10 +301,16 @@ fn case(suite: &str, class: &str, step: &Step, running: bool) -> TestCase {
     let mut case = TestCase::new(clean(&format!("{suite}/{}", step.name)), status);
     case.set_classname(clean(class));
     case.set_time(took);
-    if !notes.is_empty() {
-        case.set_system_out(clean(&notes.join("\n")));
+    let out: Vec<String> = log_of(step).into_iter().chain(notes.iter().filter(|_| with_notes).cloned()).collect();
+    if !out.is_empty() {
+        case.set_system_out(clean(&out.join("\n")));
     }
     case
+}
+
+fn log_of(step: &Step) -> Vec<String> {
+    let more = (step.log_left_out > 0).then(|| format!("({} more lines are in run.log)", step.log_left_out));
+    step.log.iter().cloned().chain(more).collect()
 }
 
 fn skipped(reason: &str) -> TestCaseStatus {

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Mutex,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -18,9 +19,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{Sink, screen::Screen};
+use super::{Sink, model::Run, screen::Screen};
 use crate::{
-    events::{Event, Verdict, What},
+    checks::CheckVerdict,
+    engine::human,
+    events::{Event, MigrationEnd, Verdict, What},
     secrets::{mask, printable},
 };
 
@@ -148,7 +151,7 @@ impl<F: FnMut(&str) -> io::Result<()>> Drop for Message<'_, F> {
     }
 }
 
-/// Writes the events into the log, so that it tells the whole story.
+/// Writes the events into the log in words, a line each.
 #[derive(Debug, Default)]
 pub struct LogSink;
 
@@ -157,22 +160,102 @@ impl Sink for LogSink {
         "run.log"
     }
 
-    fn event(&mut self, event: &Event) -> Result<()> {
-        let place = [event.scenario.as_deref(), event.step.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    fn event(&mut self, event: &Event, _: &Run) -> Result<()> {
+        let place = [event.scenario.as_deref(), event.step.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("/");
         let place = if place.is_empty() { "run" } else { place.as_str() };
-        match &event.what {
-            What::StepFinished { verdict, trouble: Some(trouble), .. } if *verdict != Verdict::Passed => {
-                warn!(target: EVENTS, "{place}: {verdict:?}: {}", trouble.summary);
-                for line in trouble.details.iter().chain(&trouble.hints) {
-                    warn!(target: EVENTS, "{place}: {line}");
-                }
+        let (bad, lines) = words(&event.what);
+        for line in lines {
+            if bad {
+                warn!(target: EVENTS, "{place}: {line}");
+            } else {
+                info!(target: EVENTS, "{place}: {line}");
             }
-            What::Warning { message } => warn!(target: EVENTS, "{place}: {message}"),
-            What::LeftBehind { object, reason } => warn!(target: EVENTS, "{place}: left behind: {object}: {reason}"),
-            What::CancelBegun { reason, .. } => warn!(target: EVENTS, "{place}: {reason}"),
-            other => info!(target: EVENTS, "{place}: {}", serde_json::to_string(other)?),
         }
         Ok(())
+    }
+}
+
+/// An event in words: whether it is a warning, and its lines.
+fn words(what: &What) -> (bool, Vec<String>) {
+    let good = |line: String| (false, vec![line]);
+    let bad = |line: String| (true, vec![line]);
+    let mib = |bytes: u64| bytes >> 20;
+    match what {
+        What::RunStarted { version, results, scenarios } => {
+            good(format!("mtv-test {version} runs {} scenarios; results in {}", scenarios.len(), results.display()))
+        }
+        What::Facts { facts } => (false, facts.iter().map(|(name, value)| format!("{name}: {value}")).collect()),
+        What::ScenarioStarted => good("scenario started".to_owned()),
+        What::ScenarioFinished { verdict, took } => good(format!("scenario {} after {}", word(*verdict), human(*took))),
+        What::StepStarted => good("started".to_owned()),
+        What::StepProgress { doing, percent } => good(match percent {
+            Some(percent) => format!("{doing} ({percent:.0}%)"),
+            None => doing.clone(),
+        }),
+        What::StepSkipped { reason } => good(format!("skipped: {reason}")),
+        What::StepFinished { verdict, took, trouble, notes } => {
+            let mut lines = vec![format!("{} after {}", word(*verdict), human(*took))];
+            if let Some(trouble) = trouble {
+                lines.push(trouble.summary.clone());
+                lines.extend(trouble.details.iter().cloned());
+                lines.extend(trouble.hints.iter().map(|hint| format!("hint: {hint}")));
+            }
+            lines.extend(notes.iter().cloned());
+            (!matches!(verdict, Verdict::Passed | Verdict::Skipped), lines)
+        }
+        What::CheckFinished(result) => (result.verdict == CheckVerdict::Failed, result.lines()),
+        What::StateChanged { object, state } => good(format!("{object}: {state}")),
+        What::ConditionChanged { object, condition, status, reason, message, .. } => {
+            let status = status.as_deref().unwrap_or("removed");
+            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            good(format!("{object}: condition {condition} is {status}{reason}{message}"))
+        }
+        What::MigrationStarted { plan, vms } => good(format!("Plan {plan} is executing: VMs {}", vms.join(", "))),
+        What::MigrationFinished { plan, end } => good(format!("Plan {plan} {}", outcome(*end))),
+        What::StageStarted { plan, vm, stage } => good(format!("Plan {plan}, VM {vm}: {stage} started")),
+        What::StageFinished { plan, vm, stage, end, took, reasons } => {
+            let took = took.and_then(|took| Duration::try_from_secs_f64(took).ok()).map(|took| format!(" after {}", human(took)));
+            let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+            let line = format!("Plan {plan}, VM {vm}: {stage} {}{}{reasons}", outcome(*end), took.unwrap_or_default());
+            (*end == MigrationEnd::Failed, vec![line])
+        }
+        What::DiskProgress { plan, vm, stage, done, total } => {
+            good(format!("Plan {plan}, VM {vm}: {stage} copied {} of {} MiB", mib(*done), mib(*total)))
+        }
+        What::PrecopyFinished { plan, vm, number } => good(format!("Plan {plan}, VM {vm}: precopy {number} finished")),
+        What::CutoverSet { plan, at } => good(format!("Plan {plan}: cutover set to {at}")),
+        What::Cloned { source, clone, id, storage } => good(format!("cloned VM {source} to {clone} ({id}) on {}", storage.join(", "))),
+        What::Created { object } => good(format!("created {object}")),
+        What::Deleted { object } => good(format!("deleted {object}")),
+        What::Restored { object } => good(format!("restored {object}")),
+        What::Retried { attempt, pause } => good(format!("attempt {attempt} of a request failed; next one in {pause:.1}s")),
+        What::Collected { folder, files } => good(format!("collected {files} files in {}", folder.display())),
+        What::Warning { message } => bad(format!("warning: {message}")),
+        What::LeftBehind { object, reason } => bad(format!("left behind: {object}: {reason}")),
+        What::CancelBegun { reason, .. } => bad(reason.clone()),
+        What::RunFinished { exit, took, requests } => {
+            let total: u64 = requests.values().sum();
+            good(format!("run ended after {} with exit code {}: {}; {total} requests", human(*took), exit.code, exit.meaning))
+        }
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed => "failed",
+        Verdict::Errored => "errored",
+        Verdict::Skipped => "skipped",
+        Verdict::Interrupted => "interrupted",
+    }
+}
+
+fn outcome(end: MigrationEnd) -> &'static str {
+    match end {
+        MigrationEnd::Succeeded => "succeeded",
+        MigrationEnd::Failed => "failed",
+        MigrationEnd::Canceled => "was canceled",
     }
 }
 

@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::model::Run;
 use crate::events::{Event, What};
 
 /// Takes the events of a run, in order.
@@ -22,8 +23,9 @@ pub trait Sink: Send {
     /// What it writes, for messages: `junit-report.xml`.
     fn name(&self) -> &str;
 
-    /// Takes one event. What it writes should be on its way to the disk on return: the process can die at any moment.
-    fn event(&mut self, event: &Event) -> Result<()>;
+    /// Takes one event, and the run as it is with this event. What it writes should be on its way to the disk on return: the process
+    /// can die at any moment.
+    fn event(&mut self, event: &Event, run: &Run) -> Result<()>;
 }
 
 /// The thread that hands the events to the sinks.
@@ -53,10 +55,13 @@ impl Reports {
 
 fn fan_out(mut sinks: Vec<Box<dyn Sink>>, mut events: UnboundedReceiver<Event>) -> Vec<String> {
     let mut problems: Vec<Option<String>> = sinks.iter().map(|_| None).collect();
+    // Folded once, for all of them.
+    let mut run = Run::default();
     while let Some(event) = events.blocking_recv() {
+        run.apply(&event);
         for (sink, problem) in sinks.iter_mut().zip(&mut problems) {
             // A sink that failed is tried again: a full disk can get room, and the next report may then be whole.
-            if let Err(error) = sink.event(&event) {
+            if let Err(error) = sink.event(&event, &run) {
                 problem.get_or_insert_with(|| format!("failed to write {}: {error:#}", sink.name()));
             }
         }

@@ -1,12 +1,18 @@
 //! The run as far as it is known: events folded into one value, for reports that show the whole.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use crate::{
+    checks::{CheckResult, CheckVerdict},
     engine::{SET_UP, SWITCHED_OFF, TEAR_DOWN},
-    events::{Event, Trouble, Verdict, What},
+    events::{Event, FORMAT, Trouble, Verdict, What},
     exit::ExitCode,
 };
 
@@ -76,9 +82,18 @@ pub struct Step {
     pub name: String,
     /// How far it is.
     pub state: StepState,
-    /// What it told last.
+    /// What it reported last.
     pub doing: Option<String>,
+    /// Results of the checks that it made.
+    pub checks: Vec<CheckResult>,
+    /// What it did, waited for and warned of, a line each with the seconds since the run started; at most [`LOG_LINES`].
+    pub log: Vec<String>,
+    /// How many lines of the log there is no room for.
+    pub log_left_out: usize,
 }
+
+/// How many lines a report shows of the log of a step. `run.log` has all of them.
+pub const LOG_LINES: usize = 200;
 
 /// How far a step is.
 #[derive(Debug, Clone)]
@@ -107,7 +122,39 @@ pub enum StepState {
 
 impl Step {
     fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: StepState::Waiting, doing: None }
+        Self { name: name.to_owned(), state: StepState::Waiting, doing: None, checks: Vec::new(), log: Vec::new(), log_left_out: 0 }
+    }
+}
+
+impl Step {
+    fn map_texts(&mut self, map: &impl Fn(String) -> String) {
+        self.state = match std::mem::replace(&mut self.state, StepState::Waiting) {
+            StepState::Ended { verdict, took, trouble, notes } => StepState::Ended {
+                verdict,
+                took,
+                trouble: trouble.map(|trouble| trouble.map_texts(map)),
+                notes: notes.into_iter().map(map).collect(),
+            },
+            StepState::Skipped { reason } => StepState::Skipped { reason: map(reason) },
+            other => other,
+        };
+        self.doing = self.doing.take().map(map);
+        self.checks = std::mem::take(&mut self.checks).into_iter().map(|check| check.map_texts(map)).collect();
+        self.log = std::mem::take(&mut self.log).into_iter().map(map).collect();
+    }
+
+    /// Whether it failed because checks failed, and for nothing else.
+    pub fn failed_by_checks(&self) -> bool {
+        let failed = self.checks.iter().any(|check| check.verdict == CheckVerdict::Failed);
+        failed && matches!(self.state, StepState::Ended { verdict: Verdict::Failed, .. })
+    }
+
+    fn note(&mut self, elapsed: f64, text: &str) {
+        if self.log.len() < LOG_LINES {
+            self.log.push(format!("[{elapsed:>7.1}s] {text}"));
+        } else {
+            self.log_left_out += 1;
+        }
     }
 }
 
@@ -123,6 +170,40 @@ impl Scenario {
 }
 
 impl Run {
+    /// The run that a file of events describes: all reports can be produced again from it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a whole line of it is not an event of this format. A last line that a crash cut is left out.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+        let mut run = Self::default();
+        for (number, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
+            let event: Event =
+                serde_json::from_str(line).with_context(|| format!("{}, line {}: not an event", path.display(), number + 1))?;
+            anyhow::ensure!(event.v == FORMAT, "{}, line {}: format {} is not supported", path.display(), number + 1, event.v);
+            run.apply(&event);
+        }
+        Ok(run)
+    }
+
+    /// The same with every text changed, such as by [`printable`](crate::secrets::printable).
+    #[must_use]
+    pub fn map_texts(mut self, map: &impl Fn(String) -> String) -> Self {
+        let steps = self.own.iter_mut().chain(self.scenarios.iter_mut().flat_map(|scenario| &mut scenario.steps));
+        for step in steps {
+            step.map_texts(map);
+        }
+        let each = |facts: BTreeMap<String, String>| facts.into_iter().map(|(name, value)| (name, map(value))).collect();
+        self.facts = each(self.facts);
+        for scenario in &mut self.scenarios {
+            scenario.facts = each(std::mem::take(&mut scenario.facts));
+        }
+        self.left = self.left.into_iter().map(|(object, reason)| (map(object), map(reason))).collect();
+        self.warnings = self.warnings.into_iter().map(|(scenario, message)| (scenario, map(message))).collect();
+        self.cancelled = self.cancelled.map(|(stage, reason)| (stage, map(reason)));
+        self
+    }
+
     /// Takes an event in. One that belongs to no planned step is ignored: reports must not fail on it.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
@@ -158,13 +239,22 @@ impl Run {
             What::ScenarioStarted => self.on_scenario(event, |s| s.started = Some(event.ts)),
             What::ScenarioFinished { verdict, took } => self.on_scenario(event, |s| s.ended = Some((*verdict, *took))),
             What::StepStarted => self.on_step(event, |s| s.state = StepState::Running),
-            What::StepProgress { doing, .. } => self.on_step(event, |s| s.doing = Some(doing.clone())),
+            What::StepProgress { doing, .. } => self.on_step(event, |s| {
+                if s.doing.as_ref() != Some(doing) {
+                    s.note(event.elapsed, doing);
+                    s.doing = Some(doing.clone());
+                }
+            }),
+            What::CheckFinished(result) => self.on_step(event, |s| s.checks.push(result.clone())),
             What::StepSkipped { reason } => self.on_step(event, |s| s.state = StepState::Skipped { reason: reason.clone() }),
             What::StepFinished { verdict, took, trouble, notes } => self.on_step(event, |s| {
                 let (trouble, notes) = (trouble.clone(), notes.clone());
                 s.state = StepState::Ended { verdict: *verdict, took: *took, trouble, notes };
             }),
-            What::Warning { message } => self.warnings.push((event.scenario.clone(), message.clone())),
+            What::Warning { message } => {
+                self.warnings.push((event.scenario.clone(), message.clone()));
+                self.on_step(event, |s| s.note(event.elapsed, &format!("warning: {message}")));
+            }
             What::CancelBegun { stage, reason } => self.cancelled = Some((*stage, reason.clone())),
             What::Collected { folder, files } => self.collected.push((event.scenario.clone(), folder.clone(), *files)),
             What::Deleted { .. } => self.deleted += 1,
@@ -173,7 +263,18 @@ impl Run {
             What::RunFinished { exit, took, requests } => {
                 self.finished = Some(Finished { exit: *exit, took: *took, requests: requests.clone() });
             }
-            What::StateChanged { .. } => {}
+            What::StateChanged { object, state } => self.on_step(event, |s| s.note(event.elapsed, &format!("{object}: {state}"))),
+            What::ConditionChanged { .. }
+            | What::MigrationStarted { .. }
+            | What::MigrationFinished { .. }
+            | What::StageStarted { .. }
+            | What::StageFinished { .. }
+            | What::DiskProgress { .. }
+            | What::PrecopyFinished { .. }
+            | What::CutoverSet { .. }
+            | What::Cloned { .. }
+            | What::Created { .. }
+            | What::Retried { .. } => {}
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::Sink;
+use super::{Sink, model::Run};
 use crate::events::Event;
 
 /// Writes the events.
@@ -33,7 +33,7 @@ impl Sink for NdjsonSink {
     }
 
     /// One unbuffered write per line, so that a process that is killed leaves whole lines.
-    fn event(&mut self, event: &Event) -> Result<()> {
+    fn event(&mut self, event: &Event, _: &Run) -> Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         self.file.write_all(&line)?;

@@ -9,18 +9,19 @@ use std::{
 
 use super::{
     console::{ConsoleOptions, ConsoleSink},
-    junit::{JunitSink, render},
+    junit::{Detail, JunitSink, render},
     model::Run,
     ndjson::NdjsonSink,
     screen::Screen,
     *,
 };
 use crate::{
+    checks::{CheckResult, CheckVerdict, CheckedVm, Finding},
     engine::{
         Closed, Leftover, Options, PlannedRun,
         fake::{Act, Fake, drive, scenario},
     },
-    events::Event,
+    events::{Event, PlannedScenario, Trouble, Verdict},
 };
 
 /// What the schema of Jenkins' xUnit plugin (junit-10) allows: per element its attributes (`!` = required) and children.
@@ -110,7 +111,7 @@ pub(crate) fn every_prefix_is_valid(events: &[Event], stride: usize) {
         if number % stride != 0 && number + 1 < events.len() {
             continue;
         }
-        let now = validate(&render(&run).unwrap());
+        let now = validate(&render(&run, Detail::Check).unwrap());
         assert_eq!(*cases.get_or_insert(now), now);
     }
 }
@@ -144,18 +145,25 @@ async fn interrupted(moments: &[u64]) -> Vec<Event> {
     drive(&fake, scenarios, options, moments).await.1
 }
 
+/// Compares a report with its snapshot. The times of log lines are real ones.
+macro_rules! snapshot {
+    ($text:expr) => {
+        insta::with_settings!({ filters => vec![(r"\[ *[0-9]+\.[0-9]s\]", "[time]")] }, { insta::assert_snapshot!($text) })
+    };
+}
+
 #[tokio::test(start_paused = true)]
 async fn junit_of_every_outcome() {
     let events = mixed().await;
     every_prefix_is_valid(&events, 1);
-    insta::assert_snapshot!(render(&fold(&events)).unwrap());
+    snapshot!(render(&fold(&events), Detail::Check).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn junit_of_an_interrupted_run() {
     let events = interrupted(&[1000, 3000]).await;
     every_prefix_is_valid(&events, 1);
-    insta::assert_snapshot!(render(&fold(&events)).unwrap());
+    snapshot!(render(&fold(&events), Detail::Check).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +171,7 @@ async fn junit_of_a_run_without_set_up() {
     let fake = Arc::new(Fake { set_up: Act::Error, ..Fake::new([]) });
     let events = drive(&fake, vec![scenario("sanity-cold", &["prepare"])], Options::default(), &[]).await.1;
     every_prefix_is_valid(&events, 1);
-    insta::assert_snapshot!(render(&fold(&events)).unwrap());
+    snapshot!(render(&fold(&events), Detail::Check).unwrap());
 }
 
 /// A writer that tests can read.
@@ -190,8 +198,10 @@ impl Paper {
 fn console(events: &[Event], options: ConsoleOptions) -> (String, String) {
     let (progress, summary) = (Paper::default(), Paper::default());
     let mut sink = ConsoleSink::new(Screen::to(progress.clone()), summary.clone(), options);
+    let mut run = Run::default();
     for event in events {
-        sink.event(event).unwrap();
+        run.apply(event);
+        sink.event(event, &run).unwrap();
     }
     (progress.text(), summary.text())
 }
@@ -235,16 +245,18 @@ async fn verbose_tells_what_is_awaited() {
 async fn files_are_whole_while_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let results = results::create(folder.path(), "r1").unwrap();
-    let mut junit = JunitSink::new(&results.junit);
+    let mut run = Run::default();
+    let mut junit = JunitSink::new(vec![results.junit.clone()], Detail::Check);
     let mut ndjson = NdjsonSink::create(&results.events).unwrap();
     let events = interrupted(&[1000, 3000]).await;
     for (number, event) in events.iter().enumerate() {
-        junit.event(event).unwrap();
-        ndjson.event(event).unwrap();
+        run.apply(event);
+        junit.event(event, &run).unwrap();
+        ndjson.event(event, &run).unwrap();
         let text = fs::read_to_string(&results.junit).unwrap();
         assert_eq!(validate(&text), 10);
         if matches!(event.what, What::CancelBegun { .. }) {
-            assert_eq!(text, render(&fold(&events[..=number])).unwrap(), "at an interrupt the file is up to date");
+            assert_eq!(text, render(&fold(&events[..=number]), Detail::Check).unwrap(), "at an interrupt the file is up to date");
         }
         let lines = fs::read_to_string(&results.events).unwrap();
         assert!(lines.ends_with('\n'));
@@ -265,7 +277,7 @@ impl Sink for Flaky {
         "flaky"
     }
 
-    fn event(&mut self, _: &Event) -> Result<()> {
+    fn event(&mut self, _: &Event, _: &Run) -> Result<()> {
         self.0 = self.0.saturating_sub(1);
         anyhow::ensure!(self.0 == 0, "no room on the disk ({} to go)", self.0);
         Ok(())
@@ -302,8 +314,127 @@ async fn a_reader_that_has_gone_is_no_problem_and_a_full_disk_is() {
     let events = mixed().await;
     let problems = |kind| {
         let mut sink = ConsoleSink::new(Screen::to(Failing(kind)), Failing(kind), ConsoleOptions::default());
-        events.iter().filter(|event| sink.event(event).is_err()).count()
+        let run = fold(&events);
+        events.iter().filter(|event| sink.event(event, &run).is_err()).count()
     };
     assert_eq!(problems(io::ErrorKind::BrokenPipe), 0);
     assert_eq!(problems(io::ErrorKind::StorageFull), 1);
+}
+
+/// A run whose verify step made these checks and ended with this verdict.
+fn checked(results: &[CheckResult], verdict: Verdict) -> Vec<Event> {
+    let event = |what| Event {
+        v: crate::events::FORMAT,
+        ts: "2026-01-01T00:00:00Z".parse().unwrap(),
+        elapsed: 1.0,
+        run: "r1".into(),
+        scenario: Some("sanity-cold".into()),
+        step: Some("verify".into()),
+        what,
+    };
+    let planned = PlannedScenario { name: "sanity-cold".into(), steps: vec!["verify".into()], skip: None, aliases: vec![] };
+    let lines: Vec<String> = results.iter().filter(|r| r.verdict == CheckVerdict::Failed).flat_map(CheckResult::lines).collect();
+    let trouble = lines.first().map(|first| Trouble { summary: first.clone(), details: lines.clone(), hints: vec![] });
+    let started = What::RunStarted { version: "0".into(), results: "results".into(), scenarios: vec![planned] };
+    let took = std::time::Duration::from_secs(2);
+    let doing = |text: &str| What::StepProgress { doing: text.into(), percent: None };
+    let mut all = vec![started, What::ScenarioStarted, What::StepStarted, doing("checking a"), doing("checking a")];
+    all.push(What::Warning { message: "a is slow".into() });
+    all.extend(results.iter().map(|result| What::CheckFinished(result.clone())));
+    let notes = results.iter().filter(|r| r.verdict != CheckVerdict::Failed).flat_map(CheckResult::lines).collect();
+    all.push(What::StepFinished { verdict, took, trouble, notes });
+    all.push(What::ScenarioFinished { verdict, took });
+    let requests = [("kubernetes.get".to_owned(), 3)].into();
+    all.push(What::RunFinished {
+        exit: if verdict == Verdict::Passed { crate::exit::PASSED } else { crate::exit::FAILED },
+        took,
+        requests,
+    });
+    all.into_iter().map(event).collect()
+}
+
+fn result(source: &str, target: &str, check: &str, verdict: CheckVerdict) -> CheckResult {
+    let finding = Finding::new(check, "2048", if verdict == CheckVerdict::Failed { "512" } else { "2048" }).unit("MiB");
+    CheckResult {
+        vm: CheckedVm { source: source.into(), clone: Some(format!("clone-of-{source}")), target: Some(target.into()) },
+        check: check.into(),
+        verdict,
+        reason: (verdict == CheckVerdict::Skipped).then(|| "the source has none".into()),
+        findings: (verdict == CheckVerdict::Failed).then(|| finding.clone()).into_iter().collect(),
+        evidence: (verdict == CheckVerdict::Passed).then_some(finding).into_iter().collect(),
+    }
+}
+
+fn results_of_checks() -> Vec<CheckResult> {
+    vec![
+        result("rhel8", "a", "memory", CheckVerdict::Failed),
+        result("rhel8", "a", "static ips", CheckVerdict::Passed),
+        result("rhel8", "b", "memory", CheckVerdict::Passed),
+        result("rhel8", "b", "static ips", CheckVerdict::Skipped),
+    ]
+}
+
+#[test]
+fn a_failed_check_is_one_failed_case_and_its_line_stands_once() {
+    let events = checked(&results_of_checks(), Verdict::Failed);
+    let xml = render(&fold(&events), Detail::Check).unwrap();
+    validate(&xml);
+    assert_eq!(xml.matches("<failure").count(), 1);
+    insta::assert_snapshot!(xml);
+    let steps = render(&fold(&events), Detail::Step).unwrap();
+    validate(&steps);
+    assert!(steps.contains("sanity-cold/verify\"") && !steps.contains("sanity-cold/verify/"), "{steps}");
+    assert_eq!(steps.matches("<failure").count(), 1);
+}
+
+#[test]
+fn a_step_whose_checks_pass_keeps_its_case_beside_theirs() {
+    let results = [result("rhel8", "a", "memory", CheckVerdict::Passed)];
+    let xml = render(&fold(&checked(&results, Verdict::Passed)), Detail::Check).unwrap();
+    validate(&xml);
+    for name in ["sanity-cold/verify\"", "sanity-cold/verify/rhel8/memory\""] {
+        assert!(xml.contains(name), "{name}: {xml}");
+    }
+    assert!(xml.contains("warning: a is slow") && xml.matches("checking a").count() == 1, "{xml}");
+}
+
+#[test]
+fn a_step_that_ends_for_another_reason_shows_it_beside_failed_checks() {
+    let xml = render(&fold(&checked(&results_of_checks(), Verdict::Errored)), Detail::Check).unwrap();
+    assert!(xml.contains("<failure") && xml.contains("<error"), "{xml}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_report_comes_from_the_file_of_events_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, events) in
+        [mixed().await, interrupted(&[1000, 3000]).await, checked(&results_of_checks(), Verdict::Failed)].iter().enumerate()
+    {
+        let path = folder.path().join(format!("{number}.ndjson"));
+        let mut sink = NdjsonSink::create(&path).unwrap();
+        for event in events {
+            sink.event(event, &Run::default()).unwrap();
+        }
+        // A crash cut the last line.
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("{\"v\":1,\"ts\"");
+        fs::write(&path, text).unwrap();
+        let again = Run::read(&path).unwrap();
+        for detail in [Detail::Check, Detail::Step] {
+            assert_eq!(render(&again, detail).unwrap(), render(&fold(events), detail).unwrap());
+        }
+        let summary = |run: &Run| console::summary_of(run);
+        assert_eq!(summary(&again), summary(&fold(events)));
+    }
+}
+
+#[test]
+fn a_line_that_is_no_event_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.ndjson");
+    for (text, words) in [("{}\n", "line 1: not an event"), ("{\"v\":2}\n", "line 1"), ("\n", "line 1")] {
+        fs::write(&path, text).unwrap();
+        let error = format!("{:#}", Run::read(&path).unwrap_err());
+        assert!(error.contains(words), "{error}");
+    }
 }

@@ -78,7 +78,7 @@ async fn run(request: RunRequest) -> CliResult {
         link_journal(folder, &results.resources).map_err(|e| CliError::usage(format!("{e:#}")))?;
     }
     let clean = (!place.ephemeral).then(|| clean_command(&results.resources, &place.again));
-    let (events, reports) = report::start(sinks(&results, screen, request.verbose, clean).map_err(internal)?).map_err(internal)?;
+    let (events, reports) = report::start(sinks(&request, &results, screen, clean).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(&id, events);
     let scenarios = request
         .plan
@@ -100,7 +100,7 @@ async fn run(request: RunRequest) -> CliResult {
         lab.shut_down().await;
     }
     if let Some(service) = &request.analysis {
-        service.after_run(&results.junit, exit).await;
+        service.after_run(&results.junit, request.junit_xml.as_deref(), exit).await;
     }
     Ok(exit)
 }
@@ -161,7 +161,7 @@ async fn unless_interrupted<T>(work: impl Future<Output = T>, mut interrupts: In
 /// A run that was interrupted before there was a place for it: its reports say so, like those of any other.
 async fn nothing_begun(request: &RunRequest, id: &str, results: &Results, screen: Screen, interrupts: Interrupts) -> CliResult {
     let settings = &request.settings.settings;
-    let (events, reports) = report::start(sinks(results, screen, request.verbose, None).map_err(internal)?).map_err(internal)?;
+    let (events, reports) = report::start(sinks(request, results, screen, None).map_err(internal)?).map_err(internal)?;
     let emitter = Emitter::new(id, events);
     let outcome = engine::run(planned(request, settings), Arc::new(NothingBegun), options(request, results), emitter, interrupts).await;
     Ok(with_reports(outcome.exit(), &reports.finish()))
@@ -244,18 +244,19 @@ fn header(run: &str, place: &Place, settings: &Settings) -> Header {
     }
 }
 
-fn sinks(results: &Results, screen: Screen, verbosity: u8, clean: Option<String>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+fn sinks(request: &RunRequest, results: &Results, screen: Screen, clean: Option<String>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let color = |stream: anstream::ColorChoice| stream != anstream::ColorChoice::Never;
     let console = ConsoleOptions {
         screen_color: color(anstream::AutoStream::choice(&io::stderr())),
         summary_color: color(anstream::AutoStream::choice(&io::stdout())),
-        verbosity,
+        verbosity: request.verbose,
         clean,
     };
+    let junit = std::iter::once(results.junit.clone()).chain(request.junit_xml.clone()).collect();
     Ok(vec![
         Box::new(NdjsonSink::create(&results.events).context("failed to create events.ndjson")?),
         Box::new(LogSink),
-        Box::new(JunitSink::new(&results.junit)),
+        Box::new(JunitSink::new(junit, request.junit_detail)),
         Box::new(ConsoleSink::new(screen, io::stdout(), console)),
     ])
 }

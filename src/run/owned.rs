@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, describe, fate, is_conflict, name_of},
-    engine::{Failure, StepCx},
-    events::Trouble,
+    engine::{Failure, StepCx, emit_here},
+    events::{Trouble, What},
     journal::{Entry, Journal},
     retry::Fate,
 };
@@ -105,6 +105,7 @@ impl Owner {
             }
         };
         self.journal.created(entry, object.metadata.uid.clone().unwrap_or_default()).await?;
+        emit_here(What::Created { object: object_name });
         Ok(object)
     }
 

@@ -10,7 +10,7 @@ use mtv_api::{
 use super::{Scene, expected, offload};
 use crate::{
     engine::{Failure, StepCx, human},
-    events::Trouble,
+    events::{Trouble, What},
     forklift::{self, Below, Cutover, Executed},
     run::{PlanState, ScenarioState},
     verify::Offloaded,
@@ -30,6 +30,9 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         let spec = forklift::migration_spec(ObjectRef::new(&session.namespace, name), cutover, now);
         let body = forklift::manifest(&kinds::MIGRATION, Some(&session.namespace), name, &spec);
         let created = session.owner.create(&kinds::MIGRATION, body, Some(&scenario.name)).await?;
+        if let Some(at) = &spec.cutover {
+            cx.emitter.emit(What::CutoverSet { plan: format!("{}/{name}", session.namespace), at: at.clone() });
+        }
         made.push((created.metadata.uid.unwrap_or_default(), spec.cutover));
     }
     let plans: Vec<Executed<'_>> =

@@ -2,7 +2,7 @@
 
 mod guest;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::try_join_all;
 use mtv_api::kinds;
@@ -14,7 +14,7 @@ use crate::{
         scenario::{PowerWish, ScenarioVm},
     },
     engine::{Failure, StepCx},
-    events::Trouble,
+    events::{Trouble, What},
     journal::Entry,
     providers::{CloneRequest, Power, VmDescription},
     run::{Migrating, ScenarioState, names, provider_failure},
@@ -40,14 +40,15 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         .map(|vm| {
             let d = &vm.source;
             let how = if scene.session.source.abilities().clones { "cloned to" } else { "taken as" };
+            let count = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
             format!(
                 "VM {} {how} {} ({}): {} sockets of {} cores, {} MiB, {} disks, {} adapters",
                 vm.wish.name,
                 d.name,
                 d.id,
-                d.sockets,
-                d.cores_per_socket,
-                d.memory_mib,
+                count(d.sockets.map(u64::from)),
+                count(d.cores_per_socket.map(u64::from)),
+                count(d.memory_mib),
                 d.disks.len(),
                 d.nics.len()
             )
@@ -131,6 +132,8 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     }
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
     session.inventory.wait_for_vm(cx, &id, &request.name, limit).await?;
+    let storage: BTreeSet<String> = source.disks.iter().map(|disk| disk.storage.clone()).collect();
+    cx.emitter.emit(What::Cloned { source: request.source, clone: request.name, id, storage: storage.into_iter().collect() });
     Ok(Migrating { wish, source, marked })
 }
 

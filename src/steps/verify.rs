@@ -13,12 +13,13 @@ use serde_json::Value;
 
 use super::Scene;
 use crate::{
+    checks::{CheckResult, CheckVerdict},
     cluster::{Awaited, ObjectExt as _, name_of},
     config::{profile::ProviderKind, scenario::ExpectedFailure},
     engine::{Failure, StepCx},
-    events::Trouble,
+    events::{Trouble, What},
     run::{Migrating, ScenarioState, provider_failure},
-    verify::{self, ProviderTls, Report, Subject, TargetVm},
+    verify::{self, ProviderTls, Subject, TargetVm},
 };
 
 /// How long a VM may be between states before its power is judged, as mtv-api-tests has it.
@@ -42,30 +43,38 @@ struct Common {
 
 /// Runs the step.
 pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Result<Vec<String>, Failure> {
-    let mut notes = Vec::new();
+    let mut results = Vec::new();
     let mut there = Vec::new();
     for vm in &state.vms {
         let plan = state.plans.get(vm.wish.plan).cloned().unwrap_or_default();
         if let Some(step) = plan.failed_in.filter(|step| !ExpectedFailure::leaves_vms(step)) {
-            notes.push(format!("{}: not checked: the migration failed in step {step}, as expected, and that leaves no VM", vm.source.name));
+            let reason = format!("the migration failed in step {step}, as expected, and that leaves no VM");
+            results.extend(report(verify::unchecked(&vm.wish, &vm.source, &reason), cx));
             continue;
         }
         let migrated = plan.status.and_then(|s| s.migration).map(|m| m.vms).unwrap_or_default();
         let Some(status) = migrated.into_iter().find(|m| m.id == vm.source.id) else {
-            return Err(Failure::Failed(Trouble::new(format!("the Plan's status does not name VM {}", vm.source.name))));
+            let what = format!("VM {} in the Plan's status", vm.source.name);
+            results.extend(report(verify::missing(&vm.wish, &vm.source, &what, "the status does not name it"), cx));
+            continue;
         };
         there.push((vm, status));
     }
     let common = Common { access_mode: access_mode(scene).await?, tls: provider_tls(scene).await? };
-    let mut looks: Vec<BoxFuture<'_, Result<Report, Failure>>> = Vec::new();
+    let mut looks: Vec<BoxFuture<'_, Result<Vec<CheckResult>, Failure>>> = Vec::new();
     for (index, (vm, status)) in there.iter().enumerate() {
         let tls = common.tls.as_ref().filter(|_| index == 0);
         looks.push(Box::pin(check_vm(scene, state, vm, status, common.access_mode.as_deref(), tls, cx)));
     }
-    let reports: Vec<Result<Report, Failure>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-    let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let problems: Vec<String> = reports.iter().flat_map(|r| r.problems.clone()).collect();
-    notes.extend(reports.into_iter().flat_map(|r| r.notes));
+    let checked: Vec<Result<Vec<CheckResult>, Failure>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+    for of_vm in checked {
+        results.extend(of_vm?);
+    }
+    let lines = |failed: bool| {
+        let wanted = move |result: &&CheckResult| (result.verdict == CheckVerdict::Failed) == failed;
+        results.iter().filter(wanted).flat_map(CheckResult::lines).collect::<Vec<_>>()
+    };
+    let (problems, notes) = (lines(true), lines(false));
     if problems.is_empty() {
         return Ok(notes);
     }
@@ -89,10 +98,13 @@ async fn check_vm(
     access_mode: Option<&str>,
     tls: Option<&ProviderTls>,
     cx: &StepCx,
-) -> Result<Report, Failure> {
+) -> Result<Vec<CheckResult>, Failure> {
     let session = scene.session;
     let namespace = state.target_namespace.as_str();
-    let object = machine(scene, namespace, vm, status, cx).await?;
+    let Some(object) = machine(scene, namespace, vm, status, cx).await? else {
+        let what = name_of(&kinds::VM, Some(namespace), status.target_name());
+        return Ok(report(verify::missing(&vm.wish, &vm.source, &what, "does not exist"), cx));
+    };
     let claims = session.cluster().watched(cx, &kinds::PVC, Some(namespace), |_| true).await?;
     let mut target = TargetVm::read(&object, &claims);
     let told = guest::ask(scene, namespace, vm, &target, cx).await?;
@@ -103,7 +115,7 @@ async fn check_vm(
         Some(session.source.describe_vm(&vm.source.id).await.map_err(provider_failure)?.snapshots)
     };
     let stops = session.source.stopped_by_user(&vm.source.id).await.map_err(provider_failure)?;
-    Ok(verify::check(&Subject {
+    let results = verify::check(&Subject {
         scenario: scene.scenario,
         run: session.run(),
         kind: session.profile.kind,
@@ -125,12 +137,25 @@ async fn check_vm(
         node: state.node.as_ref(),
         tls,
         stopped_by_user: stops.as_deref(),
-    }))
+    });
+    Ok(report(results, cx))
+}
+
+/// Emits each result as soon as it is there.
+fn report(results: Vec<CheckResult>, cx: &StepCx) -> Vec<CheckResult> {
+    results.iter().for_each(|result| cx.emitter.emit(What::CheckFinished(result.clone())));
+    results
 }
 
 /// The VirtualMachine, once it is in a state that can be judged: that of the name that the Plan's status tells, else the one
-/// that carries the source's id.
-async fn machine(scene: &Scene<'_>, namespace: &str, vm: &Migrating, status: &VmStatus, cx: &StepCx) -> Result<DynamicObject, Failure> {
+/// that carries the source's id; `None` if there is none.
+async fn machine(
+    scene: &Scene<'_>,
+    namespace: &str,
+    vm: &Migrating,
+    status: &VmStatus,
+    cx: &StepCx,
+) -> Result<Option<DynamicObject>, Failure> {
     let cluster = scene.session.cluster();
     let told = status.target_name();
     let mine = |o: &DynamicObject| o.metadata.labels.as_ref().and_then(|l| l.get(VM_ID)).is_some_and(|id| *id == vm.source.id);
@@ -146,12 +171,10 @@ async fn machine(scene: &Scene<'_>, namespace: &str, vm: &Migrating, status: &Vm
         })
         .await;
     match settled {
-        Ok(object) => Ok(object),
+        Ok(object) => Ok(Some(object)),
         Err(Failure::Interrupted) => Err(Failure::Interrupted),
         // Not there, or in another state for too long: the checks say what it is.
-        Err(_) => cluster.get(&kinds::VM, Some(namespace), name).await?.ok_or_else(|| {
-            Failure::Failed(Trouble::new(format!("{} does not exist after its migration", name_of(&kinds::VM, Some(namespace), name))))
-        }),
+        Err(_) => Ok(cluster.get(&kinds::VM, Some(namespace), name).await?),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Affinity: the VM's template has exactly the one that the Plan asks for.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 
 /// Affinity of the VM's template.
 pub struct Affinity;
@@ -14,12 +14,9 @@ impl Check for Affinity {
         subject.scenario.target_affinity.is_none().then(|| "the scenario has no target_affinity".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let expected = subject.scenario.affinity(subject.run);
-        if subject.target.affinity == expected {
-            return Vec::new();
-        }
-        let text = |value: &Option<serde_json::Value>| value.as_ref().map_or("none".to_owned(), ToString::to_string);
-        vec![Problem::new("affinity", text(&expected), text(&subject.target.affinity))]
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let text = |value: &Option<serde_json::Value>| value.as_ref().map_or(NONE.to_owned(), ToString::to_string);
+        let (expected, actual) = (subject.scenario.affinity(subject.run), &subject.target.affinity);
+        seen.judge(expected == *actual, Finding::new("affinity", text(&expected), text(actual)));
     }
 }

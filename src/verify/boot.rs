@@ -1,7 +1,7 @@
 //! Boot: firmware, secure boot and TPM are those of the source. A guest that was installed for one firmware does not start with
 //! another, and an encrypted one not without its TPM.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Subject};
 use crate::config::profile::ProviderKind;
 
 /// How the VM boots.
@@ -19,18 +19,12 @@ impl Check for Boot {
         subject.source.boot.is_none().then(|| "the source does not tell how it boots".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let (Some(source), target) = (subject.source.boot, subject.target.boot) else { return Vec::new() };
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let (Some(source), target) = (subject.source.boot, subject.target.boot) else { return };
         let firmware = |efi| if efi { "efi" } else { "bios" };
         let yes = |on| if on { "yes" } else { "no" };
-        [
-            ("firmware", firmware(source.efi), firmware(target.efi)),
-            ("secure boot", yes(source.secure), yes(target.secure)),
-            ("TPM", yes(source.tpm), yes(target.tpm)),
-        ]
-        .into_iter()
-        .filter(|(_, expected, actual)| expected != actual)
-        .map(|(about, expected, actual)| Problem::new(about, expected, actual))
-        .collect()
+        seen.same("firmware", firmware(source.efi), firmware(target.efi));
+        seen.same("secure boot", yes(source.secure), yes(target.secure));
+        seen.same("TPM", yes(source.tpm), yes(target.tpm));
     }
 }

@@ -1,6 +1,6 @@
 //! CPU: sockets and cores per socket.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, NONE, Subject};
 
 /// CPU topology.
 pub struct Cpu;
@@ -11,15 +11,16 @@ impl Check for Cpu {
     }
 
     fn skip(&self, subject: &Subject<'_>) -> Option<String> {
-        (subject.source.sockets == 0 && subject.source.cores_per_socket == 0).then(|| "the source tells no topology".to_owned())
+        (subject.source.sockets.is_none() && subject.source.cores_per_socket.is_none()).then(|| "the source tells no topology".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let (source, target) = (subject.source, subject.target);
-        [("sockets", source.sockets, target.sockets), ("cores per socket", source.cores_per_socket, target.cores)]
-            .into_iter()
-            .filter(|(_, expected, actual)| *expected != 0 && Some(*expected) != *actual)
-            .map(|(about, expected, actual)| Problem::new(about, expected, actual.map_or("none".to_owned(), |a| a.to_string())))
-            .collect()
+        let both = [("sockets", source.sockets, target.sockets), ("cores per socket", source.cores_per_socket, target.cores)];
+        for (what, expected, actual) in both {
+            if let Some(expected) = expected {
+                seen.same(what, expected, actual.map_or(NONE.to_owned(), |actual| actual.to_string()));
+            }
+        }
     }
 }

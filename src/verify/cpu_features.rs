@@ -1,7 +1,7 @@
 //! CPU features: a Plan that says whether guests may run virtual machines of their own decides about the instructions for that, of
 //! Intel (vmx) and of AMD (svm).
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 use crate::config::profile::ProviderKind;
 
 /// Instructions for nested virtualization.
@@ -22,16 +22,13 @@ impl Check for CpuFeatures {
         subject.scenario.enable_nested_virtualization.is_none().then(|| "the scenario does not say enable_nested_virtualization".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let Some(enabled) = subject.scenario.enable_nested_virtualization else { return Vec::new() };
-        NESTED
-            .into_iter()
-            .filter_map(|feature| {
-                let policy = subject.target.cpu_features.get(feature).map_or("none", String::as_str);
-                let good = if enabled { policy != "disable" && policy != "forbid" } else { policy == "disable" };
-                let expected = if enabled { "optional" } else { "disable" };
-                (!good).then(|| Problem::new(format!("policy of {feature}"), expected, policy))
-            })
-            .collect()
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(enabled) = subject.scenario.enable_nested_virtualization else { return };
+        for feature in NESTED {
+            let policy = subject.target.cpu_features.get(feature).map_or(NONE, String::as_str);
+            let good = if enabled { policy != "disable" && policy != "forbid" } else { policy == "disable" };
+            let expected = if enabled { "optional" } else { "disable" };
+            seen.judge(good, Finding::new(format!("policy of {feature}"), expected, policy));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Disk count: as many disks as the source VM had, which is at least one more than the scenario adds.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, Subject};
 
 /// Number of disks.
 pub struct DiskCount;
@@ -14,16 +14,15 @@ impl Check for DiskCount {
         None
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let (source, target) = (subject.source.disks.len(), &subject.target.disks);
         let least = 1 + subject.wish.add_disks.len();
         if source < least {
-            return vec![Problem::new("disks of the source VM, with those that the scenario adds", format!("at least {least}"), source)];
-        }
-        if source == target.len() {
-            return Vec::new();
+            seen.wrong("disks of the source VM, with those that the scenario adds", format!("at least {least}"), source);
+            return;
         }
         let names: Vec<_> = target.iter().map(|d| d.claim.as_str()).collect();
-        vec![Problem::new("number of disks", source, format!("{} [{}]", target.len(), names.join(", ")))]
+        let actual = format!("{} [{}]", target.len(), names.join(", "));
+        seen.judge(source == target.len(), Finding::new("number of disks", source, actual));
     }
 }

@@ -1,6 +1,6 @@
 //! Guest agent: connected, where the scenario says that the guest has one.
 
-use super::{Asked, Check, Problem, Subject};
+use super::{Asked, Check, Comparison, Subject};
 
 /// QEMU guest agent.
 pub struct GuestAgent;
@@ -14,10 +14,12 @@ impl Check for GuestAgent {
         if let Asked::No(reason) = subject.agent { Some(reason.clone()) } else { None }
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        const WHAT: &str = "condition AgentConnected";
         match subject.agent {
-            Asked::Failed(found) => vec![Problem::new("condition AgentConnected", "True", found)],
-            _ => Vec::new(),
+            Asked::Failed(found) => seen.wrong(WHAT, "True", found),
+            Asked::Yes(_) => seen.right(WHAT, "True", "True"),
+            Asked::No(_) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use mtv_api::forklift::StepStatus;
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Subject};
 use crate::config::scenario::Hook;
 
 /// Results of hooks.
@@ -18,20 +18,14 @@ impl Check for Hooks {
         wanted(subject).all(|(_, hook)| hook.is_none()).then(|| "the scenario has none".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let pipeline = &subject.status.pipeline;
-        let mut problems = Vec::new();
         for (step, hook) in wanted(subject) {
-            let found = pipeline.iter().find(|s| s.name == step);
             let Some(hook) = hook else { continue };
             let expected_step = subject.scenario.expect_failure.as_ref().and_then(|failure| failure.step.as_deref());
             let expected = if *hook == Hook::Fail || expected_step == Some(step) { "failed" } else { "succeeded" };
-            let actual = result(found);
-            if actual != expected {
-                problems.push(Problem::new(step, expected, actual));
-            }
+            seen.same(step, expected, result(pipeline.iter().find(|s| s.name == step)));
         }
-        problems
     }
 }
 

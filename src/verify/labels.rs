@@ -1,6 +1,6 @@
 //! Labels: those that the Plan asks for are on the VM's template, with their values. More may be there.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 
 /// Labels of the VM's template.
 pub struct Labels;
@@ -14,14 +14,10 @@ impl Check for Labels {
         subject.scenario.target_labels.is_empty().then(|| "the scenario has no target_labels".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let wanted = subject.scenario.labels(subject.run);
-        wanted
-            .iter()
-            .filter_map(|(key, expected)| match subject.target.labels.get(key) {
-                Some(actual) if actual == expected => None,
-                actual => Some(Problem::new(format!("label {key}"), expected, actual.map_or("none", String::as_str))),
-            })
-            .collect()
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        for (key, expected) in &subject.scenario.labels(subject.run) {
+            let actual = subject.target.labels.get(key);
+            seen.judge(actual == Some(expected), Finding::new(format!("label {key}"), expected, actual.map_or(NONE, String::as_str)));
+        }
     }
 }

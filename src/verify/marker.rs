@@ -1,7 +1,7 @@
 //! Data marker: a file that was written into the guest right before the migration is there afterwards, with what was written. It
 //! proves that the copy holds the last state of the disks, also where that lies in a chain of snapshots.
 
-use super::{Asked, Check, Problem, Subject};
+use super::{Asked, Check, Comparison, Subject};
 
 /// File with a text of the run.
 pub struct DataMarker;
@@ -23,14 +23,13 @@ impl Check for DataMarker {
         if let Asked::No(reason) = subject.marker { Some(reason.clone()) } else { None }
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let expected = text(subject.run);
-        let actual = match subject.marker {
-            Asked::Yes(found) if *found == expected => return Vec::new(),
-            Asked::Yes(found) => format!("`{found}`"),
-            Asked::Failed(why) => why.clone(),
-            Asked::No(_) => return Vec::new(),
-        };
-        vec![Problem::new(format!("{PATH} in the guest"), expected, actual)]
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let (what, expected) = (format!("{PATH} in the guest"), text(subject.run));
+        match subject.marker {
+            Asked::Yes(found) if *found == expected => seen.right(what, expected, found),
+            Asked::Yes(found) => seen.wrong(what, expected, format!("`{found}`")),
+            Asked::Failed(why) => seen.wrong(what, expected, why),
+            Asked::No(_) => {}
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Memory: exactly that of the source, in mebibytes.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
+
+/// Bytes of a mebibyte.
+const MIB: u64 = 1 << 20;
 
 /// Guest memory.
 pub struct Memory;
@@ -11,19 +14,18 @@ impl Check for Memory {
     }
 
     fn skip(&self, subject: &Subject<'_>) -> Option<String> {
-        (subject.source.memory_mib == 0).then(|| "the source tells no memory size".to_owned())
+        subject.source.memory_mib.is_none().then(|| "the source tells no memory size".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let expected = subject.source.memory_mib * 1024 * 1024;
-        match subject.target.memory_bytes {
-            Some(actual) if actual == expected => Vec::new(),
-            Some(actual) => vec![Problem::new(
-                "memory",
-                format!("{} MiB", subject.source.memory_mib),
-                format!("{:.1} MiB", actual as f64 / 1_048_576.0),
-            )],
-            None => vec![Problem::new("memory", format!("{} MiB", subject.source.memory_mib), "none")],
-        }
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(mebibytes) = subject.source.memory_mib else { return };
+        let actual = subject.target.memory_bytes;
+        let good = actual == Some(mebibytes * MIB);
+        let shown = match actual {
+            None => NONE.to_owned(),
+            Some(_) if good => mebibytes.to_string(),
+            Some(bytes) => format!("{:.1}", bytes as f64 / MIB as f64),
+        };
+        seen.judge(good, Finding::new("memory", mebibytes, shown).unit("MiB"));
     }
 }

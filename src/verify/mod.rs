@@ -1,5 +1,5 @@
 //! Checks of a migrated virtual machine. Each check is one file: it compares what the source was with what the cluster has,
-//! and fetches nothing. All problems of a VM are collected and shown together, expected beside actual.
+//! and fetches nothing. Its result is data: every property that was compared, expected beside actual.
 
 mod affinity;
 mod boot;
@@ -30,6 +30,7 @@ mod tls;
 
 use mtv_api::forklift::VmStatus;
 
+pub use crate::checks::{Finding, NONE};
 pub use marker::{PATH as MARKER_PATH, text as marker_text};
 pub use node::LabelledNode;
 pub use serial::vmware_serial;
@@ -38,6 +39,7 @@ pub use target::{TargetDisk, TargetNic, TargetVm, quantity_bytes};
 pub use tls::ProviderTls;
 
 use crate::{
+    checks::{CheckResult, CheckVerdict, CheckedVm},
     config::{
         profile::ProviderKind,
         scenario::{Scenario, ScenarioVm},
@@ -123,21 +125,33 @@ impl Subject<'_> {
     }
 }
 
-/// One thing that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What it is about: `sockets`, `network of 00:50:56:…`.
-    pub about: String,
-    /// What it should be.
-    pub expected: String,
-    /// What it is.
-    pub actual: String,
+/// What a check compared so far.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    findings: Vec<Finding>,
+    evidence: Vec<Finding>,
 }
 
-impl Problem {
-    /// Builds one.
-    pub fn new(about: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
-        Self { about: about.into(), expected: expected.to_string(), actual: actual.to_string() }
+impl Comparison {
+    /// Notes a property that was compared; `good` says whether it is as expected.
+    pub fn judge(&mut self, good: bool, finding: Finding) {
+        if good { self.evidence.push(finding) } else { self.findings.push(finding) }
+    }
+
+    /// Compares two texts.
+    pub fn same(&mut self, what: impl Into<String>, expected: impl ToString, actual: impl ToString) {
+        let finding = Finding::new(what, expected, actual);
+        self.judge(finding.expected == finding.actual, finding);
+    }
+
+    /// Notes a property that is not as expected.
+    pub fn wrong(&mut self, what: impl Into<String>, expected: impl ToString, actual: impl ToString) {
+        self.findings.push(Finding::new(what, expected, actual));
+    }
+
+    /// Notes a property that is as expected.
+    pub fn right(&mut self, what: impl Into<String>, expected: impl ToString, actual: impl ToString) {
+        self.evidence.push(Finding::new(what, expected, actual));
     }
 }
 
@@ -147,8 +161,8 @@ pub trait Check: Sync {
     fn name(&self) -> &'static str;
     /// Why it does not apply, if it does not.
     fn skip(&self, subject: &Subject<'_>) -> Option<String>;
-    /// What is wrong.
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem>;
+    /// Compares, and notes every property that it looks at: the right ones are the evidence that the check did its work.
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison);
 }
 
 /// All checks in the order of reports. A new check is one file and one line here.
@@ -180,39 +194,64 @@ pub const CHECKS: &[&dyn Check] = &[
     &hooks::Hooks,
 ];
 
-/// What the checks say of one VM.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// A line per check that passed or did not apply.
-    pub notes: Vec<String>,
-    /// A line per problem, expected beside actual.
-    pub problems: Vec<String>,
+/// Runs all checks on one VM. Their results come in the order of [`CHECKS`].
+pub fn check(subject: &Subject<'_>) -> Vec<CheckResult> {
+    let vm = checked_vm(subject.wish, subject.source, Some(&subject.target.name));
+    let run = |check: &&dyn Check| {
+        let result = |verdict, reason, seen: Comparison| CheckResult {
+            vm: vm.clone(),
+            check: check.name().to_owned(),
+            verdict,
+            reason,
+            findings: seen.findings,
+            evidence: seen.evidence,
+        };
+        if let Some(reason) = check.skip(subject) {
+            return result(CheckVerdict::Skipped, Some(reason), Comparison::default());
+        }
+        let mut seen = Comparison::default();
+        check.compare(subject, &mut seen);
+        let verdict = if seen.findings.is_empty() { CheckVerdict::Passed } else { CheckVerdict::Failed };
+        result(verdict, None, seen)
+    };
+    CHECKS.iter().map(run).collect()
 }
 
-/// Runs all checks on one VM.
-pub fn check(subject: &Subject<'_>) -> Report {
-    let mut report = Report::default();
-    let vm = &subject.target.name;
-    for check in CHECKS {
-        if let Some(reason) = check.skip(subject) {
-            report.notes.push(format!("{vm}: {} not checked: {reason}", check.name()));
-            continue;
-        }
-        let problems = check.problems(subject);
-        if problems.is_empty() {
-            report.notes.push(format!("{vm}: {} ok", check.name()));
-        }
-        for problem in problems {
-            report.problems.push(format!(
-                "{vm}: {} - {}: expected {}, actual {}",
-                check.name(),
-                problem.about,
-                problem.expected,
-                problem.actual
-            ));
-        }
+/// Name of the check that comes before all others: the migration made a VirtualMachine.
+pub const EXISTENCE: &str = "existence";
+
+/// Results for a VM that its migration should have made and that is not there. `what` is the object, `found` what was found instead.
+pub fn missing(wish: &ScenarioVm, source: &VmDescription, what: &str, found: &str) -> Vec<CheckResult> {
+    let existence = CheckResult {
+        vm: checked_vm(wish, source, None),
+        check: EXISTENCE.to_owned(),
+        verdict: CheckVerdict::Failed,
+        reason: None,
+        findings: vec![Finding::new(what, "exists after its migration", found)],
+        evidence: Vec::new(),
+    };
+    std::iter::once(existence).chain(unchecked(wish, source, "there is no VirtualMachine to check")).collect()
+}
+
+/// Results of all checks of a VM of which none can be made, for one reason.
+pub fn unchecked(wish: &ScenarioVm, source: &VmDescription, reason: &str) -> Vec<CheckResult> {
+    let result = |check: &&dyn Check| CheckResult {
+        vm: checked_vm(wish, source, None),
+        check: check.name().to_owned(),
+        verdict: CheckVerdict::Skipped,
+        reason: Some(reason.to_owned()),
+        findings: Vec::new(),
+        evidence: Vec::new(),
+    };
+    CHECKS.iter().map(result).collect()
+}
+
+fn checked_vm(wish: &ScenarioVm, source: &VmDescription, target: Option<&str>) -> CheckedVm {
+    CheckedVm {
+        source: wish.name.clone(),
+        clone: Some(source.name.clone()).filter(|name| *name != wish.name),
+        target: target.map(str::to_owned),
     }
-    report
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Network: each adapter of the source is there, found by its MAC address, on the network that the map sends it to.
 
-use super::{Check, Problem, Subject, TargetNic};
+use super::{Check, Comparison, Finding, NONE, Subject, TargetNic};
 use crate::providers::Nic;
 
 /// Network adapters.
@@ -15,29 +15,26 @@ impl Check for Network {
         (subject.source.nics.is_empty() && subject.target.nics.is_empty()).then(|| "no network adapters".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         for (place, nic) in subject.source.nics.iter().enumerate() {
             let of = if nic.mac.is_empty() { format!("adapter {}", place + 1) } else { nic.mac.clone() };
-            let about = format!("network of {of} ({}, {})", nic.name, nic.network);
+            let what = format!("network of {of} ({}, {})", nic.name, nic.network);
             let Some((_, expected)) = subject.networks.iter().find(|(id, _)| *id == nic.network_id) else {
-                problems.push(Problem::new(about, "a row in the NetworkMap", "none"));
+                seen.wrong(what, "a row in the NetworkMap", NONE);
                 continue;
             };
             match counterpart(&subject.target.nics, nic, place) {
-                Some(found) if found.network == *expected => {}
-                Some(found) => problems.push(Problem::new(about, expected, &found.network)),
+                Some(found) => seen.judge(found.network == *expected, Finding::new(what, expected, &found.network)),
                 None => {
                     let macs: Vec<_> = subject.target.nics.iter().map(|t| t.mac.as_deref().unwrap_or("no MAC")).collect();
-                    let actual = if nic.mac.is_empty() { "none".to_owned() } else { format!("no such MAC, only [{}]", macs.join(", ")) };
-                    problems.push(Problem::new(about, format!("an interface on {expected}"), actual));
+                    let actual = if nic.mac.is_empty() { NONE.to_owned() } else { format!("no such MAC, only [{}]", macs.join(", ")) };
+                    seen.wrong(what, format!("an interface on {expected}"), actual);
                 }
             }
         }
         if subject.target.nics.len() > subject.source.nics.len() {
-            problems.push(Problem::new("number of interfaces", subject.source.nics.len(), subject.target.nics.len()));
+            seen.wrong("number of interfaces", subject.source.nics.len(), subject.target.nics.len());
         }
-        problems
     }
 }
 

@@ -1,6 +1,6 @@
 //! NIC names: where static addresses are to be kept, an adapter is called in the guest as it was before.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Subject};
 use crate::{config::profile::ProviderKind, guest::GuestView};
 
 /// Names of adapters in the guest.
@@ -21,19 +21,16 @@ impl Check for NicNames {
         if let GuestView::No(reason) = subject.guest { Some(reason.clone()) } else { None }
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let GuestView::Seen(nics) = subject.guest else {
-            // The check of addresses tells that the guest did not.
-            return Vec::new();
+            // The check of addresses reports that the guest did not.
+            return;
         };
-        let mut problems = Vec::new();
         for nic in &subject.source.nics {
             let Some(expected) = &nic.guest_name else { continue };
-            let actual = nics.iter().find(|n| n.mac.eq_ignore_ascii_case(&nic.mac)).map(|n| n.name.as_str());
-            if actual.is_some_and(|actual| actual != expected) {
-                problems.push(Problem::new(format!("name of {} in the guest", nic.mac), expected, actual.unwrap_or_default()));
+            if let Some(actual) = nics.iter().find(|n| n.mac.eq_ignore_ascii_case(&nic.mac)) {
+                seen.same(format!("name of {} in the guest", nic.mac), expected, &actual.name);
             }
         }
-        problems
     }
 }

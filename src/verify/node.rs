@@ -1,6 +1,6 @@
 //! Node placement: the VM asks for the node that was labelled for it, and runs there.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 
 /// Node that the VM runs on.
 pub struct NodePlacement;
@@ -25,19 +25,16 @@ impl Check for NodePlacement {
         subject.node.is_none().then(|| "the scenario has no target_node_selector".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let Some(labelled) = subject.node else { return Vec::new() };
-        let mut problems = Vec::new();
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(labelled) = subject.node else { return };
         let actual = subject.target.node_selector.get(&labelled.key);
-        if actual != Some(&labelled.value) {
-            let about = format!("node selector {}", labelled.key);
-            problems.push(Problem::new(about, &labelled.value, actual.map_or("none", String::as_str)));
-        }
+        let what = format!("node selector {}", labelled.key);
+        let finding = Finding::new(what, &labelled.value, actual.map_or(NONE, String::as_str));
+        seen.judge(actual == Some(&labelled.value), finding);
         match &subject.target.node {
-            Some(node) if *node != labelled.node => problems.push(Problem::new("node", &labelled.node, node)),
-            None if subject.target.running => problems.push(Problem::new("node", &labelled.node, "none")),
-            _ => {}
+            Some(node) => seen.same("node", &labelled.node, node),
+            None if subject.target.running => seen.wrong("node", &labelled.node, NONE),
+            None => {}
         }
-        problems
     }
 }

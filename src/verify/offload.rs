@@ -1,6 +1,6 @@
 //! Copy-offload: the array copied each disk by itself where it can, and the ESXi host did where it cannot.
 
-use super::{Check, Offloaded, Problem, Subject};
+use super::{Check, Comparison, Finding, Offloaded, Subject};
 use crate::providers::Disk;
 
 /// How disks were copied.
@@ -15,37 +15,34 @@ impl Check for CopyOffload {
         subject.offload.is_none().then(|| "the Plan has no copy-offload".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let Some(offload) = subject.offload else { return Vec::new() };
-        subject.source.disks.iter().flat_map(|disk| judge(disk, subject.wish.snapshots > 0, offload)).collect()
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(offload) = subject.offload else { return };
+        subject.source.disks.iter().for_each(|disk| judge(disk, subject.wish.snapshots > 0, offload, seen));
     }
 }
 
-/// What is wrong with the copy of a disk.
-fn judge(disk: &Disk, snapshots: bool, offload: &Offloaded) -> Vec<Problem> {
-    let about = format!("xcopyUsed of {}", disk.file);
+/// Compares the copy of a disk.
+fn judge(disk: &Disk, snapshots: bool, offload: &Offloaded, seen: &mut Comparison) {
+    let what = format!("xcopyUsed of {}", disk.file);
     let (expected, why) = expected(disk, snapshots, offload.non_xcopy.as_deref());
     let wanted = format!("{expected} ({why})");
     let Some(copied) = offload.copies.get(&disk.file) else {
-        return vec![Problem::new(about, wanted, "nothing told, neither by the Plan nor by a populator's log")];
+        seen.wrong(what, wanted, "nothing told, neither by the Plan nor by a populator's log");
+        return;
     };
-    let mut problems = Vec::new();
-    let host = copied.host.as_deref().unwrap_or("not told");
-    if !offload.hosts.is_empty() && !offload.hosts.iter().any(|allowed| allowed == host) {
-        problems.push(Problem::new(format!("host that copies {}", disk.file), offload.hosts.join(" or "), host));
+    if !offload.hosts.is_empty() {
+        let host = copied.host.as_deref().unwrap_or("not told");
+        let good = offload.hosts.iter().any(|allowed| allowed == host);
+        seen.judge(good, Finding::new(format!("host that copies {}", disk.file), offload.hosts.join(" or "), host));
     }
-    if let (Some(task), Some(log)) = (&copied.task, &copied.log)
-        && task != log
-    {
-        problems.push(Problem::new(format!("{about} in the Plan"), format!("{log} as in the populator's log"), task));
+    if let (Some(task), Some(log)) = (&copied.task, &copied.log) {
+        let finding = Finding::new(format!("{what} in the Plan"), format!("{log} as in the populator's log"), task);
+        seen.judge(task == log, finding);
     }
     // An array that copies the LUN itself needs no command of the host for it.
     let by_lun = disk.rdm.is_some() && copied.method.as_deref() == Some("rdm");
     let actual = copied.xcopy_used().unwrap_or("not told");
-    if actual != expected && !by_lun {
-        problems.push(Problem::new(about, wanted, actual));
-    }
-    problems
+    seen.judge(actual == expected || by_lun, Finding::new(what, wanted, if by_lun { "copied by the array itself" } else { actual }));
 }
 
 /// What `xcopyUsed` must be, and why.
@@ -93,11 +90,16 @@ mod tests {
             (lun, false, zero(), 1),
         ] {
             let copies = told.clone().into_iter().map(|told| (disk.file.clone(), told)).collect();
+            let count = |offload: &Offloaded| {
+                let mut seen = Comparison::default();
+                judge(&disk, snapshots, offload, &mut seen);
+                seen.findings.len()
+            };
             let offload = Offloaded { copies, non_xcopy: Some("off".into()), hosts: vec!["host-1".into()] };
-            assert_eq!(judge(&disk, snapshots, &offload).len(), problems, "{disk:?} {snapshots} {told:?}");
+            assert_eq!(count(&offload), problems, "{disk:?} {snapshots} {told:?}");
             let others = Offloaded { hosts: vec!["host-2".into(), "host-3".into()], ..offload };
             let elsewhere = usize::from(told.is_some());
-            assert_eq!(judge(&disk, snapshots, &others).len(), problems + elsewhere, "{disk:?} {snapshots} {told:?}");
+            assert_eq!(count(&others), problems + elsewhere, "{disk:?} {snapshots} {told:?}");
         }
     }
 }

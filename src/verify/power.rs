@@ -1,6 +1,6 @@
 //! Power state: what the plan asked for, else what the scenario gave the source, else what the source was.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, Subject};
 use crate::{config::scenario::PowerWish, providers::Power};
 
 /// Power state of the migrated VM.
@@ -15,13 +15,11 @@ impl Check for PowerState {
         (expected(subject).is_none()).then(|| "neither the scenario nor the source decides what it should be".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let actual = if subject.target.running { "on" } else { "off" };
-        match expected(subject) {
-            Some(expected) if expected != actual => {
-                vec![Problem::new("power", expected, format!("{actual} ({})", subject.target.printable_status))]
-            }
-            _ => Vec::new(),
+        if let Some(expected) = expected(subject) {
+            let shown = format!("{actual} ({})", subject.target.printable_status);
+            seen.judge(expected == actual, Finding::new("power", expected, shown));
         }
     }
 }

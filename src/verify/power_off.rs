@@ -1,6 +1,6 @@
 //! False power-off: RHV's log of events must not say that a user stopped the source VM; Forklift shuts it down otherwise.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, NONE, Subject};
 use crate::config::profile::ProviderKind;
 
 /// Events of the source that tell of a user's power-off.
@@ -18,8 +18,11 @@ impl Check for FalsePowerOff {
         subject.stopped_by_user.is_none().then(|| "the source was not asked".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let events = subject.stopped_by_user.unwrap_or_default();
-        events.iter().map(|event| Problem::new("events with code 33 (a user stopped the VM)", "none", event)).collect()
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        const WHAT: &str = "events with code 33 (a user stopped the VM)";
+        match subject.stopped_by_user.unwrap_or_default() {
+            [] => seen.right(WHAT, NONE, NONE),
+            events => events.iter().for_each(|event| seen.wrong(WHAT, NONE, event)),
+        }
     }
 }

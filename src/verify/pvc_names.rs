@@ -6,7 +6,7 @@ use mtv_api::{
     template::{self, ClaimName, DiskData},
 };
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Subject};
 use crate::{config::profile::ProviderKind, providers::Disk};
 
 /// Names of PersistentVolumeClaims.
@@ -33,25 +33,18 @@ impl Check for PvcNames {
         (subject.source.disks.len() != subject.target.disks.len()).then(|| "the number of disks is not the source's".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let Some(template) = subject.pvc_template() else { return Vec::new() };
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(template) = subject.pvc_template() else { return };
         let generate = subject.scenario.pvc_name_template_use_generate_name.unwrap_or(subject.kind != ProviderKind::Openshift);
         let actual: Vec<&str> = subject.target.disks.iter().map(|d| d.claim.as_str()).collect();
-        let mut problems = Vec::new();
         for (index, disk) in ordered(&subject.source.disks).into_iter().enumerate() {
-            let about = format!("claim of disk {index} ({}) by template `{template}`", disk.name);
-            let expected = match template::claim_name(template, generate, &data(subject, disk, index)) {
-                Ok(expected) => expected,
-                Err(error) => {
-                    problems.push(Problem::new(about, "a name", error));
-                    continue;
-                }
-            };
-            if !expected.is(actual[index]) {
-                problems.push(Problem::new(about, shown(&expected), found(&expected, &actual, index)));
+            let what = format!("claim of disk {index} ({}) by template `{template}`", disk.name);
+            match template::claim_name(template, generate, &data(subject, disk, index)) {
+                Ok(expected) if expected.is(actual[index]) => seen.right(what, shown(&expected), actual[index]),
+                Ok(expected) => seen.wrong(what, shown(&expected), found(&expected, &actual, index)),
+                Err(error) => seen.wrong(what, "a name", error),
             }
         }
-        problems
     }
 }
 

@@ -1,7 +1,7 @@
 //! Raw device mappings: with `rdm_as_lun` they are LUNs of the migrated VM, on a SCSI bus, so that commands reach the array; all
 //! other disks are virtio disks.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, NONE, Subject};
 
 /// Disks that were raw device mappings.
 pub struct RawDevices;
@@ -18,25 +18,13 @@ impl Check for RawDevices {
         (subject.source.disks.len() != subject.target.disks.len()).then(|| "the number of disks is not the source's".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let mapped = subject.source.disks.iter().filter(|disk| disk.rdm.is_some()).count();
         let expected = if subject.scenario.rdm_as_lun == Some(true) { mapped } else { 0 };
-        let luns = subject.target.disks.iter().filter(|disk| disk.lun).count();
-        let mut problems = Vec::new();
-        if luns != expected {
-            problems.push(Problem::new("number of LUNs", expected, luns));
-        }
+        seen.same("number of LUNs", expected, subject.target.disks.iter().filter(|disk| disk.lun).count());
         for disk in &subject.target.disks {
-            let bus = if disk.lun { "scsi" } else { "virtio" };
-            if disk.bus != bus {
-                let what = if disk.lun { "LUN" } else { "disk" };
-                problems.push(Problem::new(
-                    format!("bus of {what} {}", disk.claim),
-                    bus,
-                    if disk.bus.is_empty() { "none" } else { &disk.bus },
-                ));
-            }
+            let (what, bus) = if disk.lun { ("LUN", "scsi") } else { ("disk", "virtio") };
+            seen.same(format!("bus of {what} {}", disk.claim), bus, if disk.bus.is_empty() { NONE } else { &disk.bus });
         }
-        problems
     }
 }

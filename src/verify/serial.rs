@@ -1,7 +1,7 @@
 //! Serial number: the firmware serial that the guest sees is made of the source's BIOS UUID, in VMware's own notation since
 //! OpenShift 4.20 (licences are bound to it), as a plain UUID before; of a source that has a serial number of its own, it is that.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 use crate::config::profile::ProviderKind;
 
 /// Firmware serial.
@@ -19,23 +19,23 @@ impl Check for Serial {
         if subject.kind != ProviderKind::Vsphere {
             return Some(format!("Forklift makes it of something else for a source of type {}", subject.kind));
         }
-        subject.source.uuid.is_empty().then(|| "the source has no BIOS UUID".to_owned())
+        subject.source.uuid.is_none().then(|| "the source has no BIOS UUID".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let uuid = &subject.source.uuid;
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let source = subject.source;
         // Without a release to go by (no OpenShift), both notations are right.
-        let accepted = match subject.openshift.map(|v| v.at_least_minor(4, 20)) {
-            _ if subject.source.serial.is_some() => subject.source.serial.iter().cloned().collect(),
-            Some(true) => vec![vmware_serial(uuid)],
-            Some(false) => vec![uuid.clone()],
-            None => vec![vmware_serial(uuid), uuid.clone()],
+        let release = subject.openshift.map(|v| v.at_least_minor(4, 20));
+        let accepted = match (&source.serial, &source.uuid, release) {
+            (Some(serial), ..) => vec![serial.clone()],
+            (None, None, _) => return,
+            (None, Some(uuid), Some(true)) => vec![vmware_serial(uuid)],
+            (None, Some(uuid), Some(false)) => vec![uuid.clone()],
+            (None, Some(uuid), None) => vec![vmware_serial(uuid), uuid.clone()],
         };
-        let actual = subject.target.serial.as_deref().unwrap_or_default();
-        if accepted.iter().any(|a| a.eq_ignore_ascii_case(actual)) {
-            return Vec::new();
-        }
-        vec![Problem::new("firmware serial", accepted.join(" or "), if actual.is_empty() { "none" } else { actual })]
+        let actual = subject.target.serial.as_deref().filter(|serial| !serial.is_empty());
+        let good = accepted.iter().any(|a| a.eq_ignore_ascii_case(actual.unwrap_or_default()));
+        seen.judge(good, Finding::new("firmware serial", accepted.join(" or "), actual.unwrap_or(NONE)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots: those of the source are the same after the migration: number, id, name, state, and time to the minute.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Subject};
 use crate::providers::Snapshot;
 
 /// Snapshots of the source VM.
@@ -18,21 +18,13 @@ impl Check for Snapshots {
         (subject.source.snapshots.is_empty() || subject.snapshots_after.is_none()).then(|| "the source had none".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let (before, after) = (&subject.source.snapshots, subject.snapshots_after.unwrap_or_default());
-        let mut problems = Vec::new();
-        if before.len() != after.len() {
-            problems.push(Problem::new("number of snapshots", before.len(), after.len()));
-        }
+        seen.same("number of snapshots", before.len(), after.len());
         for snapshot in before {
-            let expected = line(snapshot);
-            match after.iter().find(|s| s.id == snapshot.id) {
-                Some(found) if line(found) == expected => {}
-                Some(found) => problems.push(Problem::new(format!("snapshot {}", snapshot.id), expected, line(found))),
-                None => problems.push(Problem::new(format!("snapshot {}", snapshot.id), expected, "gone")),
-            }
+            let found = after.iter().find(|s| s.id == snapshot.id).map_or("gone".to_owned(), line);
+            seen.same(format!("snapshot {}", snapshot.id), line(snapshot), found);
         }
-        problems
     }
 }
 

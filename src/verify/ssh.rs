@@ -1,6 +1,6 @@
 //! SSH: a login to the guest works and a command runs there.
 
-use super::{Asked, Check, Problem, Subject};
+use super::{Asked, Check, Comparison, Subject};
 
 /// Login by SSH.
 pub struct SshLogin;
@@ -14,10 +14,12 @@ impl Check for SshLogin {
         if let Asked::No(reason) = subject.ssh { Some(reason.clone()) } else { None }
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        const WHAT: &str = "login and `echo`";
         match subject.ssh {
-            Asked::Failed(found) => vec![Problem::new("login and `echo`", "works", found)],
-            _ => Vec::new(),
+            Asked::Failed(found) => seen.wrong(WHAT, "works", found),
+            Asked::Yes(_) => seen.right(WHAT, "works", "works"),
+            Asked::No(_) => {}
         }
     }
 }

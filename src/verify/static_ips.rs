@@ -1,7 +1,7 @@
 //! Static addresses: those that were configured in the source's guest are configured in the migrated one, on the same adapter,
 //! with the same prefix and, where the source has one, the same gateway.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, Subject};
 use crate::{
     config::profile::ProviderKind,
     guest::{GuestNic, GuestView},
@@ -26,15 +26,16 @@ impl Check for StaticIps {
         if let GuestView::No(reason) = subject.guest { Some(reason.clone()) } else { None }
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         // A scenario that asks to keep addresses and finds none to keep proves nothing.
         if !has_any(subject.source) {
-            return vec![Problem::new("static addresses of the source's guest", "at least one", "none, or its tools do not tell them")];
+            seen.wrong("static addresses of the source's guest", "at least one", "none, or its tools do not tell them");
+            return;
         }
         match subject.guest {
-            GuestView::Seen(nics) => missing(subject.source, nics),
-            GuestView::Failed(found) => vec![Problem::new("addresses of the guest", "a list", found)],
-            GuestView::No(_) => Vec::new(),
+            GuestView::Seen(nics) => compare(subject.source, nics, seen),
+            GuestView::Failed(found) => seen.wrong("addresses of the guest", "a list", found),
+            GuestView::No(_) => {}
         }
     }
 }
@@ -53,35 +54,43 @@ pub fn has_any(source: &VmDescription) -> bool {
 }
 
 /// What of the source's static addresses a guest lacks.
-pub fn missing(source: &VmDescription, nics: &[GuestNic]) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub fn missing(source: &VmDescription, nics: &[GuestNic]) -> Vec<Finding> {
+    let mut seen = Comparison::default();
+    compare(source, nics, &mut seen);
+    seen.findings
+}
+
+fn compare(source: &VmDescription, nics: &[GuestNic], seen: &mut Comparison) {
     for (nic, address) in expected(source) {
-        let about = format!("address {} of {} ({})", address.ip, nic.mac, nic.name);
+        let what = format!("address {} of {} ({})", address.ip, nic.mac, nic.name);
         let wanted = address.prefix.map_or(address.ip.to_string(), |prefix| format!("{}/{prefix}", address.ip));
         let Some(found) = nics.iter().find(|n| n.mac.eq_ignore_ascii_case(&nic.mac)).or_else(|| by_name(nic, nics)) else {
             let macs: Vec<_> = nics.iter().map(|n| n.mac.as_str()).collect();
-            problems.push(Problem::new(about, wanted, format!("no such adapter, only [{}]", macs.join(", "))));
+            seen.wrong(what, wanted, format!("no such adapter, only [{}]", macs.join(", ")));
             continue;
         };
         let Some(there) = found.addresses.iter().find(|a| a.ip == address.ip) else {
             let all: Vec<_> = found.addresses.iter().map(|a| a.ip.to_string()).collect();
-            problems.push(Problem::new(about, wanted, format!("{} has [{}]", found.name, all.join(", "))));
+            seen.wrong(what, wanted, format!("{} has [{}]", found.name, all.join(", ")));
             continue;
         };
         // Windows tells no prefix of IPv6 addresses.
-        if address.prefix.is_some() && there.prefix != address.prefix && (there.prefix.is_some() || there.ip.is_ipv4()) {
-            let actual = there.prefix.map_or("no prefix".to_owned(), |prefix| format!("{}/{prefix}", there.ip));
-            problems.push(Problem::new(about.clone(), wanted, actual));
-        }
-        if let Some(gateway) = nic.gateway
-            && !found.gateways.contains(&gateway)
-        {
+        let compared = address.prefix.is_some() && (there.prefix.is_some() || there.ip.is_ipv4());
+        let actual = match there.prefix {
+            Some(prefix) => format!("{}/{prefix}", there.ip),
+            None if compared => "no prefix".to_owned(),
+            None => there.ip.to_string(),
+        };
+        seen.judge(!compared || there.prefix == address.prefix, Finding::new(what, wanted, actual));
+        if let Some(gateway) = nic.gateway {
             let all: Vec<_> = found.gateways.iter().map(ToString::to_string).collect();
-            problems.push(Problem::new(format!("gateway of {}", nic.mac), gateway, format!("[{}]", all.join(", "))));
+            let finding = Finding::new(format!("gateway of {}", nic.mac), gateway, format!("[{}]", all.join(", ")));
+            // An adapter with two addresses has one gateway: it is told once.
+            if !seen.findings.contains(&finding) && !seen.evidence.contains(&finding) {
+                seen.judge(found.gateways.contains(&gateway), finding);
+            }
         }
     }
-    problems.dedup();
-    problems
 }
 
 /// The adapter of that name in the guest; else the only one whose name holds it.

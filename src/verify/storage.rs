@@ -1,7 +1,7 @@
 //! Storage: no disk smaller than the source's, all of the run's StorageClass, with the access mode that the StorageMap asks for
 //! or else the one that CDI takes for that class.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, NONE, Subject};
 
 /// Disks.
 pub struct Storage;
@@ -15,18 +15,17 @@ impl Check for Storage {
         None
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let (source, target) = (&subject.source.disks, &subject.target.disks);
         for disk in target {
-            if disk.storage_class.as_deref() != Some(subject.storage_class) {
-                let actual = disk.storage_class.as_deref().unwrap_or("none");
-                problems.push(Problem::new(format!("storage class of {}", disk.claim), subject.storage_class, actual));
-            } else if let Some(expected) = subject.access_mode
-                && disk.access_modes.first().map(String::as_str) != Some(expected)
+            let class = disk.storage_class.as_deref().unwrap_or(NONE);
+            seen.same(format!("storage class of {}", disk.claim), subject.storage_class, class);
+            if let Some(expected) = subject.access_mode
+                && class == subject.storage_class
             {
+                let good = disk.access_modes.first().map(String::as_str) == Some(expected);
                 let actual = format!("[{}]", disk.access_modes.join(", "));
-                problems.push(Problem::new(format!("access mode of {}", disk.claim), expected, actual));
+                seen.judge(good, Finding::new(format!("access mode of {}", disk.claim), expected, actual));
             }
         }
         // The order of disks may change between bus types, so sizes are compared in order of size. A claim may be larger than
@@ -37,15 +36,9 @@ impl Check for Storage {
         actual.sort_unstable();
         if expected.len() == actual.len() {
             for (expected, (actual, claim)) in expected.into_iter().zip(actual) {
-                if actual < expected {
-                    problems.push(Problem::new(
-                        format!("size of {claim}"),
-                        format!("at least {expected} bytes"),
-                        format!("{actual} bytes"),
-                    ));
-                }
+                let finding = Finding::new(format!("size of {claim}"), format!("at least {expected}"), actual).unit("bytes");
+                seen.judge(actual >= expected, finding);
             }
         }
-        problems
     }
 }

@@ -3,7 +3,7 @@
 
 use mtv_api::names;
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, Finding, Subject};
 
 /// Name of the migrated VM.
 pub struct TargetName;
@@ -20,10 +20,9 @@ impl Check for TargetName {
         None
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
         let source = subject.source.name.as_str();
         let actual = subject.target.name.as_str();
-        let mut problems = Vec::new();
         let (expected, random_end) = match &subject.wish.target_name {
             Some(wanted) => (wanted.clone(), false),
             None if names::is_subdomain(source) => (source.to_owned(), false),
@@ -34,16 +33,14 @@ impl Check for TargetName {
         // A name without a single character that can be kept becomes `vm-` and four random ones.
         let fits =
             if expected.is_empty() { tail("vm") } else { actual == expected || (random_end && tail(base.trim_end_matches(['-', '.']))) };
-        if !fits {
-            let expected = if expected.is_empty() { "vm-????".to_owned() } else { expected };
-            problems.push(Problem::new(format!("name for VM {source}"), expected, actual));
+        let wanted = if expected.is_empty() { "vm-????".to_owned() } else { expected };
+        seen.judge(fits, Finding::new(format!("name for VM {source}"), wanted, actual));
+        let valid = names::is_subdomain(actual);
+        if !valid {
+            seen.wrong(format!("name for VM {source}"), "one that Kubernetes accepts", actual);
         }
-        if !names::is_subdomain(actual) {
-            problems.push(Problem::new(format!("name for VM {source}"), "one that Kubernetes accepts", actual));
+        if fits && valid {
+            seen.same("name in the Plan's status", actual, subject.status.target_name());
         }
-        if problems.is_empty() && subject.status.target_name() != actual {
-            problems.push(Problem::new("name in the Plan's status", actual, subject.status.target_name()));
-        }
-        problems
     }
 }

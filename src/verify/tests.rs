@@ -75,11 +75,11 @@ fn source() -> VmDescription {
     VmDescription {
         id: "vm-1".into(),
         name: "a".into(),
-        uuid: UUID.into(),
+        uuid: Some(UUID.into()),
         power: Power::On,
-        sockets: 2,
-        cores_per_socket: 2,
-        memory_mib: 2048,
+        sockets: Some(2),
+        cores_per_socket: Some(2),
+        memory_mib: Some(2048),
         nics: vec![nic(1, "VM Network"), fixed],
         disks: vec![Disk { rdm: Some(RdmType::Virtual), ..disk("Hard disk 2", 1 << 30, 1) }, disk("Hard disk 1", 16 << 30, 0)],
         snapshots: vec![Snapshot { id: 1, name: "s".into(), created: "2026-01-02T03:04:05Z".into(), state: "poweredOff".into() }],
@@ -159,7 +159,22 @@ impl World {
     }
 }
 
+/// The lines of what the checks found, as people read them.
+struct Report {
+    notes: Vec<String>,
+    problems: Vec<String>,
+}
+
 fn report(change: impl FnOnce(&mut World)) -> Report {
+    let mut report = Report { notes: Vec::new(), problems: Vec::new() };
+    for result in results(change) {
+        let lines = if result.verdict == CheckVerdict::Failed { &mut report.problems } else { &mut report.notes };
+        lines.extend(result.lines());
+    }
+    report
+}
+
+fn results(change: impl FnOnce(&mut World)) -> Vec<CheckResult> {
     let mut world = World::right();
     change(&mut world);
     let claims: Vec<_> = world.claims.into_iter().map(|claim| serde_json::from_value(claim).unwrap()).collect();
@@ -204,6 +219,51 @@ fn what_is_right_has_no_problem() {
     assert_eq!(report.notes.len(), CHECKS.len());
     // Only the check of another kind of source does not apply.
     assert_eq!(report.notes.iter().filter(|note| note.contains("not checked")).count(), 1, "{:?}", report.notes);
+}
+
+#[test]
+fn a_check_that_passes_shows_what_it_compared() {
+    let results = results(|_| {});
+    for result in &results {
+        let CheckResult { verdict, reason, findings, evidence, check, .. } = result;
+        assert!(findings.is_empty(), "{check}");
+        match verdict {
+            CheckVerdict::Passed => assert!(!evidence.is_empty() && reason.is_none(), "{check} has no evidence"),
+            CheckVerdict::Skipped => assert!(evidence.is_empty() && reason.is_some(), "{check}"),
+            CheckVerdict::Failed => panic!("{check} failed"),
+        }
+    }
+    let memory = results.iter().find(|result| result.check == "memory").unwrap();
+    assert_eq!(memory.evidence, [Finding::new("memory", 2048, 2048).unit("MiB")]);
+    assert_eq!((memory.vm.source.as_str(), memory.vm.clone.as_deref(), memory.vm.target.as_deref()), ("a", None, Some("a")));
+    let sockets = results.iter().find(|result| result.check == "cpu").unwrap();
+    assert_eq!(sockets.evidence, [Finding::new("sockets", 2, 2), Finding::new("cores per socket", 2, 2)]);
+}
+
+#[test]
+fn what_the_source_does_not_report_is_skipped_and_not_compared_with_zero() {
+    let results = results(|world| {
+        world.source.sockets = None;
+        world.source.cores_per_socket = None;
+        world.source.memory_mib = None;
+        world.source.uuid = None;
+    });
+    for check in ["cpu", "memory", "serial"] {
+        let result = results.iter().find(|result| result.check == check).unwrap();
+        assert_eq!(result.verdict, CheckVerdict::Skipped, "{check}");
+    }
+}
+
+#[test]
+fn a_vm_that_does_not_exist_has_a_result_of_each_check() {
+    let (wish, source) = (ScenarioVm { name: "rhel8".into(), ..ScenarioVm::default() }, source());
+    let results = unchecked(&wish, &source, "the migration failed, as expected");
+    assert_eq!(results.len(), CHECKS.len());
+    for result in results {
+        assert_eq!(result.verdict, CheckVerdict::Skipped);
+        assert_eq!(result.vm, CheckedVm { source: "rhel8".into(), clone: Some("a".into()), target: None });
+        assert!(result.lines()[0].ends_with("not checked: the migration failed, as expected"));
+    }
 }
 
 #[test]

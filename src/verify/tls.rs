@@ -1,6 +1,6 @@
 //! TLS setting: the source Provider's Secret says what the profile says about verifying certificates.
 
-use super::{Check, Problem, Subject};
+use super::{Check, Comparison, NONE, Subject};
 
 /// `insecureSkipVerify` of the source Provider's Secret.
 pub struct Tls;
@@ -25,12 +25,9 @@ impl Check for Tls {
         subject.tls.is_none().then(|| "it is one for all VMs, or the Provider has no Secret".to_owned())
     }
 
-    fn problems(&self, subject: &Subject<'_>) -> Vec<Problem> {
-        let Some(tls) = subject.tls else { return Vec::new() };
-        let expected = tls.skip_verify.to_string();
-        if tls.actual.as_deref() == Some(expected.as_str()) {
-            return Vec::new();
-        }
-        vec![Problem::new(format!("insecureSkipVerify of Secret {}", tls.secret), expected, tls.actual.as_deref().unwrap_or("none"))]
+    fn compare(&self, subject: &Subject<'_>, seen: &mut Comparison) {
+        let Some(tls) = subject.tls else { return };
+        let what = format!("insecureSkipVerify of Secret {}", tls.secret);
+        seen.same(what, tls.skip_verify, tls.actual.as_deref().unwrap_or(NONE));
     }
 }

@@ -8,6 +8,7 @@ mod catalogue;
 mod checks;
 mod crash;
 mod environment;
+mod events;
 mod gather;
 mod login;
 mod offload;

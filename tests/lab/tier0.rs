@@ -20,7 +20,10 @@ fn tier0_passes_in_the_built_in_lab() {
     let latest = folder.path().join("mtv-test-results/latest");
     let cases = junit(&latest.join("junit-report.xml"));
     assert!(cases.len() >= 14, "{cases:?}");
-    assert!(cases.iter().all(|(_, ended)| ended == "passed"), "{cases:?}");
+    // Of checks that do not apply to a VM the report says so; every step passes.
+    let is_check = |name: &str| name.matches('/').count() > 1;
+    assert!(cases.iter().all(|(name, ended)| ended == "passed" || (is_check(name) && ended == "skipped")), "{cases:?}");
+    assert!(cases.iter().filter(|(name, _)| !is_check(name)).count() >= 14, "{cases:?}");
     assert!(latest.join("run.log").is_file());
 
     let events = std::fs::read_to_string(latest.join("events.ndjson")).unwrap();

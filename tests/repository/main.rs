@@ -4,6 +4,7 @@
 
 mod completions;
 mod container;
+mod events;
 mod readme;
 
 use std::{

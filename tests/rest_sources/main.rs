@@ -29,7 +29,7 @@ async fn a_scenario_leaves_nothing(kind: ProviderKind, vm: &str) {
     let id = source.clone_vm(&request(vm)).await.unwrap();
     let cold = source.describe_vm(&id).await.unwrap();
     assert_eq!(cold.power, Power::Off);
-    assert!(!cold.disks.is_empty() && !cold.nics.is_empty() && cold.memory_mib > 0, "{cold:?}");
+    assert!(!cold.disks.is_empty() && !cold.nics.is_empty() && cold.memory_mib.is_some_and(|size| size > 0), "{cold:?}");
     assert!(cold.nics.iter().all(|nic| !nic.mac.is_empty() && !nic.network_id.is_empty() && !nic.network.is_empty()), "{cold:?}");
     assert!(cold.disks.iter().all(|disk| disk.bytes > 0 && !disk.storage.is_empty()), "{cold:?}");
     source.set_power(&id, Power::On).await.unwrap();

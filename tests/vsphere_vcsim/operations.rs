@@ -74,9 +74,9 @@ async fn a_description_agrees_with_govc() {
     assert_eq!(source.requests().values().sum::<u64>() - before, 1);
     let info: serde_json::Value = serde_json::from_str(&vcsim.govc(&["vm.info", "-json", VM])).unwrap();
     let vm = &info["virtualMachines"][0];
-    assert_eq!(got.uuid, vm["config"]["uuid"].as_str().unwrap());
-    assert_eq!(u64::from(got.sockets * got.cores_per_socket), vm["config"]["hardware"]["numCPU"].as_u64().unwrap());
-    assert_eq!(got.memory_mib, 512);
+    assert_eq!(got.uuid.as_deref(), vm["config"]["uuid"].as_str());
+    assert_eq!(u64::from(got.sockets.unwrap() * got.cores_per_socket.unwrap()), vm["config"]["hardware"]["numCPU"].as_u64().unwrap());
+    assert_eq!(got.memory_mib, Some(512));
     let devices = vm["config"]["hardware"]["device"].as_array().unwrap();
     let macs: Vec<_> = devices.iter().filter_map(|d| d["macAddress"].as_str()).map(str::to_lowercase).collect();
     assert_eq!(got.nics.iter().map(|n| n.mac.clone()).collect::<Vec<_>>(), macs);

@@ -16,9 +16,9 @@ pub fn vm(vm: &DynamicObject, instance: Option<&DynamicObject>, claims: &[Dynami
     let list = |pointer: &str| vm.at(&format!("{spec}{pointer}")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let number = |key: &str| {
         let told = vm.at(&format!("{spec}/domain/cpu/{key}")).and_then(Value::as_u64);
-        told.and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
+        told.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
     };
-    let memory = vm.text(&format!("{spec}/domain/memory/guest")).and_then(quantity_bytes).unwrap_or_default();
+    let memory = vm.text(&format!("{spec}/domain/memory/guest")).and_then(quantity_bytes);
     let namespace = vm.metadata.namespace.clone().unwrap_or_default();
     let networks = list("/networks");
     let status = instance.and_then(|i| i.at("/status/interfaces")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -32,7 +32,7 @@ pub fn vm(vm: &DynamicObject, instance: Option<&DynamicObject>, claims: &[Dynami
         id: vm.metadata.uid.clone().unwrap_or_default(),
         name: vm.metadata.name.clone().unwrap_or_default(),
         namespace: Some(namespace.clone()),
-        uuid: vm.text(&format!("{spec}/domain/firmware/uuid")).unwrap_or_default().to_lowercase(),
+        uuid: vm.text(&format!("{spec}/domain/firmware/uuid")).map(str::to_lowercase),
         power: match vm.text("/status/printableStatus") {
             Some("Running") => Power::On,
             Some("Stopped") => Power::Off,
@@ -40,7 +40,7 @@ pub fn vm(vm: &DynamicObject, instance: Option<&DynamicObject>, claims: &[Dynami
         },
         sockets: number("sockets"),
         cores_per_socket: number("cores"),
-        memory_mib: memory >> 20,
+        memory_mib: memory.map(|bytes| bytes >> 20),
         nics: list("/domain/devices/interfaces").iter().map(nic).collect(),
         disks: list("/volumes").iter().filter_map(claim).map(disk).collect(),
         tools_running: conditions.iter().any(|c| c["type"] == "AgentConnected" && c["status"] == "True"),

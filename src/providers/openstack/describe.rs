@@ -75,19 +75,19 @@ fn read(server: &Value, volumes: &[Value], mut ports: Vec<Value>, networks: &[Va
         storage: text(volume, "/volume_type").to_owned(),
         ..Disk::default()
     };
-    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let narrow = |n: u64| Some(u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0);
     VmDescription {
         boot: None,
         id: text(server, "/id").to_owned(),
         name: text(server, "/name").to_owned(),
         namespace: None,
         // The firmware serial is made of a BIOS UUID for VMware guests only.
-        uuid: String::new(),
+        uuid: None,
         serial: None,
         power: power(text(server, "/status")),
         sockets: narrow(sockets),
         cores_per_socket: narrow(cores),
-        memory_mib: number(server, "/flavor/ram"),
+        memory_mib: Some(number(server, "/flavor/ram")).filter(|size| *size > 0),
         nics: ports.iter().map(nic).collect(),
         disks: of_image.into_iter().chain(volumes.iter().map(disk)).collect(),
         // Images and volume snapshots are objects of their own, which a migration does not touch.
@@ -118,17 +118,21 @@ mod tests {
         let networks = [json!({"id": "n1", "name": "private"}), json!({"id": "n2", "name": "vlan10"})];
         let image = json!({"id": "i", "hw_cpu_cores": "2", "hw_cpu_sockets": "2"});
         let vm = read(&server, &volumes, ports, &networks, &image);
-        assert_eq!((vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib), (Power::Off, 2, 2, 2048));
+        assert_eq!((vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib), (Power::Off, Some(2), Some(2), Some(2048)));
         assert_eq!(vm.nics.iter().map(|n| n.network.as_str()).collect::<Vec<_>>(), ["private", "vlan10"]);
         assert_eq!(vm.disks.iter().map(|d| (d.name.as_str(), d.storage.as_str())).collect::<Vec<_>>(), [("boot", "ceph"), ("v2", "lvm")]);
         let booted = json!({"flavor": {"vcpus": 2, "ram": 512, "disk": 5}, "image": {"id": "i"}});
         let vm = read(&booted, &[], Vec::new(), &[], &json!({"name": "cirros", "os_type": "Windows"}));
-        assert_eq!((vm.disks[0].storage.as_str(), vm.disks[0].bytes, vm.windows, vm.sockets), (IMAGES, 5 << 30, true, 2));
+        assert_eq!((vm.disks[0].storage.as_str(), vm.disks[0].bytes, vm.windows, vm.sockets), (IMAGES, 5 << 30, true, Some(2)));
         let specs = json!({"hw:cpu_sockets": "1", "hw:cpu_cores": "4"});
         let diskless = json!({"flavor": {"vcpus": 4, "ram": 512, "disk": 0, "extra_specs": specs}, "image": {"id": "i"}});
         let vm = read(&diskless, &[], Vec::new(), &[], &json!({"name": "cirros", "size": 7, "hw_cpu_cores": "2"}));
-        assert_eq!((vm.disks[0].bytes, vm.sockets, vm.cores_per_socket), (7, 1, 2), "the image goes before the flavor, value by value");
+        assert_eq!(
+            (vm.disks[0].bytes, vm.sockets, vm.cores_per_socket),
+            (7, Some(1), Some(2)),
+            "the image goes before the flavor, value by value"
+        );
         let vm = read(&diskless, &[], Vec::new(), &[], &json!({"virtual_size": 9, "size": 7}));
-        assert_eq!((vm.disks[0].bytes, vm.sockets, vm.cores_per_socket), (9, 1, 4));
+        assert_eq!((vm.disks[0].bytes, vm.sockets, vm.cores_per_socket), (9, Some(1), Some(4)));
     }
 }

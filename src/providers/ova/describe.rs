@@ -39,12 +39,12 @@ pub fn vm(vm: &Value) -> ProviderResult<VmDescription> {
     Ok(VmDescription {
         id: id.to_owned(),
         name: name.to_owned(),
-        uuid: text("uuid").to_lowercase(),
+        uuid: Some(text("uuid").to_lowercase()).filter(|uuid| !uuid.is_empty()),
         serial: Some(text("uuid").to_owned()).filter(|uuid| !uuid.is_empty()),
         power: Power::Off,
-        sockets: small(number("cpuCount") / cores),
-        cores_per_socket: if number("cpuCount") == 0 { 0 } else { small(cores) },
-        memory_mib: told(format!("the memory unit `{units}`"), memory)? >> 20,
+        sockets: (number("cpuCount") > 0).then(|| small(number("cpuCount") / cores)),
+        cores_per_socket: (number("cpuCount") > 0).then(|| small(cores)),
+        memory_mib: Some(told(format!("the memory unit `{units}`"), memory)? >> 20).filter(|size| *size > 0),
         nics: list("nics").iter().map(nic).collect(),
         disks,
         windows: text("osType").to_lowercase().contains("win"),
@@ -112,7 +112,7 @@ mod tests {
             "disks": [{ "ID": "d", "Name": "web-disk1.vmdk", "Capacity": 2, "CapacityAllocationUnits": "byte * 2^30" }],
         }))
         .unwrap();
-        assert_eq!((found.sockets, found.cores_per_socket, found.memory_mib, found.power), (2, 2, 2048, Power::Off));
+        assert_eq!((found.sockets, found.cores_per_socket, found.memory_mib, found.power), (Some(2), Some(2), Some(2048), Power::Off));
         assert_eq!((found.disks[0].bytes, found.disks[0].storage_ref.clone()), (2 << 30, Some(SourceRef::by_id("d"))));
         assert_eq!(found.nics[0].network_ref, Some(SourceRef::by_name("VM Network")));
         let error = vm(&json!({ "id": "i", "name": "web", "disks": [{ "Capacity": 1, "CapacityAllocationUnits": "x" }] })).unwrap_err();

@@ -35,11 +35,11 @@ fn read(vm: &Value, profiles: &Value, domains: &Value) -> VmDescription {
         serial: Some(
             [text(vm, "/serial_number/value"), text(vm, "/id")].into_iter().find(|s| !s.is_empty()).unwrap_or_default().to_owned(),
         ),
-        uuid: String::new(),
+        uuid: None,
         power: power(text(vm, "/status")),
-        sockets: topology("sockets"),
-        cores_per_socket: topology("cores"),
-        memory_mib: number(vm, "/memory") >> 20,
+        sockets: Some(topology("sockets")),
+        cores_per_socket: Some(topology("cores")),
+        memory_mib: Some(number(vm, "/memory") >> 20).filter(|size| *size > 0),
         nics: members(&vm["nics"], "nic").iter().map(|nic| read_nic(nic, profiles, &reported)).collect(),
         disks: members(&vm["disk_attachments"], "disk_attachment").iter().map(|disk| read_disk(disk, domains)).collect(),
         snapshots: snapshots(members(&vm["snapshots"], "snapshot")),
@@ -122,7 +122,7 @@ mod tests {
         let profiles = json!({"vnic_profile": [{"id": "p1", "network": {"id": "n1", "name": "ovirtmgmt"}}]});
         let domains = json!({"storage_domain": [{"id": "s1", "name": "data"}]});
         let read = read(&vm, &profiles, &domains);
-        assert_eq!((read.power, read.sockets, read.cores_per_socket, read.memory_mib), (Power::On, 2, 1, 2048));
+        assert_eq!((read.power, read.sockets, read.cores_per_socket, read.memory_mib), (Power::On, Some(2), Some(1), Some(2048)));
         assert_eq!((read.nics[0].network.as_str(), read.nics[0].network_id.as_str()), ("ovirtmgmt", "n1"));
         assert_eq!(read.nics[0].addresses, ["192.0.2.7"]);
         assert_eq!((read.disks[0].storage.as_str(), read.disks[0].bytes), ("data", 10 << 30));

@@ -64,10 +64,10 @@ pub async fn vm(session: &Session, id: &str) -> ProviderResult<VmDescription> {
 fn describe(vm: &Object, around: &[Object]) -> VmDescription {
     let empty = Node::default();
     let hardware = vm.props.get("config.hardware").unwrap_or(&empty);
-    let number = |name: &str| hardware.get(name).and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or_default();
-    let cpus = number("numCPU");
+    let number = |name: &str| hardware.get(name).and_then(|text| text.trim().parse::<u32>().ok());
+    let cpus = number("numCPU").filter(|cpus| *cpus > 0);
     // Unset on old virtual hardware, and "0: automatic" on vSphere 8: one core per socket is what the guest sees.
-    let cores_per_socket = number("numCoresPerSocket").max(1);
+    let cores_per_socket = number("numCoresPerSocket").unwrap_or_default().max(1);
     let devices: Vec<&Node> = hardware.children_named("device").collect();
     let names: BTreeMap<&MoRef, &str> = around.iter().filter_map(|o| Some((&o.id, o.text("name")?))).collect();
     let guest_nics = vm.array("guest.net");
@@ -80,11 +80,11 @@ fn describe(vm: &Object, around: &[Object]) -> VmDescription {
         namespace: None,
         serial: None,
         boot: boot(vm, &devices),
-        uuid: vm.text("config.uuid").unwrap_or_default().to_lowercase(),
+        uuid: vm.text("config.uuid").map(str::to_lowercase).filter(|uuid| !uuid.is_empty()),
         power: power(vm.text("runtime.powerState")),
-        sockets: cpus / cores_per_socket,
-        cores_per_socket,
-        memory_mib: hardware.get("memoryMB").and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
+        sockets: cpus.map(|cpus| cpus / cores_per_socket),
+        cores_per_socket: cpus.map(|_| cores_per_socket),
+        memory_mib: hardware.get("memoryMB").and_then(|text| text.trim().parse().ok()).filter(|size| *size > 0),
         nics: devices
             .iter()
             .filter(|d| d.child("macAddress").is_some())
@@ -378,9 +378,9 @@ mod tests {
             (got.id.as_str(), got.name.as_str(), got.power, got.windows, got.tools_running),
             ("vm-1", "web", Power::On, false, true)
         );
-        assert_eq!(got.uuid, "4234abcd-0000-1111-2222-333344445555");
+        assert_eq!(got.uuid.as_deref(), Some("4234abcd-0000-1111-2222-333344445555"));
         assert_eq!(got.boot, Some(Boot { efi: true, secure: true, tpm: false }));
-        assert_eq!((got.sockets, got.cores_per_socket, got.memory_mib), (2, 4, 2048));
+        assert_eq!((got.sockets, got.cores_per_socket, got.memory_mib), (Some(2), Some(4), Some(2048)));
         let nics: Vec<_> = got.nics.iter().map(|n| (n.name.as_str(), n.mac.as_str(), n.network.as_str(), n.network_id.as_str())).collect();
         assert_eq!(
             nics,

@@ -37,7 +37,6 @@ pub struct ConsoleSink {
     options: ConsoleOptions,
     progress: Progress,
     summary: Box<dyn Write + Send>,
-    run: Run,
 }
 
 enum Progress {
@@ -54,8 +53,14 @@ impl ConsoleSink {
         } else {
             Progress::Plain(Plain::new(screen, paint, options.verbosity))
         };
-        Self { options, progress, summary: Box::new(summary), run: Run::default() }
+        Self { options, progress, summary: Box::new(summary) }
     }
+}
+
+/// The summary of a run without colour, for tests.
+#[cfg(test)]
+pub(super) fn summary_of(run: &Run) -> String {
+    summary(run, Paint::new(false), None)
 }
 
 impl Sink for ConsoleSink {
@@ -63,15 +68,18 @@ impl Sink for ConsoleSink {
         "the summary"
     }
 
-    fn event(&mut self, event: &Event) -> Result<()> {
+    fn event(&mut self, event: &Event, run: &Run) -> Result<()> {
         let event = &Event { what: event.what.clone().map_texts(&|text| printable(&text)), ..event.clone() };
-        self.run.apply(event);
         match &mut self.progress {
-            Progress::Live(live) => live.event(event, &self.run),
-            Progress::Plain(plain) => plain.event(event, &self.run),
+            Progress::Live(live) => live.event(event, run),
+            Progress::Plain(plain) => plain.event(event, run),
         }
         if matches!(event.what, What::RunFinished { .. }) {
-            let text = summary(&self.run, Paint::new(self.options.summary_color), self.options.clean.as_deref());
+            let text = summary(
+                &run.clone().map_texts(&|text| printable(&text)),
+                Paint::new(self.options.summary_color),
+                self.options.clean.as_deref(),
+            );
             let written = self.summary.write_all(text.as_bytes()).and_then(|()| self.summary.flush());
             // Whoever read it may have gone, as `head` does; the files hold all of it.
             return written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) });

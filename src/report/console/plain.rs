@@ -8,6 +8,7 @@ use crate::{
         model::{Run, Scenario},
         screen::Screen,
     },
+    secrets::printable,
 };
 
 pub(super) struct Plain {
@@ -72,7 +73,7 @@ pub(super) fn line(what: &What, paint: Paint, verbosity: u8) -> Option<String> {
 /// `: reason` of a scenario that is skipped as a whole.
 pub(super) fn why_skipped(event: &Event, run: &Run) -> String {
     let scenario = run.scenarios.iter().find(|s| Some(&s.name) == event.scenario.as_ref());
-    scenario.and_then(Scenario::skip_reason).map(|reason| format!(": {reason}")).unwrap_or_default()
+    scenario.and_then(Scenario::skip_reason).map(|reason| format!(": {}", printable(reason))).unwrap_or_default()
 }
 
 /// `1 scenario`, `2 scenarios`.

@@ -9,7 +9,7 @@ use crate::{
     events::{Event, What},
     exit,
     journal::{Read, Record, order},
-    report::Sink,
+    report::{Sink, model::Run},
     run::Done,
     secrets::{mask, printable},
 };
@@ -114,7 +114,7 @@ impl Sink for Lines {
         "the messages"
     }
 
-    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
         match &event.what {
             What::Deleted { object } => say(&format!("deleted {object}")),
             What::Restored { object } => say(&format!("restored {object}")),
