@@ -151,8 +151,8 @@ impl Service {
             () = interrupted() => Err("interrupted".to_owned()),
         };
         let write = |enriched: &str| {
-            let all = std::iter::once(junit).chain(copy);
-            all.map(|path| replace(path, enriched).map_err(|e| format!("cannot write {}: {e}", path.display()))).collect::<Result<(), _>>()
+            let mut all = std::iter::once(junit).chain(copy);
+            all.try_for_each(|path| replace(path, enriched).map_err(|e| format!("cannot write {}: {e}", path.display())))
         };
         match analysed.and_then(|enriched| write(&enriched)) {
             Ok(()) => tell(&format!("{} now holds the analysis", junit.display())),

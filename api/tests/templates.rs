@@ -1,13 +1,16 @@
 //! Name templates, judged by Go: `templates.json` is what Go's text/template makes of `tests/servers/templates/cases.txt` with
 //! the functions that Forklift offers. Texts of errors must be the same, too: they stand in a Plan's conditions.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
+
 use std::{
     fs::File,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 use mtv_api::template::{DiskData, TemplateError, label, pvc_data, render};
+use mtv_testkit::{assets, cases, suite::Suite};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -21,7 +24,6 @@ struct Case {
     label: bool,
 }
 
-#[test]
 fn templates_come_out_as_go_fills_them_in() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("templates.json")).unwrap();
     assert!(cases.len() >= 200, "only {} cases", cases.len());
@@ -53,7 +55,6 @@ fn templates_come_out_as_go_fills_them_in() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-#[test]
 fn the_table_is_what_go_says_now() {
     let Some(judge) = mtv_testkit::assets::find("templates") else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -62,4 +63,11 @@ fn the_table_is_what_go_says_now() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let table = std::fs::read(folder.join("tests/templates.json")).unwrap();
     assert!(out.stdout == table, "api/tests/templates.json is stale: run the Go program of tests/servers/templates again");
+}
+
+fn main() -> ExitCode {
+    Suite::new()
+        .with(None, cases![templates_come_out_as_go_fills_them_in])
+        .with(assets::missing(&["templates"]), cases![the_table_is_what_go_says_now])
+        .run()
 }

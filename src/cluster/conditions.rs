@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use kube::api::DynamicObject;
 use mtv_api::condition::Condition;
 
-use super::ObjectExt as _;
+use super::ObjectExt;
 use crate::events::What;
 
 /// The conditions of objects as they were seen last, by object and type.
@@ -16,7 +16,7 @@ impl Conditions {
     /// Takes in an object; returns an event for each condition that came, changed or went. `subject` names the object for people.
     pub(super) fn news(&mut self, subject: &str, object: Option<&DynamicObject>) -> Vec<What> {
         let now: BTreeMap<String, Condition> =
-            object.map(|object| object.conditions()).unwrap_or_default().into_iter().map(|c| (c.kind.clone(), c)).collect();
+            object.map(ObjectExt::conditions).unwrap_or_default().into_iter().map(|c| (c.kind.clone(), c)).collect();
         let before = self.0.get(subject);
         let differs = |condition: &Condition| {
             let same =

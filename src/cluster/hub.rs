@@ -157,7 +157,9 @@ impl Hub {
         let look = |store: &Store| {
             let object = one(store);
             let changes = self.1.lock().unwrap_or_else(PoisonError::into_inner).news(&subject, object.as_deref());
-            changes.into_iter().for_each(|change| cx.emitter.emit(change));
+            for change in changes {
+                cx.emitter.emit(change);
+            }
             look(object.as_deref())
         };
         self.wait(cluster, cx, &awaited, (news, proved), look, state).await

@@ -141,7 +141,9 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
             }
             standing = standing_of(&status);
             let end = Execution::of(&status, migration).end();
-            progress.news(&status, end).into_iter().for_each(|news| cx.emitter.emit(news));
+            for news in progress.news(&status, end) {
+                cx.emitter.emit(news);
+            }
             Ok(end.is_some().then_some(status))
         })
         .await;

@@ -143,7 +143,9 @@ async fn check_vm(
 
 /// Emits each result as soon as it is there.
 fn report(results: Vec<CheckResult>, cx: &StepCx) -> Vec<CheckResult> {
-    results.iter().for_each(|result| cx.emitter.emit(What::CheckFinished(result.clone())));
+    for result in &results {
+        cx.emitter.emit(What::CheckFinished(result.clone()));
+    }
     results
 }
 

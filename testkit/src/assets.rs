@@ -5,6 +5,17 @@ use std::path::PathBuf;
 /// Environment variables that name the folder, the first one wins.
 const FOLDERS: [&str; 2] = ["MTV_TEST_ASSETS", "KUBEBUILDER_ASSETS"];
 
+/// The first of these programs that is not there. With `CI=true` none is missing: a test that needs one then fails and says so.
+pub fn missing(programs: &[&str]) -> Option<String> {
+    let required = std::env::var("CI").as_deref() == Ok("true");
+    if required { None } else { missing_even_here(programs) }
+}
+
+/// The first of these programs that is not there, also with `CI=true`: of programs that `tests/servers/build` does not make.
+pub fn missing_even_here(programs: &[&str]) -> Option<String> {
+    programs.iter().find(|program| look(program).is_none()).map(|program| (*program).to_owned())
+}
+
 /// The program, if there is one; `None` says so on standard output.
 ///
 /// # Panics

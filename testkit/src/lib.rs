@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod crds;
 pub mod forklift;
 mod process;
+pub mod suite;
 pub mod vcsim;
 
 pub use cluster::{Options, RealCluster};

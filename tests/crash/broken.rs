@@ -13,7 +13,7 @@ use mtv_test::run::names;
 
 use crate::{
     matrix::wanted,
-    support::{Lab, binary, junit, told},
+    support::{Lab, binary, junit, not_well, told},
     traces::{Eyes, wait_for_folder},
 };
 
@@ -51,7 +51,7 @@ async fn results_that_are_deleted_come_back() {
     let (output, folder, _) = disturbed(&lab, "deleted", deleted).await;
     assert!(output.status.success(), "{}", told(&output));
     let cases = junit(&folder.join("junit-report.xml"));
-    assert!(cases.len() >= 9 && cases.iter().all(|(_, ended)| ended == "passed"), "{cases:?}");
+    assert!(cases.len() >= 9 && not_well(&cases).is_empty(), "{cases:?}");
     let journal = mtv_test::journal::read(&folder.join("resources.json")).unwrap();
     assert_eq!(journal.damage, []);
     assert!(journal.records.len() > 5, "{:?}", journal.records);

@@ -143,7 +143,7 @@ async fn output(run: Child) -> Output {
 fn clean(lab: &Lab, folder: &Path) -> Output {
     let mut command = crate::support::binary();
     command.current_dir(&lab.folder).arg("clean").arg(folder).args(["--kubeconfig", "lab/kubeconfig", "--providers", "lab/providers.toml"]);
-    command.args(["--timeout", "1m"]).output().unwrap()
+    command.args(["--timeout", "5m"]).output().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

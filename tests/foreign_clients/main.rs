@@ -7,17 +7,17 @@
 
 mod support;
 
-use mtv_testkit::assets;
-use support::{Lab, kubectl_of_the_machine, python, session};
+use std::process::ExitCode;
 
-#[test]
+use mtv_testkit::{assets, cases, suite::Suite};
+use support::{Lab, kubectl_of_the_machine, no_kubectl_of_the_machine, no_python, python, session};
+
 fn govc_session() {
     let Some(govc) = assets::find("govc") else { return };
     let lab = Lab::start();
     session("govc_session.sh", 70, lab.command("sh", "govc_session.sh").arg(govc).args([&lab.vsphere, &lab.user, &lab.password]));
 }
 
-#[test]
 fn kubectl_session() {
     let Some(kubectl) = assets::find("kubectl") else { return };
     let lab = Lab::start();
@@ -26,7 +26,6 @@ fn kubectl_session() {
 }
 
 /// Another release of kubectl, if the machine has one: what the pinned one forgives, an older one may not.
-#[test]
 fn kubectl_session_with_the_kubectl_of_the_machine() {
     let Some(kubectl) = kubectl_of_the_machine() else { return };
     let lab = Lab::start();
@@ -34,7 +33,6 @@ fn kubectl_session_with_the_kubectl_of_the_machine() {
     session("kubectl_session.sh", 100, lab.command("sh", "kubectl_session.sh").arg(kubectl).arg(lab.kubeconfig()).args(arguments));
 }
 
-#[test]
 fn pyvmomi_session() {
     let Some(python) = python() else { return };
     let lab = Lab::start();
@@ -44,7 +42,6 @@ fn pyvmomi_session() {
 }
 
 /// The host that the lab serves as an endpoint of its own, beside its vCenter.
-#[test]
 fn govc_session_on_a_host() {
     let Some(govc) = assets::find("govc") else { return };
     let lab = Lab::start();
@@ -54,7 +51,6 @@ fn govc_session_on_a_host() {
     session("esxi_session.sh", 40, &mut command);
 }
 
-#[test]
 fn openstack_session() {
     let Some(python) = python() else { return };
     let lab = Lab::start();
@@ -66,7 +62,6 @@ fn openstack_session() {
     session("openstack_session.py", 120, &mut command);
 }
 
-#[test]
 fn ovirt_session() {
     let Some(python) = python() else { return };
     let lab = Lab::start();
@@ -76,9 +71,17 @@ fn ovirt_session() {
     session("ovirt_session.py", 90, &mut command);
 }
 
-#[test]
 fn kubernetes_python_session() {
     let Some(python) = python() else { return };
     let lab = Lab::start();
     session("kubernetes_session.py", 60, lab.command(python, "kubernetes_session.py").arg(lab.kubeconfig()));
+}
+
+fn main() -> ExitCode {
+    Suite::new()
+        .with(assets::missing(&["govc"]), cases![govc_session, govc_session_on_a_host])
+        .with(assets::missing(&["kubectl"]), cases![kubectl_session])
+        .with(no_kubectl_of_the_machine(), cases![kubectl_session_with_the_kubectl_of_the_machine])
+        .with(no_python(), cases![pyvmomi_session, openstack_session, ovirt_session, kubernetes_python_session,])
+        .run()
 }

@@ -24,11 +24,22 @@ fn missing(what: &str) {
 /// A kubectl in the search path. Not required anywhere.
 pub fn kubectl_of_the_machine() -> Option<&'static str> {
     let found = Command::new("kubectl").args(["version", "--client"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) {
-        return Some("kubectl");
-    }
-    println!("ignored: no kubectl in the search path");
-    None
+    found.is_ok_and(|status| status.success()).then_some("kubectl")
+}
+
+/// Says that there is no such kubectl.
+pub fn no_kubectl_of_the_machine() -> Option<String> {
+    kubectl_of_the_machine().is_none().then(|| "kubectl in the search path".to_owned())
+}
+
+/// Says that there is no Python that can make virtual environments. With `CI=true` there must be one: the tests then fail.
+pub fn no_python() -> Option<String> {
+    let required = std::env::var("CI").as_deref() == Ok("true");
+    (!required && !has_venv()).then(|| "python3 with venv".to_owned())
+}
+
+fn has_venv() -> bool {
+    Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 fn scripts() -> PathBuf {
@@ -38,7 +49,7 @@ fn scripts() -> PathBuf {
 /// The interpreter of a virtual environment that has what `requirements.txt` names. It is made once and kept; a lock lets one
 /// test make it while the others wait.
 pub fn python() -> Option<PathBuf> {
-    if !Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
+    if !has_venv() {
         missing("python3 with venv");
         return None;
     }

@@ -87,8 +87,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\r', "")
 }
 
-#[tokio::test]
-async fn a_key_logs_in_and_commands_answer() {
+pub async fn a_key_logs_in_and_commands_answer() {
     let Some(guest) = Listening::start("rhel8").await else { return };
     let output = guest.ssh(None, &["uname -s; cat /none; exit 7"]).await;
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(7), "Linux\n"), "{}", text(&output.stderr));
@@ -98,8 +97,7 @@ async fn a_key_logs_in_and_commands_answer() {
     assert_eq!(guest.ssh(None, &["frobnicate"]).await.status.code(), Some(127));
 }
 
-#[tokio::test]
-async fn passwords_log_in_by_both_methods_and_wrong_ones_do_not() {
+pub async fn passwords_log_in_by_both_methods_and_wrong_ones_do_not() {
     let Some(guest) = Listening::start("rhel9").await else { return };
     for method in ["password", "keyboard-interactive"] {
         let option = format!("PreferredAuthentications={method}");
@@ -111,15 +109,13 @@ async fn passwords_log_in_by_both_methods_and_wrong_ones_do_not() {
     }
 }
 
-#[tokio::test]
-async fn windows_answers_too() {
+pub async fn windows_answers_too() {
     let Some(guest) = Listening::start("win2019").await else { return };
     let output = guest.ssh(Some(&guest.password), &["ver"]).await;
     assert!(text(&output.stdout).contains("10.0.17763"), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
-#[tokio::test]
-async fn no_terminal_and_no_subsystem() {
+pub async fn no_terminal_and_no_subsystem() {
     let Some(guest) = Listening::start("rhel8").await else { return };
     for arguments in [&["-T"][..], &["-s", "sftp"]] {
         let output = guest.ssh(None, arguments).await;

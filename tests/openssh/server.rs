@@ -16,8 +16,7 @@ fn refused<T>(result: Result<T, SshError>) -> bool {
     matches!(result, Err(SshError::Refused(_)))
 }
 
-#[tokio::test]
-async fn keys_of_every_kind_log_in() {
+pub async fn keys_of_every_kind_log_in() {
     let Some(server) = Server::new() else { return };
     for kind in ["ed25519", "rsa", "ecdsa"] {
         let ssh = Ssh::connect_with_key(server.connect(), &me(), &server.key(kind)).await.unwrap();
@@ -26,8 +25,7 @@ async fn keys_of_every_kind_log_in() {
     }
 }
 
-#[tokio::test]
-async fn an_unknown_key_and_what_is_no_key_are_refused() {
+pub async fn an_unknown_key_and_what_is_no_key_are_refused() {
     let Some(server) = Server::new() else { return };
     assert!(refused(Ssh::connect_with_key(server.connect(), &me(), &server.key("unknown")).await));
     let nonsense = Secret::new("no key at all");
@@ -35,8 +33,7 @@ async fn an_unknown_key_and_what_is_no_key_are_refused() {
     assert!(!error.to_string().contains("no key at all"), "{error}");
 }
 
-#[tokio::test]
-async fn a_password_logs_in() {
+pub async fn a_password_logs_in() {
     let Some(server) = Server::new() else { return };
     let Some(user) = User::new() else { return };
     let login = GuestLogin { user: user.name.clone(), password: user.password.clone() };
@@ -46,8 +43,7 @@ async fn a_password_logs_in() {
     assert!(refused(Ssh::connect(server.connect(), &wrong).await));
 }
 
-#[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_are_refused() {
+pub async fn a_wrong_password_and_an_unknown_user_are_refused() {
     let Some(server) = Server::new() else { return };
     for user in [me(), "nobody-of-that-name".to_owned()] {
         let login = GuestLogin { user: user.clone(), password: Secret::new("wrong") };
@@ -55,8 +51,7 @@ async fn a_wrong_password_and_an_unknown_user_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn commands_give_their_status_and_both_outputs() {
+pub async fn commands_give_their_status_and_both_outputs() {
     let Some(server) = Server::new() else { return };
     let ssh = session(&server).await;
     let output = ssh.run("echo out; echo err >&2; exit 3").await.unwrap();
@@ -66,22 +61,19 @@ async fn commands_give_their_status_and_both_outputs() {
     assert_eq!((first.unwrap().stdout.as_str(), second.unwrap().stdout.as_str()), ("first\n", "second\n"));
 }
 
-#[tokio::test]
-async fn a_command_that_reads_sees_that_there_is_no_input() {
+pub async fn a_command_that_reads_sees_that_there_is_no_input() {
     let Some(server) = Server::new() else { return };
     let output = session(&server).await.run("cat; read line || echo nothing").await.unwrap();
     assert_eq!((output.status, output.stdout.as_str()), (Some(0), "nothing\n"));
 }
 
-#[tokio::test]
-async fn a_command_ended_by_a_signal_has_no_status() {
+pub async fn a_command_ended_by_a_signal_has_no_status() {
     let Some(server) = Server::new() else { return };
     let output = session(&server).await.run("echo before; kill -TERM $$").await.unwrap();
     assert_eq!((output.status, output.stdout.as_str()), (None, "before\n"));
 }
 
-#[tokio::test]
-async fn a_megabyte_arrives_whole_and_more_is_an_error() {
+pub async fn a_megabyte_arrives_whole_and_more_is_an_error() {
     let Some(server) = Server::new() else { return };
     let ssh = session(&server).await;
     let output = ssh.run("head -c 1000000 /dev/zero | tr '\\0' x; echo; echo end >&2").await.unwrap();
@@ -94,15 +86,13 @@ async fn a_megabyte_arrives_whole_and_more_is_an_error() {
 }
 
 /// Longer than the interval of the probes that find a dead connection (10 s): a silent command is not a dead one.
-#[tokio::test]
-async fn a_silent_command_is_waited_for() {
+pub async fn a_silent_command_is_waited_for() {
     let Some(server) = Server::new() else { return };
     let output = session(&server).await.run("sleep 12; echo done").await.unwrap();
     assert_eq!((output.status, output.stdout.as_str()), (Some(0), "done\n"));
 }
 
-#[tokio::test]
-async fn a_connection_that_drops_is_an_error_not_an_empty_answer() {
+pub async fn a_connection_that_drops_is_an_error_not_an_empty_answer() {
     let Some(server) = Server::new() else { return };
     // The parent of the command is the session's own process of sshd.
     let result = session(&server).await.run("echo half; kill -KILL $PPID; sleep 60").await;
@@ -110,8 +100,7 @@ async fn a_connection_that_drops_is_an_error_not_an_empty_answer() {
     assert!(message.contains("kill -KILL"), "{message}");
 }
 
-#[tokio::test]
-async fn a_server_that_hangs_up_is_no_refusal() {
+pub async fn a_server_that_hangs_up_is_no_refusal() {
     let (here, there) = tokio::io::duplex(64);
     drop(there);
     let result = Ssh::connect(here, &GuestLogin { user: me(), password: Secret::new("x") }).await;

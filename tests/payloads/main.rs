@@ -9,6 +9,7 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -34,7 +35,7 @@ use mtv_test::{
     secrets::Secret,
     steps::{self, nad_body},
 };
-use mtv_testkit::{Options, RealCluster, crds};
+use mtv_testkit::{Options, RealCluster, assets, async_cases, crds, suite::Suite};
 use serde_json::{Value, json};
 
 const RUN: &str = "abcdefghij";
@@ -204,7 +205,6 @@ async fn plan(judge: &mut Judge, scenario: &Scenario, index: usize, namespace: &
     judge.patch(&kinds::PLAN, namespace, &name, json!({ "spec": { "archived": true } })).await;
 }
 
-#[tokio::test]
 async fn every_object_of_every_scenario_is_valid() {
     let Some(folder) = crds::folder() else { return };
     let Some(cluster) = RealCluster::start(Options::default()).await.unwrap() else { return };
@@ -247,4 +247,13 @@ async fn every_object_of_every_scenario_is_valid() {
     }
     println!("{} payloads of {} scenarios", judge.sent, catalogue.scenarios().len());
     assert!(judge.refused.is_empty(), "kube-apiserver refuses:\n{}", judge.refused.join("\n"));
+}
+
+fn main() -> ExitCode {
+    Suite::new()
+        .with(
+            assets::missing(&["etcd", "kube-apiserver"]).or_else(|| crds::folder().is_none().then(|| "folder of CRDs".to_owned())),
+            async_cases![every_object_of_every_scenario_is_valid, recorded::what_a_run_sends_is_valid],
+        )
+        .run()
 }

@@ -135,8 +135,7 @@ fn least(kind: &Kind, name: &str) -> Value {
     object
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_sends_is_valid() {
+pub async fn what_a_run_sends_is_valid() {
     let Some(folder) = crds::folder() else { return };
     let Some(cluster) = RealCluster::start(Options::default()).await.unwrap() else { return };
     let client = cluster.client().await.unwrap();

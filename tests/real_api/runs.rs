@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     matrix::{Job, Matrix, Victim, side_by_side, table, wanted},
-    support::{Lab, junit, told},
+    support::{Lab, junit, not_well, told},
 };
 
 /// What the lab leaves to the kube-controller-manager.
@@ -40,20 +40,18 @@ async fn start(options: &[&str]) -> Option<(RealCluster, Lab)> {
     Some((cluster, lab))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tier0_passes_and_leaves_nothing() {
+pub async fn tier0_passes_and_leaves_nothing() {
     let Some((_cluster, lab)) = start(&[]).await else { return };
     let before = lab.objects().await;
     let output = lab.run(&["-m", "tier0"]).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     let cases = junit(&lab.path("results/latest/junit-report.xml"));
     assert!(cases.len() >= 14, "{cases:?}");
-    assert!(cases.iter().all(|(_, ended)| ended == "passed"), "{cases:?}");
+    assert!(not_well(&cases).is_empty(), "{cases:?}");
     assert_eq!(lab.objects().await, before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
+pub async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
     let Some((_cluster, lab)) = start(&[]).await else { return };
     let before = lab.objects().await;
     let mut run = lab.run(&["-m", "tier0"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -68,8 +66,7 @@ async fn after_kill_9_during_the_migration_clean_leaves_nothing() {
     assert!(again.status.success() && told(&again).contains("nothing is left"), "{}", told(&again));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_asks_for_nothing_may_run_in_a_restricted_namespace() {
+pub async fn a_pod_that_asks_for_nothing_may_run_in_a_restricted_namespace() {
     let Some((cluster, _lab)) = start(&[]).await else { return };
     let client = cluster.client().await.unwrap();
     let restricted = json!({ "metadata": { "name": "restricted", "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
@@ -92,8 +89,7 @@ async fn a_pod_that_asks_for_nothing_may_run_in_a_restricted_namespace() {
     assert!(words.contains("PodSecurity") || words.contains("privileged"), "{words}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lab_that_ends_leaves_no_dead_server_behind() {
+pub async fn a_lab_that_ends_leaves_no_dead_server_behind() {
     let Some((cluster, lab)) = start(&[]).await else { return };
     let client = cluster.client().await.unwrap();
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("apiregistration.k8s.io", "v1", "APIService"));
@@ -114,8 +110,7 @@ async fn a_lab_that_ends_leaves_no_dead_server_behind() {
 /// Kills in an ordinary test run, and with `MTV_TEST_KILLS=all`: here a process waits for real controllers in real time.
 const KILLS: (usize, usize) = (6, 60);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_points_of_every_kind_clean_leaves_nothing() {
+pub async fn killed_at_points_of_every_kind_clean_leaves_nothing() {
     let Some((_cluster, lab)) = start(&["--time-scale", "200"]).await else { return };
     let lab = Arc::new(lab);
     let matrix = Arc::new(Matrix::new(Arc::clone(&lab)).await);

@@ -22,8 +22,7 @@ fn has_option(vcsim: &Vcsim, vm: &str, key: &str, value: &str) -> bool {
     options.iter().any(|option| option["key"] == key && option["value"] == value)
 }
 
-#[tokio::test]
-async fn a_clone_is_off_marked_and_has_its_own_address() {
+pub async fn a_clone_is_off_marked_and_has_its_own_address() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let id = source.clone_vm(&request("clone", false)).await.unwrap();
@@ -44,8 +43,7 @@ async fn a_clone_is_off_marked_and_has_its_own_address() {
     assert_eq!(source.of_run("r2").await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_clone_for_warm_migration_tracks_changed_blocks() {
+pub async fn a_clone_for_warm_migration_tracks_changed_blocks() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     source.clone_vm(&request("warm", true)).await.unwrap();
@@ -55,8 +53,7 @@ async fn a_clone_for_warm_migration_tracks_changed_blocks() {
     assert!(has_option(&vcsim, path, "scsi0:0.ctkEnabled", "true"));
 }
 
-#[tokio::test]
-async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
+pub async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     vcsim.govc(&["vm.markastemplate", SOURCE]);
     let source = vcsim.connect().await;
@@ -66,8 +63,7 @@ async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
     assert_eq!(pool, vcsim.property("/DC0/host/DC0_C0", "resourcePool"));
 }
 
-#[tokio::test]
-async fn a_taken_name_is_refused_and_stays_as_it_was() {
+pub async fn a_taken_name_is_refused_and_stays_as_it_was() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let error = source.clone_vm(&request("DC0_H0_VM0", false)).await.unwrap_err();
@@ -75,8 +71,7 @@ async fn a_taken_name_is_refused_and_stays_as_it_was() {
     assert_eq!(source.of_run("r1").await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_broken_source_is_refused_with_the_reason() {
+pub async fn a_broken_source_is_refused_with_the_reason() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     vcsim.govc(&["vm.change", "-vm", SOURCE, "-e", "SET.runtime.connectionState=inaccessible"]);
     let source = vcsim.connect().await;
@@ -85,8 +80,7 @@ async fn a_broken_source_is_refused_with_the_reason() {
     assert!(text.contains(SOURCE) && text.contains("`inaccessible`"), "{text}");
 }
 
-#[tokio::test]
-async fn an_esxi_host_can_be_read_but_cannot_clone() {
+pub async fn an_esxi_host_can_be_read_but_cannot_clone() {
     let Some(vcsim) = Vcsim::start(&["-esx"]) else { return };
     let source = Vsphere::connect(&vcsim.profile()).await.unwrap();
     assert_eq!(source.find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
@@ -97,8 +91,7 @@ async fn an_esxi_host_can_be_read_but_cannot_clone() {
     assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("endpoint_type = \"esxi\"")), "{error:?}");
 }
 
-#[tokio::test]
-async fn an_endpoint_is_what_its_profile_says() {
+pub async fn an_endpoint_is_what_its_profile_says() {
     let Some(host) = Vcsim::start(&["-esx"]) else { return };
     let Some(center) = Vcsim::start(&[]) else { return };
     let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile { clone_provider: Some(Box::new(cloner.profile())), ..host.profile() };
@@ -111,8 +104,7 @@ async fn an_endpoint_is_what_its_profile_says() {
 }
 
 /// The budget: a warm scenario with a VM that runs, from login to logout.
-#[tokio::test]
-async fn a_whole_scenario_takes_at_most_thirty_requests() {
+pub async fn a_whole_scenario_takes_at_most_thirty_requests() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let id = source.clone_vm(&request("warm", true)).await.unwrap();

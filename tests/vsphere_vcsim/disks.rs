@@ -37,8 +37,7 @@ fn added(vm: &VmDescription) -> Vec<(u64, Option<DiskMode>)> {
     vm.disks[1..].iter().map(|disk| (disk.bytes >> 30, disk.mode)).collect()
 }
 
-#[tokio::test]
-async fn added_disks_have_size_mode_and_layout() {
+pub async fn added_disks_have_size_mode_and_layout() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let disks = vec![
@@ -63,8 +62,7 @@ async fn added_disks_have_size_mode_and_layout() {
     source.delete(&id).await.unwrap();
 }
 
-#[tokio::test]
-async fn ten_disks_find_room_on_the_controllers() {
+pub async fn ten_disks_find_room_on_the_controllers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let layout = |n: u64| if n.is_multiple_of(2) { DiskType::Thin } else { DiskType::ThickLazy };
@@ -73,8 +71,7 @@ async fn ten_disks_find_room_on_the_controllers() {
     assert_eq!(source.describe_vm(&id).await.unwrap().disks.len(), 11);
 }
 
-#[tokio::test]
-async fn disks_go_to_other_datastores_and_into_folders() {
+pub async fn disks_go_to_other_datastores_and_into_folders() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let folder = vcsim.folder().join("second");
     std::fs::create_dir(&folder).unwrap();
@@ -100,8 +97,7 @@ async fn disks_go_to_other_datastores_and_into_folders() {
     assert_eq!(source.datastore_name(&second.0).await.unwrap(), second.1);
 }
 
-#[tokio::test]
-async fn what_does_not_exist_is_named_with_what_does() {
+pub async fn what_does_not_exist_is_named_with_what_does() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let stores = datastores(&vcsim);
@@ -118,8 +114,7 @@ async fn what_does_not_exist_is_named_with_what_does() {
     assert_eq!(source.of_run("r1").await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn thick_disks_that_cannot_fit_are_refused_before_anything_is_made() {
+pub async fn thick_disks_that_cannot_fit_are_refused_before_anything_is_made() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let huge = |provisioning| vec![empty(1 << 20, provisioning, DiskMode::Persistent)];
@@ -129,8 +124,7 @@ async fn thick_disks_that_cannot_fit_are_refused_before_anything_is_made() {
     source.clone_vm(&CloneRequest { disks: huge(DiskType::Thin), ..request("thin") }).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_lun_of_the_host_is_mapped_and_a_foreign_one_refused() {
+pub async fn a_lun_of_the_host_is_mapped_and_a_foreign_one_refused() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let luns: serde_json::Value =

@@ -8,8 +8,7 @@ fn request(source: &str) -> CloneRequest {
     CloneRequest { source: source.into(), name: "clone".into(), run: "r1".into(), changed_block_tracking: false, ..CloneRequest::default() }
 }
 
-#[tokio::test]
-async fn names_that_exist_are_found_and_others_left_out() {
+pub async fn names_that_exist_are_found_and_others_left_out() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let names = ["DC0_H0_VM1".to_owned(), "nobody".to_owned(), "DC0_H0_VM0".to_owned()];
@@ -21,8 +20,7 @@ async fn names_that_exist_are_found_and_others_left_out() {
     }
 }
 
-#[tokio::test]
-async fn a_missing_vm_is_answered_with_similar_names() {
+pub async fn a_missing_vm_is_answered_with_similar_names() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let error = source.clone_vm(&request("DC0_H0_WM0")).await.unwrap_err();
@@ -31,8 +29,7 @@ async fn a_missing_vm_is_answered_with_similar_names() {
     assert!(text.contains("no VM or template is called `DC0_H0_WM0`; did you mean `DC0_H0_VM0`"), "{text}");
 }
 
-#[tokio::test]
-async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
+pub async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     vcsim.govc(&["folder.create", "/DC0/vm/other"]);
     let pool = ["-pool", "/DC0/host/DC0_H0/Resources"];
@@ -46,8 +43,7 @@ async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
     }
 }
 
-#[tokio::test]
-async fn five_thousand_vms_cost_three_requests_per_look_up() {
+pub async fn five_thousand_vms_cost_three_requests_per_look_up() {
     // A page holds 2 000.
     let Some(vcsim) = Vcsim::start(&["-extra", "5000"]) else { return };
     let source = vcsim.connect().await;

@@ -25,16 +25,14 @@ async fn connected(vcsim: &Vcsim) -> (Front, Box<dyn SourceProvider>) {
     (front, source)
 }
 
-#[tokio::test]
-async fn nobody_listens() {
+pub async fn nobody_listens() {
     let Some(_vcsim) = Vcsim::start(&[]) else { return };
     let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let Err(error) = connect(&profile(&format!("https://{free}/sdk"))).await else { panic!("connected") };
     assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains(&free.to_string()) && text.contains("hint")), "{error:?}");
 }
 
-#[tokio::test]
-async fn somebody_else_answers() {
+pub async fn somebody_else_answers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let Err(error) = connect(&profile(&vcsim.url.replace("/sdk", "/about"))).await else { panic!("connected") };
     assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("https://HOST/sdk")), "{error:?}");
@@ -42,8 +40,7 @@ async fn somebody_else_answers() {
     assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("TLS")), "{error:?}");
 }
 
-#[tokio::test]
-async fn reading_is_tried_again() {
+pub async fn reading_is_tried_again() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let (front, source) = connected(&vcsim).await;
     for fate in [Fate::Status(503), Fate::LostOnTheWay, Fate::AnswerLost] {
@@ -53,8 +50,7 @@ async fn reading_is_tried_again() {
     assert_eq!((front.left(), count(source.as_ref(), "RetrievePropertiesEx")), (0, 4));
 }
 
-#[tokio::test]
-async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
+pub async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     for fate in [Fate::AnswerLost, Fate::LostOnTheWay, Fate::Status(503)] {
         let (front, source) = connected(&vcsim).await;
@@ -68,8 +64,7 @@ async fn a_clone_whose_answer_was_lost_is_found_and_not_made_twice() {
     }
 }
 
-#[tokio::test]
-async fn a_clone_request_that_is_always_lost_leaves_nothing() {
+pub async fn a_clone_request_that_is_always_lost_leaves_nothing() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let (front, source) = Policy::STANDARD.faster(50).scope(connected(&vcsim)).await;
     for _ in 0..Policy::STANDARD.attempts {
@@ -80,8 +75,7 @@ async fn a_clone_request_that_is_always_lost_leaves_nothing() {
     assert_eq!((front.left(), source.of_run("r1").await.unwrap()), (0, vec![]));
 }
 
-#[tokio::test]
-async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
+pub async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let (front, source) = connected(&vcsim).await;
     vcsim.govc(&["vm.clone", "-vm", VM, "-on=false", "-pool", "/DC0/host/DC0_H0/Resources", "clone"]);
@@ -90,8 +84,7 @@ async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
     assert!(matches!(&error, ProviderError::Operation(text) if text.contains("not of run r1")), "{error:?}");
 }
 
-#[tokio::test]
-async fn a_wait_survives_lost_answers() {
+pub async fn a_wait_survives_lost_answers() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let (front, source) = connected(&vcsim).await;
     let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
@@ -101,8 +94,7 @@ async fn a_wait_survives_lost_answers() {
     assert_eq!((front.left(), count(source.as_ref(), "PowerOnVM_Task")), (0, 1));
 }
 
-#[tokio::test]
-async fn operations_that_may_run_twice_are_sent_again() {
+pub async fn operations_that_may_run_twice_are_sent_again() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let (front, source) = connected(&vcsim).await;
     let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
@@ -114,8 +106,7 @@ async fn operations_that_may_run_twice_are_sent_again() {
     assert_eq!(front.left(), 0);
 }
 
-#[tokio::test]
-async fn a_snapshot_is_not_taken_twice() {
+pub async fn a_snapshot_is_not_taken_twice() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let (front, source) = connected(&vcsim).await;
     let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);
@@ -128,8 +119,7 @@ async fn a_snapshot_is_not_taken_twice() {
     assert_eq!(names, ["a", "b"]);
 }
 
-#[tokio::test]
-async fn silence_ends_with_the_deadline() {
+pub async fn silence_ends_with_the_deadline() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let (front, source) = connected(&vcsim).await;
     let vm = source.find(&[VM.to_owned()]).await.unwrap().remove(0);

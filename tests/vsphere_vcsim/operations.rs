@@ -12,8 +12,7 @@ async fn id(source: &dyn SourceProvider, name: &str) -> String {
     source.find(&[name.to_owned()]).await.unwrap().remove(0).id
 }
 
-#[tokio::test]
-async fn power_goes_on_and_off_and_twice_is_once() {
+pub async fn power_goes_on_and_off_and_twice_is_once() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
@@ -26,8 +25,7 @@ async fn power_goes_on_and_off_and_twice_is_once() {
     assert!(matches!(&error, ProviderError::NotFound(text) if text.contains("vm-none")), "{error:?}");
 }
 
-#[tokio::test]
-async fn guest_information_is_awaited_until_address_and_tools_are_there() {
+pub async fn guest_information_is_awaited_until_address_and_tools_are_there() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
     let id = id(source.as_ref(), VM).await;
@@ -45,8 +43,7 @@ async fn guest_information_is_awaited_until_address_and_tools_are_there() {
     assert_eq!(description.nics[0].addresses, ["10.0.0.7"]);
 }
 
-#[tokio::test]
-async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
+pub async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
     let id = id(source.as_ref(), VM).await;
@@ -61,8 +58,7 @@ async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
 }
 
 /// Against what govc says of the same VM.
-#[tokio::test]
-async fn a_description_agrees_with_govc() {
+pub async fn a_description_agrees_with_govc() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     vcsim.govc(&["vm.change", "-vm", VM, "-c", "4", "-m", "512"]);
     vcsim.govc(&["vm.network.add", "-vm", VM, "-net", "VM Network"]);
@@ -91,8 +87,7 @@ async fn a_description_agrees_with_govc() {
     assert!(!got.windows);
 }
 
-#[tokio::test]
-async fn snapshots_of_all_branches_are_described() {
+pub async fn snapshots_of_all_branches_are_described() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
@@ -106,8 +101,7 @@ async fn snapshots_of_all_branches_are_described() {
     assert!(snapshots.iter().all(|s| s.state == "poweredOff" && s.created.contains('T')), "{snapshots:?}");
 }
 
-#[tokio::test]
-async fn a_running_vm_is_deleted_and_one_that_is_gone_is_no_error() {
+pub async fn a_running_vm_is_deleted_and_one_that_is_gone_is_no_error() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
@@ -118,8 +112,7 @@ async fn a_running_vm_is_deleted_and_one_that_is_gone_is_no_error() {
     assert!(matches!(&error, ProviderError::NotFound(text) if text.contains(&id)), "{error:?}");
 }
 
-#[tokio::test]
-async fn many_tasks_at_a_time_share_a_session() {
+pub async fn many_tasks_at_a_time_share_a_session() {
     let Some(vcsim) = Vcsim::start(&["-vm", "20", "-off"]) else { return };
     let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
     let names: Vec<_> = (0..20).map(|n| format!("DC0_H0_VM{n}")).collect();

@@ -10,8 +10,7 @@ use mtv_test::{
 
 use crate::support::{Vcsim, count, until};
 
-#[tokio::test]
-async fn login_takes_three_requests_and_names_the_server() {
+pub async fn login_takes_three_requests_and_names_the_server() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let requests: Vec<_> = source.requests().into_iter().collect();
@@ -24,8 +23,7 @@ async fn login_takes_three_requests_and_names_the_server() {
     assert_eq!(count(source.as_ref(), "Logout"), 1);
 }
 
-#[tokio::test]
-async fn a_wrong_password_is_said_without_saying_it() {
+pub async fn a_wrong_password_is_said_without_saying_it() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let mut profile = vcsim.profile();
     profile.password = Secret::new("not-the-password");
@@ -36,8 +34,7 @@ async fn a_wrong_password_is_said_without_saying_it() {
     assert!(!text.contains("not-the-password"), "{text}");
 }
 
-#[tokio::test]
-async fn one_new_login_serves_all_who_meet_the_end_of_a_session() {
+pub async fn one_new_login_serves_all_who_meet_the_end_of_a_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
     vcsim.end_sessions();
@@ -51,8 +48,7 @@ async fn one_new_login_serves_all_who_meet_the_end_of_a_session() {
     assert_eq!(count(source.as_ref(), "Login"), 2);
 }
 
-#[tokio::test]
-async fn a_description_survives_the_end_of_a_session() {
+pub async fn a_description_survives_the_end_of_a_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let vm = source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
@@ -61,8 +57,7 @@ async fn a_description_survives_the_end_of_a_session() {
     assert_eq!(count(source.as_ref(), "Login"), 2);
 }
 
-#[tokio::test]
-async fn a_wait_survives_the_end_of_its_session() {
+pub async fn a_wait_survives_the_end_of_its_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
     let vm = source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);

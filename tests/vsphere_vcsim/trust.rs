@@ -58,8 +58,7 @@ fn same_pem(a: &str, b: &str) -> bool {
     bare(a) == bare(b)
 }
 
-#[tokio::test]
-async fn a_ca_file_makes_the_endpoint_trusted_and_goes_to_forklift() {
+pub async fn a_ca_file_makes_the_endpoint_trusted_and_goes_to_forklift() {
     for certificates in [Certificates::by_ca(), Certificates::self_signed()] {
         let Some(vcsim) = certificates.start() else { return };
         let mut profile = vcsim.profile();
@@ -70,8 +69,7 @@ async fn a_ca_file_makes_the_endpoint_trusted_and_goes_to_forklift() {
     }
 }
 
-#[tokio::test]
-async fn an_unknown_certificate_is_named_with_two_ways_on() {
+pub async fn an_unknown_certificate_is_named_with_two_ways_on() {
     let certificates = Certificates::by_ca();
     let Some(vcsim) = certificates.start() else { return };
     let Err(error) = connect(&vcsim.profile()).await else { panic!("connected") };
@@ -88,8 +86,7 @@ async fn an_unknown_certificate_is_named_with_two_ways_on() {
     }
 }
 
-#[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
+pub async fn a_certificate_for_another_name_is_refused() {
     let certificates = Certificates::by_ca();
     let Some(vcsim) = certificates.start() else { return };
     let mut profile = profile(&vcsim.url.replace("127.0.0.1", "localhost"));
@@ -98,8 +95,7 @@ async fn a_certificate_for_another_name_is_refused() {
     assert!(matches!(&error, ProviderError::Certificate(text) if text.contains("localhost")), "{error:?}");
 }
 
-#[tokio::test]
-async fn verification_is_off_where_the_user_says_so() {
+pub async fn verification_is_off_where_the_user_says_so() {
     let certificates = Certificates::by_ca();
     let Some(vcsim) = certificates.start() else { return };
     let mut profile = vcsim.profile();
@@ -108,8 +104,7 @@ async fn verification_is_off_where_the_user_says_so() {
     assert_eq!(source.ca_chain().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_ca_file_without_certificates_is_said() {
+pub async fn a_ca_file_without_certificates_is_said() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let file = vcsim.folder().join("empty.pem");
     fs::write(&file, "nothing").unwrap();

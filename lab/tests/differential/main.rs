@@ -9,9 +9,11 @@ mod compare;
 mod servers;
 mod steps;
 
+use std::process::ExitCode;
+
+use mtv_testkit::{assets, async_cases, suite::Suite};
 use servers::{Lab, Side};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn differential() {
     let Some(cluster) = mtv_testkit::RealCluster::start(mtv_testkit::Options::cleaning()).await.unwrap() else { return };
     let (real, lab) = (Side::real(&cluster), Lab::start().await);
@@ -49,4 +51,8 @@ async fn differential() {
     // Without the real CRDs some differences do not show.
     assert!(idle.is_empty() || definitions.is_none() || !ours, "listed, but no difference any longer: {idle:?}");
     assert!(total >= 150 || !ours, "only {total} interactions");
+}
+
+fn main() -> ExitCode {
+    Suite::new().with(assets::missing(&["etcd", "kube-apiserver"]), async_cases![differential]).run()
 }
