@@ -142,17 +142,14 @@ impl Cluster {
     pub async fn served(&self) -> anyhow::Result<&[Served]> {
         let ask = || async {
             let unread = |gave_up| described(&gave_up, "read", "the kinds that the cluster serves");
-            // Two requests. Only an answer of another kind says that the server does not know them.
+            // Two requests. A server that does not know them refuses the format, or answers with whole JSON of another kind.
             let unknown = |error: &kube::Error| match error {
-                kube::Error::SerdeError(_) => true,
+                kube::Error::SerdeError(error) => error.is_data(),
                 kube::Error::Api(status) => matches!(status.code, 404 | 406),
                 _ => false,
             };
-            // An answer that cannot be read may have been cut on its way.
-            let judged = |error: &kube::Error| match error {
-                kube::Error::Api(_) if unknown(error) => Fate::Final,
-                other => fate(other),
-            };
+            // Anything else that cannot be read may have been cut on its way.
+            let judged = |error: &kube::Error| if unknown(error) { Fate::Final } else { fate(error) };
             let at_once = |patience| timed(patience, Discovery::new(self.client().clone()).run_aggregated());
             let all = match self.policy().run(Safety::Repeatable, judged, at_once).await {
                 Ok(all) if all.groups().next().is_some() => all,

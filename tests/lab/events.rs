@@ -86,6 +86,8 @@ fn tier0_reports_every_check_stage_and_object_as_data() {
     ] {
         assert!(counts.contains_key(kind), "no {kind}: {counts:?}");
     }
+    // Where nothing goes wrong nothing is asked twice: one request in vain with all its repetitions takes a minute.
+    assert!(!counts.contains_key("retried"), "{:?}", events.iter().filter(|event| event["event"] == "retried").collect::<Vec<_>>());
     assert_eq!(counts["stage_started"], counts["stage_finished"], "{counts:?}");
     assert_eq!(counts["migration_started"], counts["migration_finished"], "{counts:?}");
     for event in events.iter().filter(|event| event["event"] == "check_finished") {
