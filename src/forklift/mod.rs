@@ -19,7 +19,7 @@ pub use migration::{
 };
 pub use obstacles::{Below, explain, watching};
 pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
-pub use populators::{Copied, Copies, add_tasks, read_last_logs, read_logs, wait_for_secret};
+pub use populators::{Copied, Copies, PopulatorFailure, add_tasks, failures, read_last_logs, read_logs, wait_for_secret};
 pub use ready::{SETTLE, wait_ready, wait_ready_unless};
 
 use mtv_api::kinds::Kind;

@@ -21,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     cluster::{Awaited, copy_out},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     journal::{Entry, State},
     limits::Limit,
     run::{
@@ -88,7 +88,7 @@ pub async fn gather(
     let work = work(owner, cx, mtv_namespace, target, folder, (&name, limit));
     let result = tokio::select! {
         result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {
-            Err(Failure::Errored(Trouble::new(format!("must-gather of {told} was not done within {}", crate::engine::human(limit)))
+            Err(Failure::Errored(Diagnosis::new(Id::MustGatherTimeout, format!("must-gather of {told} was not done within {}", crate::engine::human(limit)))
                 .hint("must_gather_timeout gives it more time")))
         }),
         () = cx.cancel.cancelled() => Err(Failure::Interrupted),
@@ -130,7 +130,7 @@ async fn work(
     let awaited = Awaited { kind: &kinds::POD, namespace: Some(name), name: &pod_name, until: "to gather", limit };
     let failed = |why: String| {
         Failure::Errored(
-            Trouble::new(format!("must-gather with {} failed: {why}", image.reference))
+            Diagnosis::new(Id::MustGatherFailed, format!("must-gather with {} failed: {why}", image.reference))
                 .hint("is the image there for this cluster's nodes?"),
         )
     };

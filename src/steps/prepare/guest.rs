@@ -4,8 +4,8 @@
 use super::super::Scene;
 use crate::{
     config::profile::GuestLogin,
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     guest::{GuestNic, LINUX_ADDRESSES, linux_adapters},
     providers::{GuestCommand, Power, VmDescription},
     run::provider_failure,
@@ -72,7 +72,7 @@ pub async fn mark(scene: &Scene<'_>, source: &VmDescription, cx: &StepCx) -> Res
     }
     let cannot = |why: String| {
         Failure::Errored(
-            Trouble::new(format!("the data marker cannot be written into VM {}: {why}", source.name))
+            Diagnosis::new(Id::GuestPreparationFailed, format!("the data marker cannot be written into VM {}: {why}", source.name))
                 .hint("data_marker needs a running Linux guest with open-vm-tools, and its login in the profile"),
         )
     };
