@@ -193,7 +193,7 @@ mod tests {
     fn what_is_no_url_is_told() {
         for url in ["", "issues.example.com", "ftp://issues.example.com", "http://issues.example.com"] {
             let options = Options { url: url.to_owned(), token: None, ca_file: None, ca_pem: None };
-            assert!(Jira::new(options).unwrap_err().contains("jira_url"), "{url}");
+            assert!(Jira::new(options).unwrap_err().text.contains("jira_url"), "{url}");
         }
     }
 }

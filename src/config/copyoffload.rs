@@ -312,7 +312,13 @@ mod tests {
                 without.storage.remove(field.secret_key);
                 let missing = without.missing();
                 assert_eq!(missing.len(), 1, "{vendor} without {}: {missing:?}", field.key);
-                assert!(missing[0].contains(field.key) && missing[0].contains(&variable(field.key)), "{missing:?}");
+                assert_eq!(
+                    (missing[0].key, missing[0].variable.as_deref()),
+                    (field.key, Some(variable(field.key).as_str())),
+                    "{missing:?}"
+                );
+                let shown = missing[0].to_string();
+                assert!(shown.contains(field.key) && shown.contains(&variable(field.key)), "{shown}");
             }
         }
     }

@@ -202,6 +202,17 @@ fn add(mut trouble: Diagnosis, mut obstacles: Vec<Obstacle>, logs: Vec<String>) 
     trouble
 }
 
+/// What becomes of a wait that ended while these objects are below a Plan, for tests of what is known of obstacles.
+#[cfg(test)]
+pub(crate) fn explained_by(
+    plan: &str,
+    objects: Vec<(&'static Kind, DynamicObject)>,
+    events: &[DynamicObject],
+    diagnosis: Diagnosis,
+) -> Diagnosis {
+    add(diagnosis, Found::of(plan, objects, events).obstacles(), Vec::new())
+}
+
 /// Reports obstacles that last, each once, as warnings. Reads the stores of shared watches and sends no requests of its own. Never ends.
 pub async fn watch_for(cluster: &Cluster, cx: &StepCx, below: &Below) {
     let mut tick = interval_at(Instant::now() + LASTING / 2, LASTING / 2);

@@ -59,6 +59,14 @@ fn not_ready(kind: &'static Kind, namespace: &str, name: &str, blockers: &[Block
     diagnosis
 }
 
+/// What becomes of a wait for an object that is blocked, for tests of what is known of conditions.
+#[cfg(test)]
+pub(crate) fn not_ready_of(kind: &'static Kind, object: &DynamicObject) -> Diagnosis {
+    let Some(Standing::Blocked(blockers)) = standing(object) else { panic!("not blocked") };
+    let (namespace, name) = (object.metadata.namespace.as_deref(), object.metadata.name.as_deref());
+    not_ready(kind, namespace.unwrap_or_default(), name.unwrap_or_default(), &blockers)
+}
+
 /// Where an object stands.
 enum Standing {
     Ready(Box<DynamicObject>),

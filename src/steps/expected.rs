@@ -89,7 +89,15 @@ mod tests {
         let status = ended("Failed", &[(Some("ImageConversion"), "look at the pod")]);
         let wanted = ExpectedFailure { text: Some("no host".to_owned()), ..ExpectedFailure::default() };
         assert!(judge(&wanted, &status, EXECUTED, &[]).is_err());
-        assert!(judge(&wanted, &status, EXECUTED, &["there is no host with this id".to_owned()]).is_ok());
+        assert!(
+            judge(
+                &wanted,
+                &status,
+                EXECUTED,
+                &[PopulatorFailure { file: "[ds] a/a.vmdk".to_owned(), said: "there is no host with this id".to_owned() }]
+            )
+            .is_ok()
+        );
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn an_esxi_host_can_be_read_but_cannot_clone() {
     let error = source.clone_vm(&wanted).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Unsupported) && error.to_string().contains("its vCenter can"), "{error:?}");
     let error = connect(&vcsim.profile()).await.err().unwrap();
-    assert!(error.is(ProviderErrorKind::Unsupported) && error.to_string().contains("endpoint_type = \"esxi\""), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unsupported) && error.hints()[0].contains("endpoint_type = \"esxi\""), "{error:?}");
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn an_endpoint_is_what_its_profile_says() {
     );
     let two_hosts = connect(&endpoint(&host, &host)).await.err().unwrap();
     assert!(
-        two_hosts.is(ProviderErrorKind::Unsupported) && two_hosts.to_string().contains("must name the profile of a vCenter"),
+        two_hosts.is(ProviderErrorKind::Unsupported) && two_hosts.hints()[0].contains("must name the profile of a vCenter"),
         "{two_hosts:?}"
     );
 }

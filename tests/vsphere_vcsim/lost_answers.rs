@@ -40,7 +40,7 @@ async fn nobody_listens() {
 async fn somebody_else_answers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let Err(error) = connect(&profile(&vcsim.url.replace("/sdk", "/about"))).await else { panic!("connected") };
-    assert!(error.is(ProviderErrorKind::Unreachable) && error.to_string().contains("https://HOST/sdk"), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.hints()[0].contains("https://HOST/sdk"), "{error:?}");
     let Err(error) = connect(&profile(&vcsim.url.replace("http:", "https:"))).await else { panic!("connected") };
     assert!(error.is(ProviderErrorKind::Unreachable) && error.to_string().contains("TLS"), "{error:?}");
 }

@@ -46,7 +46,9 @@ pub async fn ask(scene: &Scene<'_>, source: &mut VmDescription, cx: &StepCx) -> 
             answer.status,
             answer.output.trim()
         )),
-        Err(error) => cx.warn(format!("names of adapters in VM {} are not compared: {error}", source.name)),
+        Err(error) => {
+            cx.warn_with(format!("names of adapters in VM {} are not compared: {error}", source.name), error.hints().to_vec());
+        }
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Row, Seen, kubernetes::Bed};
 
 /// Counts what comes after the fault by a second rule that changes nothing.
-async fn counted<T>(faults: &Faults, rule: Rule, work: impl Future<Output = Result<T, String>>) -> Seen {
+async fn counted<T, E: std::fmt::Debug>(faults: &Faults, rule: Rule, work: impl Future<Output = Result<T, E>>) -> Seen {
     let counter = Rule { seconds: Some(0.0), ..Rule::new(rule.server.unwrap(), Effect::Stall) };
     let counter = Rule { path: rule.path.clone(), verb: rule.verb.clone(), ..counter };
     let rule = faults.add(rule).unwrap();
