@@ -46,9 +46,14 @@ impl Fate {
 /// Whether an error, or one of its causes, says that this process or machine has no file descriptor left (EMFILE, ENFILE): asking
 /// again takes one more.
 pub fn out_of_files(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>()?.raw_os_error())
-        .any(is_out_of_files)
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| match (error.raw_os_error(), error.get_ref()) {
+            (Some(number), _) => is_out_of_files(number),
+            // What such an error wraps is not its source.
+            (None, Some(inner)) => out_of_files(inner),
+            (None, None) => false,
+        })
+    })
 }
 
 /// Whether an error number of the operating system says so: EMFILE or ENFILE.
@@ -401,7 +406,7 @@ mod tests {
         let wrapped = |number| std::io::Error::other(std::io::Error::other(std::io::Error::from_raw_os_error(number)));
         for (number, expected) in [(23, true), (24, true), (111, false)] {
             assert_eq!(out_of_files(&std::io::Error::from_raw_os_error(number)), expected, "{number}");
-            assert_eq!(anyhow::Error::from(wrapped(number)).chain().any(out_of_files), expected, "{number}");
+            assert_eq!(out_of_files(&wrapped(number)), expected, "{number}");
         }
         assert!(!out_of_files(&std::io::Error::other("Too many open files (os error 24)")), "words do not count");
     }

@@ -191,7 +191,7 @@ fn errors_of_the_cluster_are_told_apart_by_type() {
         (status(422, "Invalid", "spec.x: Invalid value"), Id::ClusterRequestFailed),
         (service(std::io::ErrorKind::ConnectionRefused.into()), Id::ClusterUnreachable),
         (service(std::io::Error::other("the certificate was refused, it says")), Id::ClusterUnreachable),
-        (kube::Error::Service(Box::new(crate::retry::NoAnswer(std::time::Duration::from_secs(60)))), Id::ClusterTimeout),
+        (kube::Error::Service(Box::new(crate::retry::NoAnswer(std::time::Duration::from_mins(1)))), Id::ClusterTimeout),
     ] {
         let diagnosis = of_cluster(&error);
         assert_eq!((diagnosis.id, diagnosis.subject.as_str()), (id, "Plan ns/p"), "{error:?}");

@@ -55,7 +55,7 @@ impl Act {
                 () = cx.cancel.cancelled() => Err(Failure::Interrupted),
             },
             Self::Fail => Err(Failure::Failed(trouble("2 checks of VM vm-1 failed"))),
-            Self::Error => Err(Failure::Errored(trouble("the source does not answer"))),
+            Self::Error => Err(Failure::Errored(Diagnosis { id: Id::SourceUnreachable, ..trouble("the source does not answer") })),
             Self::Panic => panic!("index out of bounds"),
             Self::Hang => {
                 cx.cancel.cancelled().await;

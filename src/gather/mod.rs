@@ -96,7 +96,10 @@ pub async fn gather(
     // Also after an interrupt: the teardown would find it, but nothing need wait for that.
     match tokio::time::timeout(LEAVE, leave(owner, &name)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => cx.warn(format!("what gathered is still there, and the teardown tries again: {error:#}")),
+        Ok(Err(error)) => {
+            let why = Diagnosis::of_error(&error);
+            cx.warn_with(format!("what gathered is still there, and the teardown tries again: {}", why.line(": ")), why.hints);
+        }
         Err(_) => cx.warn(format!("what gathered is still there, and the teardown tries again: no answer within {LEAVE:?}")),
     }
     result

@@ -279,7 +279,8 @@ impl Teardown<'_> {
 
     fn unwritten(&self, error: &anyhow::Error, cx: &StepCx) {
         if !self.told_unwritten.swap(true, Ordering::Relaxed) {
-            cx.warn(format!("{error:#}; going on with the removal"));
+            let why = Diagnosis::of_error(error);
+            cx.warn_with(format!("{}; going on with the removal", why.line(": ")), why.hints);
         }
     }
 

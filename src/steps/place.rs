@@ -66,7 +66,11 @@ async fn by_memory(scene: &Scene<'_>, cx: &StepCx) -> Result<Vec<String>, Failur
             workers.sort_by(|a, b| bytes(b).total_cmp(&bytes(a)));
         }
         Err(error) => {
-            cx.warn(format!("the worker node with the most free memory is not known, taking {}: {error:#}", workers[0]));
+            let why = Diagnosis::of_error(&error);
+            cx.warn_with(
+                format!("the worker node with the most free memory is not known, taking {}: {}", workers[0], why.line(": ")),
+                why.hints,
+            );
         }
     }
     Ok(workers.into_iter().map(str::to_owned).collect())

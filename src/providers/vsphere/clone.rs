@@ -158,7 +158,7 @@ pub async fn settle(session: &Session, concerns: &Concerns<'_>, patience: Durati
         match task::finish(session, &task.id, DOING, until.saturating_duration_since(Instant::now())).await {
             Ok(_) => {}
             Err(error) if error.is(ProviderErrorKind::Deadline) => {
-                left.push(format!("{} still makes a clone of VM {source}", task.id.value))
+                left.push(format!("{} still makes a clone of VM {source}", task.id.value));
             }
             // It has ended and is forgotten already.
             Err(why) if why.is(ProviderErrorKind::Operation) => tracing::debug!(%why, "a clone task could not be followed to its end"),

@@ -77,7 +77,8 @@ mod tests {
             ),
         ];
         for (fault, expected) in cases {
-            assert_eq!(format!("{:?}", explain(&fault, "log in")), expected, "{}", fault.kind);
+            let error = explain(&fault, "log in");
+            assert_eq!(format!("{:?}({:?})", error.kind(), error.to_string()), expected, "{}", fault.kind);
         }
     }
 }
