@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     cluster::{Awaited, copy_out},
-    diagnosis::{Diagnosis, Id},
+    diagnosis::{Diagnosis, Fact, Id},
     engine::{Failure, StepCx},
     journal::{Entry, State},
     limits::Limit,
@@ -131,18 +131,19 @@ async fn work(
     let created = owner.create(&kinds::POD, pod::pod(name, &image.reference, target, mtv_namespace), None).await?;
     let pod_name = created.metadata.name.unwrap_or_default();
     let awaited = Awaited { kind: &kinds::POD, namespace: Some(name), name: &pod_name, until: "to gather", limit };
-    let failed = |why: String| {
-        Failure::Errored(
-            Diagnosis::new(Id::MustGatherFailed, format!("must-gather with {} failed: {why}", image.reference))
-                .hint("is the image there for this cluster's nodes?"),
-        )
+    let failed = |why: String, waiting: Option<String>| {
+        let mut diagnosis = Diagnosis::new(Id::MustGatherFailed, format!("must-gather with {} failed: {why}", image.reference))
+            .about(format!("Pod {name}/{pod_name}"))
+            .hint("is the image there for this cluster's nodes?");
+        diagnosis.facts.extend(waiting.map(Fact::Waiting));
+        Failure::Errored(diagnosis)
     };
     let code = cluster
         .wait(cx, awaited, |pod| match pod.map(pod::progress) {
-            None => Err(failed("the pod is gone".to_owned())),
+            None => Err(failed("the pod is gone".to_owned(), None)),
             Some(Progress::Working(_)) => Ok(None),
             Some(Progress::Ended(code)) => Ok(Some(code)),
-            Some(Progress::Hopeless(why)) => Err(failed(why)),
+            Some(Progress::Hopeless { why, waiting }) => Err(failed(why, waiting)),
         })
         .await?;
     if code != 0 {

@@ -32,7 +32,7 @@ async fn counted<T, E: std::fmt::Debug>(faults: &Faults, rule: Rule, work: impl 
     let more = faults.list().into_iter().find(|rule| rule.id == counter).map_or(0, |rule| rule.done);
     faults.remove(rule);
     faults.remove(counter);
-    Seen { result, sends: 1 + more, looked: false, made: None }
+    Seen { result: result.map_err(|error| format!("{error:?}")), sends: 1 + more, looked: false, made: None }
 }
 
 async fn oauth(bed: Arc<Bed>, rule: Rule, path: &'static str) -> Seen {
