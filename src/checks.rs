@@ -92,6 +92,11 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// Stable id of the failure of a check, as in JUnit's `type` and in `docs/troubleshooting.md`.
+pub fn id(check: &str) -> String {
+    format!("check.{}", check.replace(' ', "-"))
+}
+
 /// The result of one check of one VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckResult {
@@ -120,7 +125,7 @@ impl CheckResult {
 
     /// Stable id of its failure: `check.memory`, `check.static-ips`.
     pub fn id(&self) -> String {
-        format!("check.{}", self.check.replace(' ', "-"))
+        id(&self.check)
     }
 
     /// A line per failed property, or one line for the whole check.

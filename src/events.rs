@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{checks::CheckResult, exit::ExitCode};
+use crate::{checks::CheckResult, diagnosis::Diagnosis, exit::ExitCode};
 
 /// Version of the event format, `v` on each line of `events.ndjson`. Within a version events and fields are only ever added, so
 /// that a reader ignores what it does not know.
@@ -53,38 +53,6 @@ pub enum Verdict {
     Skipped,
     /// Stopped by the user.
     Interrupted,
-}
-
-/// Why a step did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Trouble {
-    /// One line.
-    pub summary: String,
-    /// Everything else: expected beside actual, the chain of causes, conditions.
-    pub details: Vec<String>,
-    /// What the user might do.
-    pub hints: Vec<String>,
-}
-
-impl Trouble {
-    /// Trouble that one line tells.
-    pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), details: Vec::new(), hints: Vec::new() }
-    }
-
-    /// Adds a line of detail.
-    #[must_use]
-    pub fn detail(mut self, line: impl Into<String>) -> Self {
-        self.details.push(line.into());
-        self
-    }
-
-    /// Adds what the user might do.
-    #[must_use]
-    pub fn hint(mut self, line: impl Into<String>) -> Self {
-        self.hints.push(line.into());
-        self
-    }
 }
 
 /// A scenario as the run starts it.
@@ -265,6 +233,9 @@ pub enum What {
     Warning {
         /// A sentence.
         message: String,
+        /// What the user might do.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hints: Vec<String>,
     },
     /// A check of a migrated VM ended.
     CheckFinished(CheckResult),
@@ -278,7 +249,7 @@ pub enum What {
         took: Duration,
         /// Why it did not pass.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        trouble: Option<Trouble>,
+        trouble: Option<Diagnosis>,
         /// What it found out, for the report: one line per check.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
@@ -343,18 +314,6 @@ pub enum What {
     },
 }
 
-impl Trouble {
-    /// Changes every text.
-    #[must_use]
-    pub fn map_texts(self, map: &impl Fn(String) -> String) -> Self {
-        Self {
-            summary: map(self.summary),
-            details: self.details.into_iter().map(map).collect(),
-            hints: self.hints.into_iter().map(map).collect(),
-        }
-    }
-}
-
 impl What {
     /// Changes every text that can hold what a server, a guest or a panic said.
     #[must_use]
@@ -388,7 +347,7 @@ impl What {
                 Self::Cloned { source: map(source), clone: map(clone), id: map(id), storage }
             }
             Self::Created { object } => Self::Created { object: map(object) },
-            Self::Warning { message } => Self::Warning { message: map(message) },
+            Self::Warning { message, hints } => Self::Warning { message: map(message), hints: hints.into_iter().map(map).collect() },
             Self::StepFinished { verdict, took, trouble, notes } => {
                 let trouble = trouble.map(|trouble| trouble.map_texts(map));
                 Self::StepFinished { verdict, took, trouble, notes: notes.into_iter().map(map).collect() }

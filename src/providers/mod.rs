@@ -14,7 +14,7 @@ pub(crate) mod tls;
 pub mod vsphere;
 
 pub use clone_request::{CloneRequest, Leaving, NewDisk, NewDiskKind};
-pub use error::{ProviderError, ProviderResult};
+pub use error::{ProviderError, ProviderErrorKind, ProviderResult};
 pub use machine::{Boot, Disk, GuestAddress, MarkedVm, Nic, Power, Snapshot, SourceVm, VmDescription};
 
 use std::{collections::BTreeMap, time::Duration};
@@ -121,7 +121,7 @@ pub trait SourceProvider: Send + Sync {
         _login: &'a GuestLogin,
         _command: &'a GuestCommand,
     ) -> BoxFuture<'a, ProviderResult<GuestAnswer>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("VM {id}: {} runs no commands in guests", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("VM {id}: {} runs no commands in guests", self.kind()))) })
     }
     /// Takes a snapshot without memory.
     fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>>;
@@ -130,7 +130,7 @@ pub trait SourceProvider: Send + Sync {
     /// Describes a VM from what Forklift's inventory says of it, for sources that the tool cannot ask themselves.
     fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {
         let name = vm["name"].as_str().unwrap_or_default();
-        Err(ProviderError::Unsupported(format!("a source of type {} describes VM {name} itself", self.kind())))
+        Err(ProviderError::unsupported(format!("a source of type {} describes VM {name} itself", self.kind())))
     }
     /// Events that say that a user stopped a VM; `None` for sources that keep no such log.
     fn stopped_by_user<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, ProviderResult<Option<Vec<String>>>> {
@@ -143,7 +143,7 @@ pub trait SourceProvider: Send + Sync {
     /// All VMs made by any run, by the same mark.
     fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<MarkedVm>>> {
         let kind = self.kind();
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("VMs that runs have left on {kind} cannot be listed yet"))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("VMs that runs have left on {kind} cannot be listed yet"))) })
     }
     /// Waits until no clone is being made any more of a VM whose name `concerns`: a run that was killed may have asked for one.
     /// Returns those that are still being made when `patience` is over, a sentence each.
@@ -180,25 +180,25 @@ pub trait SourceProvider: Send + Sync {
     }
     /// Name of a volume snapshot by its id; `None` if it is not there.
     fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
     }
     /// Deletes a volume snapshot; one that is gone already is success.
     fn delete_volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("volume snapshot {id}: {} has none", self.kind()))) })
     }
     /// Name of a datastore by its id; an id that does not exist is an error that names those that do.
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("datastore {id}: {} has no datastores by id", self.kind()))) })
     }
     /// Lets a public SSH key of a run into the host that copies disks, for MTV's wrapper on this datastore only. False if it was
     /// let in before.
     fn authorize_key<'a>(&'a self, _key: &'a str, _run: &'a str, _datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
     }
     /// Keeps a public SSH key out of that host, as far as this run let it in; whether it was in. Anybody else's lines stay. With
     /// `look_only` nothing is changed.
     fn revoke_key<'a>(&'a self, _key: &'a str, _run: &'a str, _look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
-        Box::pin(async move { Err(ProviderError::Unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
+        Box::pin(async move { Err(ProviderError::unsupported(format!("{} has no hosts that copy disks", self.kind()))) })
     }
     /// The SSH host key of that host, if it was taken without proof and was not asked for before: to be reported.
     fn unverified_host_key(&self) -> Option<Unverified> {
@@ -226,7 +226,7 @@ pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderRe
         ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),
         ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
         ProviderKind::Hyperv => {
-            Err(ProviderError::Unsupported(format!("profile `{}` is of type hyperv; this release cannot migrate from there", profile.name)))
+            Err(ProviderError::unsupported(format!("profile `{}` is of type hyperv; this release cannot migrate from there", profile.name)))
         }
     }
 }

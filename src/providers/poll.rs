@@ -37,7 +37,7 @@ impl Wait {
         if now >= self.deadline {
             let state = if state.is_empty() { String::new() } else { format!("; last state: {state}") };
             let text = format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what);
-            return Err(ProviderError::Deadline(text));
+            return Err(ProviderError::deadline(text));
         }
         tokio::time::sleep_until((now + self.pause).min(self.deadline)).await;
         self.pause = (self.pause * 2).min(LONGEST);

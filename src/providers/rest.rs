@@ -203,12 +203,13 @@ impl TryError {
         match self {
             Self::Lost(lost) => lost.explained(url, story).await,
             Self::Busy(status, _, words) if words.is_empty() => {
-                ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}"))
+                ProviderError::unreachable(format!("{address} answered HTTP {status}{story}"))
             }
-            Self::Busy(status, _, words) => ProviderError::Unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
-            Self::Garbled(status, what) => ProviderError::Unreachable(format!(
-                "{address} answered HTTP {status} {what}, as a proxy in front of it would{story}; hint: check `api_url` of the profile"
-            )),
+            Self::Busy(status, _, words) => ProviderError::unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
+            Self::Garbled(status, what) => {
+                ProviderError::unreachable(format!("{address} answered HTTP {status} {what}, as a proxy in front of it would{story}"))
+                    .hint("check `api_url` of the profile")
+            }
         }
     }
 }

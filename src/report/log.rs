@@ -197,7 +197,7 @@ fn words(what: &What) -> (bool, Vec<String>) {
             let mut lines = vec![format!("{} after {}", word(*verdict), human(*took))];
             if let Some(trouble) = trouble {
                 lines.push(trouble.summary.clone());
-                lines.extend(trouble.details.iter().cloned());
+                lines.extend(trouble.details().cloned());
                 lines.extend(trouble.hints.iter().map(|hint| format!("hint: {hint}")));
             }
             lines.extend(notes.iter().cloned());
@@ -231,7 +231,10 @@ fn words(what: &What) -> (bool, Vec<String>) {
         What::Restored { object } => good(format!("restored {object}")),
         What::Retried { attempt, pause } => good(format!("attempt {attempt} of a request failed; next one in {pause:.1}s")),
         What::Collected { folder, files } => good(format!("collected {files} files in {}", folder.display())),
-        What::Warning { message } => bad(format!("warning: {message}")),
+        What::Warning { message, hints } => {
+            let hints = hints.iter().map(|hint| format!("hint: {hint}"));
+            (true, std::iter::once(format!("warning: {message}")).chain(hints).collect())
+        }
         What::LeftBehind { object, reason } => bad(format!("left behind: {object}: {reason}")),
         What::CancelBegun { reason, .. } => bad(reason.clone()),
         What::RunFinished { exit, took, requests } => {

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 
 use crate::{
     checks::{CheckResult, CheckVerdict},
+    diagnosis::{self, Diagnosis, Id},
     engine::{SET_UP, SWITCHED_OFF, TEAR_DOWN},
-    events::{Event, FORMAT, Trouble, Verdict, What},
+    events::{Event, FORMAT, Verdict, What},
     exit::ExitCode,
 };
 
@@ -109,7 +110,7 @@ pub enum StepState {
         /// How long it took.
         took: Duration,
         /// Why it did not pass.
-        trouble: Option<Trouble>,
+        trouble: Option<Diagnosis>,
         /// What it found out.
         notes: Vec<String>,
     },
@@ -146,7 +147,7 @@ impl Step {
     /// Whether it failed because checks failed, and for nothing else.
     pub fn failed_by_checks(&self) -> bool {
         let failed = self.checks.iter().any(|check| check.verdict == CheckVerdict::Failed);
-        failed && matches!(self.state, StepState::Ended { verdict: Verdict::Failed, .. })
+        failed && matches!(&self.state, StepState::Ended { trouble: Some(trouble), .. } if trouble.id == Id::CheckFailed)
     }
 
     fn note(&mut self, elapsed: f64, text: &str) {
@@ -251,9 +252,10 @@ impl Run {
                 let (trouble, notes) = (trouble.clone(), notes.clone());
                 s.state = StepState::Ended { verdict: *verdict, took: *took, trouble, notes };
             }),
-            What::Warning { message } => {
-                self.warnings.push((event.scenario.clone(), message.clone()));
-                self.on_step(event, |s| s.note(event.elapsed, &format!("warning: {message}")));
+            What::Warning { message, hints } => {
+                let text = diagnosis::with_hints(message, hints);
+                self.on_step(event, |s| s.note(event.elapsed, &format!("warning: {text}")));
+                self.warnings.push((event.scenario.clone(), text));
             }
             What::CancelBegun { stage, reason } => self.cancelled = Some((*stage, reason.clone())),
             What::Collected { folder, files } => self.collected.push((event.scenario.clone(), folder.clone(), *files)),

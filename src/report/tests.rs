@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     checks::{CheckResult, CheckVerdict, CheckedVm, Finding},
+    diagnosis::{Diagnosis, Id},
     engine::{
         Closed, Leftover, Options, PlannedRun,
         fake::{Act, Fake, drive, scenario},
     },
-    events::{Event, PlannedScenario, Trouble, Verdict},
+    events::{Event, PlannedScenario, Verdict},
 };
 
 /// What the schema of Jenkins' xUnit plugin (junit-10) allows: per element its attributes (`!` = required) and children.
@@ -334,12 +335,15 @@ fn checked(results: &[CheckResult], verdict: Verdict) -> Vec<Event> {
     };
     let planned = PlannedScenario { name: "sanity-cold".into(), steps: vec!["verify".into()], skip: None, aliases: vec![] };
     let lines: Vec<String> = results.iter().filter(|r| r.verdict == CheckVerdict::Failed).flat_map(CheckResult::lines).collect();
-    let trouble = lines.first().map(|first| Trouble { summary: first.clone(), details: lines.clone(), hints: vec![] });
+    let trouble = lines.first().map(|first| {
+        let id = if verdict == Verdict::Failed { Id::CheckFailed } else { Id::SourceUnreachable };
+        Diagnosis { causes: lines.clone(), ..Diagnosis::new(id, first.clone()) }
+    });
     let started = What::RunStarted { version: "0".into(), results: "results".into(), scenarios: vec![planned] };
     let took = std::time::Duration::from_secs(2);
     let doing = |text: &str| What::StepProgress { doing: text.into(), percent: None };
     let mut all = vec![started, What::ScenarioStarted, What::StepStarted, doing("checking a"), doing("checking a")];
-    all.push(What::Warning { message: "a is slow".into() });
+    all.push(What::Warning { message: "a is slow".into(), hints: vec![] });
     all.extend(results.iter().map(|result| What::CheckFinished(result.clone())));
     let notes = results.iter().filter(|r| r.verdict != CheckVerdict::Failed).flat_map(CheckResult::lines).collect();
     all.push(What::StepFinished { verdict, took, trouble, notes });

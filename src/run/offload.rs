@@ -14,8 +14,9 @@ use crate::{
         copyoffload::{CopyOffload, EsxiCloneMethod},
         profile::Profile,
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::{Trouble, What},
+    events::What,
     journal::Entry,
     providers::SourceProvider,
 };
@@ -70,7 +71,7 @@ pub async fn prepare(
 fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
     let Some(offload) = &profile.copyoffload else {
         return Err(Failure::Errored(
-            Trouble::new(format!("provider profile `{}` has no copyoffload section", profile.name))
+            Diagnosis::new(Id::OffloadNotConfigured, format!("provider profile `{}` has no copyoffload section", profile.name))
                 .hint(format!("write a table `[provider.{}.copyoffload]`; providers.example.toml shows its keys", profile.name)),
         ));
     };
@@ -78,7 +79,8 @@ fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
     if missing.is_empty() {
         return Ok(offload);
     }
-    let trouble = Trouble::new(format!("the copyoffload section of provider profile `{}` is not complete", profile.name));
+    let trouble =
+        Diagnosis::new(Id::OffloadNotConfigured, format!("the copyoffload section of provider profile `{}` is not complete", profile.name));
     Err(Failure::Errored(missing.into_iter().fold(trouble, |trouble, key| trouble.hint(format!("add {key}")))))
 }
 

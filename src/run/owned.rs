@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, describe, fate, is_conflict, name_of},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx, emit_here},
-    events::{Trouble, What},
+    events::What,
     journal::{Entry, Journal},
     retry::Fate,
 };
@@ -90,7 +91,7 @@ impl Owner {
                     Some(_) => {
                         self.journal.gone(entry).await?;
                         return Err(Failure::Errored(
-                            Trouble::new(format!("{object_name} exists already and is not of this run"))
+                            Diagnosis::new(Id::ObjectExists, format!("{object_name} exists already and is not of this run"))
                                 .hint("it was left alone; delete it or use another target_namespace_prefix"),
                         ));
                     }

@@ -16,8 +16,9 @@ use crate::{
     checks::{CheckResult, CheckVerdict},
     cluster::{Awaited, ObjectExt as _, name_of},
     config::{profile::ProviderKind, scenario::ExpectedFailure},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::{Trouble, What},
+    events::What,
     run::{Migrating, ScenarioState, provider_failure},
     verify::{self, ProviderTls, Subject, TargetVm},
 };
@@ -87,7 +88,10 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
     let hint = format!(
         "the migration itself succeeded: look at VirtualMachines, instances, claims and virt-launcher pods in {namespace}, at the guest and its login, not at the Plan"
     );
-    Err(Failure::Failed(Trouble { summary, details: problems.into_iter().chain(notes).collect(), hints: vec![hint] }))
+    let mut diagnosis = Diagnosis::new(Id::CheckFailed, summary).hint(hint);
+    diagnosis.causes = problems;
+    diagnosis.evidence = notes;
+    Err(Failure::Failed(diagnosis))
 }
 
 async fn check_vm(

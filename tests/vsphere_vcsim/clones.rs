@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mtv_test::{
     config::profile::Profile,
-    providers::{CloneRequest, Power, ProviderError, SourceProvider, connect, vsphere::Vsphere},
+    providers::{CloneRequest, Power, ProviderErrorKind, SourceProvider, connect, vsphere::Vsphere},
 };
 
 use crate::support::{Vcsim, total};
@@ -67,7 +67,7 @@ pub async fn a_taken_name_is_refused_and_stays_as_it_was() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let error = source.clone_vm(&request("DC0_H0_VM0", false)).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Operation(text) if text.contains("DuplicateName")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Operation) && error.to_string().contains("DuplicateName"), "{error:?}");
     assert_eq!(source.of_run("r1").await.unwrap(), []);
 }
 
@@ -86,9 +86,9 @@ pub async fn an_esxi_host_can_be_read_but_cannot_clone() {
     assert_eq!(source.find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
     let wanted = CloneRequest { source: "ha-host_VM0".into(), ..request("clone", false) };
     let error = source.clone_vm(&wanted).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("its vCenter can")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unsupported) && error.to_string().contains("its vCenter can"), "{error:?}");
     let error = connect(&vcsim.profile()).await.err().unwrap();
-    assert!(matches!(&error, ProviderError::Unsupported(text) if text.contains("endpoint_type = \"esxi\"")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unsupported) && error.hints()[0].contains("endpoint_type = \"esxi\""), "{error:?}");
 }
 
 pub async fn an_endpoint_is_what_its_profile_says() {
@@ -96,11 +96,17 @@ pub async fn an_endpoint_is_what_its_profile_says() {
     let Some(center) = Vcsim::start(&[]) else { return };
     let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile { clone_provider: Some(Box::new(cloner.profile())), ..host.profile() };
     let strangers = connect(&endpoint(&host, &center)).await.err().unwrap();
-    assert!(matches!(&strangers, ProviderError::NotFound(text) if text.contains("does not manage")), "{strangers:?}");
+    assert!(strangers.is(ProviderErrorKind::NotFound) && strangers.to_string().contains("does not manage"), "{strangers:?}");
     let two_centers = connect(&endpoint(&center, &center)).await.err().unwrap();
-    assert!(matches!(&two_centers, ProviderError::Unsupported(text) if text.contains("says that it is an ESXi host")), "{two_centers:?}");
+    assert!(
+        two_centers.is(ProviderErrorKind::Unsupported) && two_centers.to_string().contains("says that it is an ESXi host"),
+        "{two_centers:?}"
+    );
     let two_hosts = connect(&endpoint(&host, &host)).await.err().unwrap();
-    assert!(matches!(&two_hosts, ProviderError::Unsupported(text) if text.contains("must name the profile of a vCenter")), "{two_hosts:?}");
+    assert!(
+        two_hosts.is(ProviderErrorKind::Unsupported) && two_hosts.hints()[0].contains("must name the profile of a vCenter"),
+        "{two_hosts:?}"
+    );
 }
 
 /// The budget: a warm scenario with a VM that runs, from login to logout.

@@ -2,7 +2,7 @@
 
 use mtv_test::{
     config::scenario::{DiskController, DiskMode, DiskType, RdmType},
-    providers::{CloneRequest, NewDisk, NewDiskKind, ProviderError, VmDescription},
+    providers::{CloneRequest, NewDisk, NewDiskKind, ProviderErrorKind, VmDescription},
 };
 
 use crate::support::Vcsim;
@@ -109,7 +109,7 @@ pub async fn what_does_not_exist_is_named_with_what_does() {
     for (wanted, words) in cases {
         let error = source.clone_vm(&wanted).await.unwrap_err();
         let text = error.to_string();
-        assert!(matches!(error, ProviderError::NotFound(_)) && words.iter().all(|word| text.contains(word)), "{text}");
+        assert!(error.is(ProviderErrorKind::NotFound) && words.iter().all(|word| text.contains(word)), "{text}");
     }
     assert_eq!(source.of_run("r1").await.unwrap(), []);
 }

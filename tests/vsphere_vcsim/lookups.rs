@@ -1,6 +1,6 @@
 //! Finding VMs by name and by mark, in small and in large inventories.
 
-use mtv_test::providers::{CloneRequest, ProviderError};
+use mtv_test::providers::{CloneRequest, ProviderErrorKind};
 
 use crate::support::{Vcsim, count, total};
 
@@ -24,7 +24,7 @@ pub async fn a_missing_vm_is_answered_with_similar_names() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let error = source.clone_vm(&request("DC0_H0_WM0")).await.unwrap_err();
-    assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
+    assert!(error.is(ProviderErrorKind::NotFound), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("no VM or template is called `DC0_H0_WM0`; did you mean `DC0_H0_VM0`"), "{text}");
 }
@@ -37,7 +37,7 @@ pub async fn a_name_that_two_vms_have_is_refused_with_their_paths() {
     vcsim.govc(&["object.rename", "/DC0/vm/other/twin", "DC0_H0_VM0"]);
     let source = vcsim.connect().await;
     for error in [source.clone_vm(&request("DC0_H0_VM0")).await.unwrap_err(), source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap_err()] {
-        assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
+        assert!(error.is(ProviderErrorKind::NotFound), "{error:?}");
         let text = error.to_string();
         assert!(text.contains("2 VMs are called `DC0_H0_VM0`: /DC0/vm/DC0_H0_VM0, /DC0/vm/other/DC0_H0_VM0"), "{text}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mtv_test::{
-    providers::{CloneRequest, Power, ProviderError, SourceProvider, connect},
+    providers::{CloneRequest, Power, ProviderErrorKind, SourceProvider, connect},
     retry::Policy,
 };
 use tokio::net::TcpListener;
@@ -29,15 +29,18 @@ pub async fn nobody_listens() {
     let Some(_vcsim) = Vcsim::start(&[]) else { return };
     let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let Err(error) = connect(&profile(&format!("https://{free}/sdk"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains(&free.to_string()) && text.contains("hint")), "{error:?}");
+    assert!(
+        error.is(ProviderErrorKind::Unreachable) && error.to_string().contains(&free.to_string()) && !error.hints().is_empty(),
+        "{error:?}"
+    );
 }
 
 pub async fn somebody_else_answers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let Err(error) = connect(&profile(&vcsim.url.replace("/sdk", "/about"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("https://HOST/sdk")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.hints()[0].contains("https://HOST/sdk"), "{error:?}");
     let Err(error) = connect(&profile(&vcsim.url.replace("http:", "https:"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("TLS")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.to_string().contains("TLS"), "{error:?}");
 }
 
 pub async fn reading_is_tried_again() {
@@ -71,7 +74,7 @@ pub async fn a_clone_request_that_is_always_lost_leaves_nothing() {
         front.next("CloneVM_Task", Fate::LostOnTheWay);
     }
     let error = source.clone_vm(&request()).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("tried 12 times")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.to_string().contains("tried 12 times"), "{error:?}");
     assert_eq!((front.left(), source.of_run("r1").await.unwrap()), (0, vec![]));
 }
 
@@ -81,7 +84,7 @@ pub async fn a_foreign_vm_of_the_clones_name_is_not_adopted() {
     vcsim.govc(&["vm.clone", "-vm", VM, "-on=false", "-pool", "/DC0/host/DC0_H0/Resources", "clone"]);
     front.next("CloneVM_Task", Fate::LostOnTheWay);
     let error = source.clone_vm(&request()).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Operation(text) if text.contains("not of run r1")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Operation) && error.to_string().contains("not of run r1"), "{error:?}");
 }
 
 pub async fn a_wait_survives_lost_answers() {

@@ -216,7 +216,7 @@ impl Session {
             let mut body = reply.body;
             let Value::Array(items) = body[member].take() else { return Ok(all) };
             let weight = items.iter().map(weight).sum();
-            total.add(weight).map_err(|why| ProviderError::Operation(format!("failed to {doing}: {}: {why}", self.rest.address())))?;
+            total.add(weight).map_err(|why| ProviderError::operation(format!("failed to {doing}: {}: {why}", self.rest.address())))?;
             // A page without anything is the last one, whatever it says of a next one.
             if items.is_empty() {
                 return Ok(all);
@@ -277,15 +277,16 @@ impl Session {
         let Request { service, path, .. } = *request;
         let endpoint = login.endpoints.get(&service).ok_or_else(|| {
             let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
-            ProviderError::NotFound(format!(
-                "the catalogue of {} has no {} service in region `{region}`; hint: check `region_name` of the profile",
+            ProviderError::not_found(format!(
+                "the catalogue of {} has no {} service in region `{region}`",
                 self.rest.address(),
                 service.name()
             ))
+            .hint("check `region_name` of the profile")
         })?;
         let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
         let url =
-            Url::parse(&text).map_err(|error| ProviderError::Operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
+            Url::parse(&text).map_err(|error| ProviderError::operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
         http::require_tls(&url, &self.profile, &format!("the {} endpoint in the catalogue of {},", service.name(), self.rest.address()))?;
         let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
         if service == Service::Compute {
@@ -312,14 +313,15 @@ impl Session {
 
     /// A refusal in the tool's words.
     pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let why = fault(&reply.body).map(|why| format!(": {why}")).unwrap_or_default();
+        let said = fault(&reply.body);
+        let why = said.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
         match reply.status {
-            StatusCode::NOT_FOUND => ProviderError::NotFound(text),
+            StatusCode::NOT_FOUND => ProviderError::not_found(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ProviderError::Login(format!("{text}; hint: check the roles of user `{}` in the project", self.profile.username))
+                ProviderError::login(text).hint(format!("check the roles of user `{}` in the project", self.profile.username))
             }
-            _ => ProviderError::Operation(text),
+            _ => ProviderError::operation(text).said(said.unwrap_or_default()),
         }
     }
 
@@ -340,7 +342,7 @@ fn tokens(api: &Url) -> ProviderResult<Url> {
     let text = api.as_str().trim_end_matches('/');
     let version = if text.ends_with("/v3") { "" } else { "/v3" };
     Url::parse(&format!("{text}{version}/auth/tokens"))
-        .map_err(|error| ProviderError::Unreachable(format!("api_url `{}` is no URL: {error}; expected {SHAPE}", http::place(api))))
+        .map_err(|error| ProviderError::unreachable(format!("api_url `{}` is no URL: {error}; expected {SHAPE}", http::place(api))))
 }
 
 /// The question for a token of a project, as Keystone v3 has it.
@@ -380,15 +382,16 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
             endpoints: endpoints(&reply.body["token"], profile.extra.get("region_name").map(String::as_str).unwrap_or_default()),
             project: text(&reply.body, "/token/project/name").to_owned(),
         }),
-        (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::Login(format!(
-            "{doing}: the user name or password was refused for user `{}`, or it has no role in the project; hint: check `username`, \
-             `password`, `project_name` and the domains of the profile",
+        (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::login(format!(
+            "{doing}: the user name or password was refused for user `{}`, or it has no role in the project",
             profile.username
-        ))),
-        (status, _) => Err(ProviderError::Unreachable(format!(
-            "{doing}: the answer is no token (HTTP {status}{}); hint: `api_url` should read {SHAPE}",
+        ))
+        .hint("check `username`, `password`, `project_name` and the domains of the profile")),
+        (status, _) => Err(ProviderError::unreachable(format!(
+            "{doing}: the answer is no token (HTTP {status}{})",
             fault(&reply.body).map(|why| format!(", {why}")).unwrap_or_default()
-        ))),
+        ))
+        .hint(format!("`api_url` should read {SHAPE}"))),
     }
 }
 

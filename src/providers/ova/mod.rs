@@ -26,7 +26,7 @@ impl Ova {
         let share = profile.api_url.trim();
         match share.split_once(":/") {
             Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(Self { share: share.to_owned() }),
-            _ => Err(ProviderError::Unreachable(format!(
+            _ => Err(ProviderError::unreachable(format!(
                 "api_url `{share}` of profile `{}` is no NFS share; expected HOST:/PATH",
                 profile.name
             ))),
@@ -34,7 +34,7 @@ impl Ova {
     }
 
     fn cannot<T>(&self, what: &str) -> ProviderResult<T> {
-        Err(ProviderError::Unsupported(format!("{what}: a VM in an OVA file on {} cannot be changed", self.share)))
+        Err(ProviderError::unsupported(format!("{what}: a VM in an OVA file on {} cannot be changed", self.share)))
     }
 }
 
@@ -72,7 +72,7 @@ impl SourceProvider for Ova {
     }
 
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
-        ready(Err(ProviderError::Unsupported(format!("VM {id} of an OVA source is described by the inventory only")))).boxed()
+        ready(Err(ProviderError::unsupported(format!("VM {id} of an OVA source is described by the inventory only")))).boxed()
     }
 
     fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {

@@ -147,7 +147,7 @@ impl Session {
     ) -> ProviderResult<Sent> {
         let base = self.rest.url.as_str().trim_end_matches('/');
         let url =
-            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::Operation(format!("`{path}` is no path: {error}")))?;
+            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::operation(format!("`{path}` is no path: {error}")))?;
         let once = async |token: &Secret| {
             let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
             let body = body.map_or(Body::None, Body::Json);
@@ -198,14 +198,15 @@ impl Session {
 
     /// A refusal in the tool's words.
     pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let why = fault(&reply.body).map(|why| format!(": {why}")).unwrap_or_default();
+        let said = fault(&reply.body);
+        let why = said.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
         match reply.status {
-            StatusCode::NOT_FOUND => ProviderError::NotFound(text),
+            StatusCode::NOT_FOUND => ProviderError::not_found(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ProviderError::Login(format!("{text}; hint: check the permissions of user `{}`", self.profile.username))
+                ProviderError::login(text).hint(format!("check the permissions of user `{}`", self.profile.username))
             }
-            _ => ProviderError::Operation(text),
+            _ => ProviderError::operation(text).said(said.unwrap_or_default()),
         }
     }
 
@@ -234,7 +235,7 @@ fn sso(api: &Url, place: &str) -> ProviderResult<Url> {
         .strip_suffix("/v4")
         .unwrap_or(path)
         .strip_suffix("/api")
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` does not end in /api; expected {SHAPE}", http::place(api))))?;
+        .ok_or_else(|| ProviderError::unreachable(format!("api_url `{}` does not end in /api; expected {SHAPE}", http::place(api))))?;
     let mut url = api.clone();
     url.set_path(&format!("{engine}/{place}"));
     Ok(url)
@@ -263,18 +264,19 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
     let why = [field("error_description"), field("error")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     // The status is 400 or 401, depending on the engine's release.
     if reply.status == StatusCode::UNAUTHORIZED || denied(field("error_code")) || denied(field("error")) {
-        return Err(ProviderError::Login(format!(
-            "{doing}: the user name or password was refused for user `{}`{}; hint: check `username` (with its domain, as in \
-             admin@internal) and `password` of the profile",
+        return Err(ProviderError::login(format!(
+            "{doing}: the user name or password was refused for user `{}`{}",
             profile.username,
             if why.is_empty() { String::new() } else { format!(" ({})", why.trim_end_matches('.')) }
-        )));
+        ))
+        .hint("check `username` (with its domain, as in admin@internal) and `password` of the profile"));
     }
-    Err(ProviderError::Unreachable(format!(
-        "{doing}: the answer is no token (HTTP {}{}); hint: `api_url` should read {SHAPE}",
+    Err(ProviderError::unreachable(format!(
+        "{doing}: the answer is no token (HTTP {}{})",
         reply.status,
         if why.is_empty() { String::new() } else { format!(", {why}") }
-    )))
+    ))
+    .hint(format!("`api_url` should read {SHAPE}")))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
     task::{self, Outcome},
     wire::{Fault, MoRef, request},
 };
-use crate::providers::{Power, ProviderError, ProviderResult};
+use crate::providers::{Power, ProviderError, ProviderErrorKind, ProviderResult};
 
 /// Powering on or off. Hosts under load take a minute; the suite of old gave up after one.
 const POWER: Duration = Duration::from_mins(3);
@@ -56,7 +56,7 @@ pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderRe
     let (method, word, state) = match wanted {
         Power::On => ("PowerOnVM_Task", "on", "poweredOn"),
         Power::Off => ("PowerOffVM_Task", "off", "poweredOff"),
-        Power::Other => return Err(ProviderError::Unsupported("a VM can be powered on or off only".into())),
+        Power::Other => return Err(ProviderError::unsupported("a VM can be powered on or off only".into())),
     };
     let doing = format!("power {word} {id}");
     match run(session, Safety::Repeatable, POWER, &doing, || request(method, &MoRef::vm(id))).await? {
@@ -83,7 +83,7 @@ pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> 
     .await?;
     match ended {
         Ended::Done(()) => Ok(true),
-        Ended::Gone => Err(ProviderError::NotFound(format!("wait for guest information: {id} does not exist (any more)"))),
+        Ended::Gone => Err(ProviderError::not_found(format!("wait for guest information: {id} does not exist (any more)"))),
         Ended::Late(seen) => {
             tracing::debug!(
                 vm = id,
@@ -123,7 +123,7 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
         }
         if !tries.again(None).await {
             let story = tries.story();
-            return Err(ProviderError::Unreachable(format!("{doing}: each answer was lost ({why}) and no snapshot is there{story}")));
+            return Err(ProviderError::unreachable(format!("{doing}: each answer was lost ({why}) and no snapshot is there{story}")));
         }
     }
 }
@@ -142,7 +142,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     let Some(object) = objects.first() else { return Ok(()) };
     if power(object.text("runtime.powerState")) != Power::Off {
         match set_power(session, id, Power::Off).await {
-            Err(ProviderError::NotFound(_)) => return Ok(()),
+            Err(error) if error.is(ProviderErrorKind::NotFound) => return Ok(()),
             other => other?,
         }
     }

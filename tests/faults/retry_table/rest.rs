@@ -4,7 +4,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use mtv_lab::faults::{Rule, Server};
 use mtv_test::{
     config::profile::ProviderKind,
-    providers::{CloneRequest, Power, ProviderError, ProviderResult, SourceProvider, connect},
+    providers::{CloneRequest, Power, ProviderErrorKind, ProviderResult, SourceProvider, connect},
 };
 
 use super::{Row, Seen};
@@ -88,7 +88,7 @@ async fn cell(verb: Verb, rule: Rule) -> Seen {
         _ => {}
     }
     // A login that has run out is renewed and no reason to send anything twice.
-    assert!(!matches!(result, Err(ProviderError::Deadline(_))), "{result:?}");
+    assert!(!result.as_ref().is_err_and(|error| error.is(ProviderErrorKind::Deadline)), "{result:?}");
     Seen { result: result.map_err(|error| error.to_string()), sends, looked, made }
 }
 
