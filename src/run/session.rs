@@ -29,7 +29,7 @@ use crate::{
     events::{Trouble, What},
     forklift::{self, Inventory},
     journal::Journal,
-    providers::{self, Access, ProviderError, SourceProvider, http::without_login},
+    providers::{self, Access, ProviderError, Source, http::without_login},
     select::Version,
     verify::LabelledNode,
 };
@@ -61,7 +61,7 @@ pub struct Session {
     /// Creates objects.
     pub owner: Owner,
     /// The source.
-    pub source: Arc<dyn SourceProvider>,
+    pub source: Arc<dyn Source>,
     /// Its profile.
     pub profile: Profile,
     /// Settings.
@@ -160,6 +160,11 @@ pub fn provider_failure(error: ProviderError) -> Failure {
         }
     }
     Failure::Errored(trouble)
+}
+
+/// A source lacks what is needed of it.
+pub fn cannot(source: &dyn Source, what: &str) -> Failure {
+    Failure::Errored(Trouble::new(format!("a source of type {} {what}", source.kind())))
 }
 
 /// MTV must be installed in that namespace: told at once, where waiting for its pods would take minutes. What may not be read is
@@ -270,7 +275,7 @@ pub async fn own_namespace(owner: &Owner, cx: &StepCx, settings: &Settings) -> R
 pub async fn open(
     owner: Owner,
     cx: &StepCx,
-    source: Arc<dyn SourceProvider>,
+    source: Arc<dyn Source>,
     profile: Profile,
     settings: Settings,
     facts: ClusterFacts,
@@ -452,7 +457,7 @@ fn skew_warning(skew: SignedDuration, here: Timestamp) -> Option<String> {
 }
 
 /// Tells the report what the run stands on.
-pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
+pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn Source, profile: &Profile) {
     let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
     let exceptions = TlsExceptions::of(cluster, profile);
     if !exceptions.unverified.is_empty() {

@@ -23,7 +23,7 @@ use crate::{
         Entry, Journal, Record, State,
         order::{Action, Stage, order},
     },
-    providers::SourceProvider,
+    providers::Source,
 };
 
 /// So many objects are removed at the same time.
@@ -81,7 +81,7 @@ impl Removed {
 }
 
 /// Sources by profile name; those that could not be reached with the reason.
-pub type Sources = BTreeMap<String, Result<Arc<dyn SourceProvider>, String>>;
+pub type Sources = BTreeMap<String, Result<Arc<dyn Source>, String>>;
 
 /// Carries a teardown out.
 pub struct Teardown<'a> {

@@ -24,7 +24,7 @@ use crate::{
     events::Trouble,
     jira::{self, Jira},
     journal::{self, Journal},
-    providers::{self, SourceProvider},
+    providers::{self, Source},
     select::{Product, Skip, Surroundings, Version, closed, known_issue, too_low},
     steps::{Scene, Step, collect},
 };
@@ -61,7 +61,7 @@ pub struct MigrationRun {
     issues: OnceLock<BTreeMap<String, Closed>>,
     /// Set as soon as there is a connection: the teardown needs them even when the set-up fails half-way.
     cluster: OnceLock<Cluster>,
-    source: OnceLock<Arc<dyn SourceProvider>>,
+    source: OnceLock<Arc<dyn Source>>,
     session: OnceLock<Session>,
     /// Its sign of life on the cluster.
     heartbeat: Mutex<Heartbeat>,
@@ -117,7 +117,7 @@ impl MigrationRun {
         protect::check(cluster, &self.settings.protect).await?;
         let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect_at(&self.profile, Some(cluster)));
         let facts = facts?;
-        let source: Arc<dyn SourceProvider> = source.map_err(provider_failure)?.into();
+        let source: Arc<dyn Source> = source.map_err(provider_failure)?.into();
         let source = self.source.get_or_init(|| source).clone();
         self.journal.connected(journal::Cluster { server: cluster.server(), id: facts.id.clone() }).await?;
         tell_facts(cx, &facts, cluster, source.as_ref(), &self.profile);

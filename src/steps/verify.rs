@@ -97,12 +97,16 @@ async fn check_vm(
     let mut target = TargetVm::read(&object, &claims);
     let told = guest::ask(scene, namespace, vm, &target, cx).await?;
     target.node = told.node;
-    let snapshots = if vm.source.snapshots.is_empty() {
-        None
-    } else {
-        Some(session.source.describe_vm(&vm.source.id).await.map_err(provider_failure)?.snapshots)
+    let snapshots = match session.source.cloner() {
+        Some(cloner) if !vm.source.snapshots.is_empty() => {
+            Some(cloner.describe_vm(&vm.source.id).await.map_err(provider_failure)?.snapshots)
+        }
+        _ => None,
     };
-    let stops = session.source.stopped_by_user(&vm.source.id).await.map_err(provider_failure)?;
+    let stops = match session.source.power_log() {
+        Some(log) => Some(log.stopped_by_user(&vm.source.id).await.map_err(provider_failure)?),
+        None => None,
+    };
     Ok(verify::check(&Subject {
         scenario: scene.scenario,
         run: session.run(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use mtv_test::{
     config::profile::{Profile, ProviderKind},
-    providers::{SourceProvider, connect},
+    providers::{Source, connect},
     secrets::Secret,
 };
 pub use mtv_testkit::vcsim::{PASSWORD, USER};
@@ -57,7 +57,7 @@ impl Vcsim {
     }
 
     /// A connected client.
-    pub async fn connect(&self) -> Box<dyn SourceProvider> {
+    pub async fn connect(&self) -> Box<dyn Source> {
         connect(&self.profile()).await.unwrap()
     }
 }
@@ -98,11 +98,11 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Requests so far of one method.
-pub fn count(provider: &dyn SourceProvider, method: &str) -> u64 {
+pub fn count(provider: &dyn Source, method: &str) -> u64 {
     provider.requests().get(method).copied().unwrap_or_default()
 }
 
 /// All requests so far.
-pub fn total(provider: &dyn SourceProvider) -> u64 {
+pub fn total(provider: &dyn Source) -> u64 {
     provider.requests().values().sum()
 }

@@ -14,8 +14,11 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, fate, is_conflict, name_of},
-    config::profile::{GuestLogin, ProviderKind},
-    providers::{CloneRequest, Power, ProviderError, ProviderResult},
+    config::{
+        profile::{GuestLogin, ProviderKind},
+        scenario::PowerWish,
+    },
+    providers::{CloneRequest, ProviderError, ProviderResult},
     retry::Fate,
 };
 
@@ -58,19 +61,18 @@ pub async fn vm(cluster: &Cluster, gate: &RwLock<()>, request: &CloneRequest, gu
     .await?;
     if text(&volume, "/status/phase") != "Succeeded" {
         // The storage class binds a claim when somebody uses it: the VM has to run once.
-        switch(cluster, &made, Power::On).await?;
-        switch(cluster, &made, Power::Off).await?;
+        switch(cluster, &made, PowerWish::On).await?;
+        switch(cluster, &made, PowerWish::Off).await?;
     }
     made.metadata.uid.ok_or_else(|| ProviderError::Operation(format!("{doing}: the VM has no UID")))
 }
 
 /// Switches a VM on or off and waits until it is.
-pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: Power) -> ProviderResult<()> {
+pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: PowerWish) -> ProviderResult<()> {
     let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
     let (verb, state) = match power {
-        Power::On => ("start", "Running"),
-        Power::Off => ("stop", "Stopped"),
-        Power::Other => return Ok(()),
+        PowerWish::On => ("start", "Running"),
+        PowerWish::Off => ("stop", "Stopped"),
     };
     let doing = format!("{verb} VM {namespace}/{name}");
     if text(vm, "/status/printableStatus") != state {

@@ -11,7 +11,10 @@ use super::{
     session::Session,
     wire::{fault, members, search, term, text},
 };
-use crate::providers::{Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait};
+use crate::{
+    config::scenario::PowerWish,
+    providers::{Leaving, Power, ProviderError, ProviderResult, http::Safety, poll::Wait},
+};
 
 /// Number of the event that says that a user stopped a VM. A shutdown, by whom ever, has another one.
 const USER_STOPPED: &str = "33";
@@ -53,11 +56,10 @@ async fn act(session: &Session, id: &str, action: &str, doing: &str) -> Provider
 
 /// Brings a VM to a power state. A running guest is asked to shut down and not cut off: the engine writes event 33 for the
 /// latter, which is what a check after the migration looks for.
-pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
+pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> ProviderResult<()> {
     let (action, word, from, to) = match wanted {
-        Power::On => ("start", "on", "down", "up"),
-        Power::Off => ("shutdown", "off", "up", "down"),
-        Power::Other => return Err(ProviderError::Unsupported("a VM can be powered on or off only".into())),
+        PowerWish::On => ("start", "on", "down", "up"),
+        PowerWish::Off => ("shutdown", "off", "up", "down"),
     };
     let doing = format!("power {word} {id}");
     switch(session, id, action, (from, to), &doing).await.map(drop)
@@ -193,10 +195,10 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
 }
 
 /// Events that say that a user stopped a VM.
-pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Option<Vec<String>>> {
+pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Vec<String>> {
     let query = search(&term("Vms.id", id));
     let doing = format!("read the events of VM {id}");
     let events = session.get("GET events", &format!("/events?{query}&max={EVENTS}"), &doing).await?;
     let stops = members(&events, "event").iter().filter(|event| text(event, "/code") == USER_STOPPED);
-    Ok(Some(stops.map(|event| text(event, "/description").to_owned()).collect()))
+    Ok(stops.map(|event| text(event, "/description").to_owned()).collect())
 }

@@ -36,7 +36,7 @@ use crate::{
     events::Trouble,
     exit,
     journal::{self, Entry, Header, Journal, Record, State},
-    providers::{self, SourceProvider, SourceVm},
+    providers::{self, Source, SourceVm},
     report,
     secrets::mask,
 };
@@ -248,7 +248,10 @@ async fn unlisted(
         let mut kept = found.kept;
         for (profile, source) in &teardown.sources {
             let searched = match source {
-                Ok(source) => source.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(|why| why.to_string()),
+                Ok(source) => match source.cloner() {
+                    Some(cloner) => cloner.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(|why| why.to_string()),
+                    None => continue,
+                },
                 Err(why) => Err(why.clone()),
             };
             match searched {
@@ -408,9 +411,9 @@ async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Hea
     sources
 }
 
-async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn SourceProvider>, String> {
+async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
     // Boxed: each source has a large future of its own.
-    let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from) });
+    let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn Source>::from) });
     in_its_share(connect, |error| error.to_string()).await
 }
 
