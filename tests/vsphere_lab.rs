@@ -14,13 +14,18 @@ use mtv_lab::{
 };
 use mtv_test::{
     config::{
-        profile::{Profile, ProviderKind},
+        profile::{Details, Profile, VsphereProfile},
         scenario::PowerWish,
     },
     providers::{CloneRequest, Power, ProviderError, Source, connect},
     secrets::Secret,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A host that this vCenter clones for.
+fn cloned_by(center: &Profile) -> Details {
+    Details::Vsphere(VsphereProfile { clone_provider: Some(Box::new(center.clone())), ..VsphereProfile::default() })
+}
 
 struct Lab {
     vcenter: Vcenter,
@@ -47,32 +52,18 @@ async fn lab() -> Lab {
     let address = serve(vcenter.clone()).await;
     let host = serve(vcenter.agent("esxi-0.lab").unwrap()).await;
     let profile = Profile {
-        name: "lab".into(),
-        file: "providers.toml".into(),
-        kind: ProviderKind::Vsphere,
-        version: "8.0".into(),
-        fqdn: "127.0.0.1".into(),
         api_url: format!("https://{address}/sdk"),
         username: login.user,
         password: Secret::new(login.password),
-        insecure_skip_verify: false,
-        allow_plain_http: false,
-        ca_file: None,
-        vddk_init_image: None,
-        guest_linux: None,
-        guest_windows: None,
         ca_pem: Some(authority.pem().to_owned()),
-        extra: std::collections::BTreeMap::default(),
-        extra_secrets: std::collections::BTreeMap::default(),
-        copyoffload: None,
-        clone_provider: None,
+        ..Profile::new("lab", Details::Vsphere(VsphereProfile::default()))
     };
     let esxi = Profile {
         name: "esxi".into(),
         api_url: format!("https://{host}/sdk"),
         username: on_host.user,
         password: Secret::new(on_host.password),
-        clone_provider: Some(Box::new(profile.clone())),
+        details: cloned_by(&profile),
         ..profile.clone()
     };
     Lab { vcenter, profile, esxi, _stop: cancel.drop_guard() }
@@ -176,7 +167,7 @@ async fn a_scenario_s_way_with_a_host() {
 async fn what_is_wrong_with_a_host_is_told_apart() {
     let lab = lab().await;
     let told = async |profile: &Profile| connect(profile).await.err().unwrap();
-    let with_center = |center: Profile| Profile { clone_provider: Some(Box::new(center)), ..lab.esxi.clone() };
+    let with_center = |center: Profile| Profile { details: cloned_by(&center), ..lab.esxi.clone() };
     let wrong = |profile: &Profile| Profile { password: Secret::new("wrong"), ..profile.clone() };
     let untrusted = |profile: &Profile| Profile { ca_pem: None, ..profile.clone() };
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

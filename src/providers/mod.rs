@@ -19,13 +19,13 @@ pub use clone_request::{CloneRequest, Leaving, NewDisk, NewDiskKind};
 pub use error::{ProviderError, ProviderResult};
 pub use machine::{Boot, Disk, GuestAddress, MarkedVm, Nic, Power, Snapshot, SourceVm, VmDescription};
 pub use source::{
-    Access, Cloner, Concerns, Field, GuestAnswer, GuestCommand, GuestExec, InventoryDescribed, Machines, OffloadHost, PowerLog, Snapshots,
-    Source, VolumeSnapshots,
+    Access, Cloner, Concerns, GuestAnswer, GuestCommand, GuestExec, InventoryDescribed, Machines, OffloadHost, PowerLog, Snapshots, Source,
+    VolumeSnapshots,
 };
 
 use crate::{
     cluster::Cluster,
-    config::profile::{Profile, ProviderKind},
+    config::profile::{Details, Profile},
 };
 
 /// Connects to the source that a profile names, with what the profile alone says.
@@ -36,15 +36,12 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn Source>> {
 /// Connects to the source that a profile names. `home` is the cluster that the run works on: it is the source where a profile
 /// of type openshift names no other.
 pub async fn connect_at(profile: &Profile, home: Option<&Cluster>) -> ProviderResult<Box<dyn Source>> {
-    match profile.kind {
+    match &profile.details {
         // One line per kind joins here as its client lands.
-        ProviderKind::Vsphere => Box::pin(vsphere::connect(profile)).await,
-        ProviderKind::Openstack => Ok(Box::new(openstack::Openstack::connect(profile).await?)),
-        ProviderKind::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
-        ProviderKind::Ova => Ok(Box::new(ova::Ova::new(profile)?)),
-        ProviderKind::Ovirt => Ok(Box::new(ovirt::Ovirt::connect(profile).await?)),
-        ProviderKind::Hyperv => {
-            Err(ProviderError::Unsupported(format!("profile `{}` is of type hyperv; this release cannot migrate from there", profile.name)))
-        }
+        Details::Vsphere(_) => Box::pin(vsphere::connect(profile)).await,
+        Details::Openstack(cloud) => Ok(Box::new(openstack::Openstack::connect(profile, cloud).await?)),
+        Details::Openshift => Ok(Box::new(openshift::Openshift::connect(profile, home).await?)),
+        Details::Ova => Ok(Box::new(ova::Ova::new(profile)?)),
+        Details::Ovirt(engine) => Ok(Box::new(ovirt::Ovirt::connect(profile, engine).await?)),
     }
 }

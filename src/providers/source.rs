@@ -13,7 +13,7 @@ use crate::{
         scenario::PowerWish,
     },
     guest::Unverified,
-    secrets::Secret,
+    secrets::SecretValue,
 };
 
 /// With what Forklift connects to a source, where the profile does not say it.
@@ -22,26 +22,7 @@ pub struct Access {
     /// `Provider.spec.url`.
     pub url: String,
     /// Data of the Provider's Secret; empty for a Provider without one.
-    pub secret: Vec<(&'static str, Field)>,
-}
-
-/// A value of a Provider's Secret. Not all of them are secrets: `insecureSkipVerify` must not be masked wherever "true" is told.
-#[derive(Debug, Clone)]
-pub enum Field {
-    /// May be shown.
-    Plain(String),
-    /// May not.
-    Secret(Secret),
-}
-
-impl Field {
-    /// The value itself, for the request that creates the Secret.
-    pub fn expose(&self) -> &str {
-        match self {
-            Self::Plain(value) => value,
-            Self::Secret(value) => value.expose(),
-        }
-    }
+    pub secret: Vec<(&'static str, SecretValue)>,
 }
 
 /// A connected source. Every method has its own deadline and answers with a sentence when it fails.

@@ -37,7 +37,7 @@ pub struct Offload {
 
 /// Annotations of the source Provider: without a VDDK image on purpose, as the console of MTV writes it.
 pub fn provider_annotations(profile: &Profile) -> Option<Value> {
-    profile.copyoffload.is_some().then(|| json!({ "forklift.konveyor.io/empty-vddk-init-image": "yes" }))
+    profile.copyoffload().is_some().then(|| json!({ "forklift.konveyor.io/empty-vddk-init-image": "yes" }))
 }
 
 /// Creates the Secret and lets MTV's key into the ESXi host, if that is how it copies.
@@ -74,7 +74,7 @@ pub(super) fn host_of<'a>(source: &'a dyn Source, profile: &str) -> Result<&'a d
 
 /// The copy-offload section of the profile, if it says all that every such scenario needs.
 fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
-    let Some(offload) = &profile.copyoffload else {
+    let Some(offload) = profile.copyoffload() else {
         return Err(Failure::Errored(
             Trouble::new(format!("provider profile `{}` has no copyoffload section", profile.name))
                 .hint(format!("write a table `[provider.{}.copyoffload]`; providers.example.toml shows its keys", profile.name)),
@@ -114,7 +114,7 @@ async fn authorize(
     cx.progress(format!("waiting for MTV's SSH key in Secret {namespace}/{name}"), None);
     let awaited = Awaited { kind: &kinds::SECRET, namespace: Some(namespace), name: &name, until: "to hold MTV's SSH key", limit: KEYS };
     let key = owner.cluster.wait(cx, awaited, |secret| Ok(secret.and_then(public_key))).await?;
-    let host = profile.copyoffload.as_ref().and_then(|offload| offload.esxi.host.clone()).unwrap_or_default();
+    let host = profile.copyoffload().and_then(|offload| offload.esxi.host.clone()).unwrap_or_default();
     cx.progress(format!("letting MTV's SSH key into the ESXi host {host}"), None);
     let entry = Entry::AuthorizedKey { profile: profile.name.clone(), host: host.clone(), key: key.clone() };
     let entry = owner.journal.intend(entry).await?;
@@ -148,13 +148,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{config::copyoffload::StorageValue, secrets::Secret};
+    use crate::secrets::{Secret, SecretValue};
 
     #[test]
     fn the_secret_holds_what_the_populator_reads() {
         let storage = BTreeMap::from([
-            ("STORAGE_HOSTNAME".to_owned(), StorageValue::Plain("array".into())),
-            ("STORAGE_PASSWORD".to_owned(), StorageValue::Secret(Secret::new("pass of array"))),
+            ("STORAGE_HOSTNAME".to_owned(), SecretValue::Plain("array".into())),
+            ("STORAGE_PASSWORD".to_owned(), SecretValue::Secret(Secret::new("pass of array"))),
         ]);
         let secret = storage_secret(&CopyOffload { storage, ..CopyOffload::default() }, "ns");
         assert_eq!(secret["data"]["STORAGE_HOSTNAME"], STANDARD.encode("array"));

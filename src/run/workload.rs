@@ -149,7 +149,7 @@ impl MigrationRun {
     /// the scenario could run. Resolved ones are left out.
     async fn ask_about_issues(&self, cx: &StepCx) -> BTreeMap<String, Closed> {
         let wanted = self.scenarios.iter().filter(|s| s.wanted);
-        let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind))).collect();
+        let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind()))).collect();
         let Some(options) = self.jira.as_ref().filter(|_| !keys.is_empty()) else { return BTreeMap::new() };
         cx.progress(format!("asking Jira at {}", options.url), None);
         let jira = Jira::new(options.clone());
@@ -178,7 +178,7 @@ impl MigrationRun {
     /// The first gate that is closed, as far as profile, settings and Jira tell.
     fn closed(&self, scenario: &Scenario) -> Option<Closed> {
         let known = Surroundings {
-            kind: Some(self.profile.kind),
+            kind: Some(self.profile.kind()),
             profile: Some(&self.profile),
             remote: self.settings.remote_ocp_cluster.is_some(),
             jira: self.jira.is_some(),
@@ -279,7 +279,7 @@ impl Workload for MigrationRun {
         let cluster = self.cluster.get().map(Cluster::requests).unwrap_or_default();
         let source = self.source.get().map(|s| s.requests()).unwrap_or_default();
         let named = |service: &'static str| move |(verb, count): (String, u64)| (format!("{service} {verb}"), count);
-        let kind = self.profile.kind.to_string();
+        let kind = self.profile.kind().to_string();
         cluster
             .into_iter()
             .map(named("kubernetes"))

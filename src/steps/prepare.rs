@@ -76,7 +76,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         Machines::Taken(inventory) => return take(scene, inventory, index, wish, cx).await,
     };
     let mut wish = wish.clone();
-    if let Some(offload) = &session.profile.copyoffload {
+    if let Some(offload) = session.profile.copyoffload() {
         // From here on the VM has the name of the one that is really cloned.
         wish.name = offload.source_name(&wish).to_owned();
     }
@@ -118,7 +118,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
             }
         }
         None if wish.snapshots > 0 => {
-            cx.warn(format!("VM {} gets no snapshots: a source of type {} takes none", request.name, session.profile.kind));
+            cx.warn(format!("VM {} gets no snapshots: a source of type {} takes none", request.name, session.profile.kind()));
         }
         None => {}
     }
@@ -127,7 +127,7 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
         guest::ask(scene, &mut source, cx).await?;
     }
     let marked = guest::mark(scene, &source, cx).await?;
-    if scene.scenario.preserve_static_ips && session.profile.kind == ProviderKind::Vsphere && !has_static_addresses(&source) {
+    if scene.scenario.preserve_static_ips && session.profile.kind() == ProviderKind::Vsphere && !has_static_addresses(&source) {
         return Err(nothing_to_keep(&source));
     }
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
@@ -158,7 +158,7 @@ async fn take(
     cx: &StepCx,
 ) -> Result<Migrating, Failure> {
     let session = scene.session;
-    let kind = session.profile.kind;
+    let kind = session.profile.kind();
     let found = session.inventory.wait_for_name(cx, &wish.name, session.settings.inventory_timeout).await?;
     let source = inventory.describe_inventory(&found).map_err(provider_failure)?;
     let mut wish = wish.clone();
@@ -184,7 +184,7 @@ async fn make_clone(scene: &Scene<'_>, request: &CloneRequest, cx: &StepCx) -> R
         .journal()
         .intend(Entry::Clone {
             profile: session.profile.name.clone(),
-            provider: session.profile.kind,
+            provider: session.profile.kind(),
             name: request.name.clone(),
             scenario: Some(scene.scenario.name.clone()),
         })

@@ -110,7 +110,7 @@ async fn check_vm(
     Ok(verify::check(&Subject {
         scenario: scene.scenario,
         run: session.run(),
-        kind: session.profile.kind,
+        kind: session.profile.kind(),
         plan: &scene.object(vm.wish.plan),
         wish: &vm.wish,
         status,
@@ -165,7 +165,7 @@ async fn access_mode(scene: &Scene<'_>) -> Result<Option<String>, Failure> {
     if class == CEPH_RBD || scene.scenario.copies_offload() {
         return Ok(Some("ReadWriteMany".to_owned()));
     }
-    if scene.session.profile.kind != ProviderKind::Vsphere {
+    if scene.session.profile.kind() != ProviderKind::Vsphere {
         // Populators of other sources choose for themselves.
         return Ok(None);
     }
@@ -177,7 +177,7 @@ async fn access_mode(scene: &Scene<'_>) -> Result<Option<String>, Failure> {
 /// What the source Provider's Secret says about verifying certificates, where the source is reached by TLS.
 async fn provider_tls(scene: &Scene<'_>) -> Result<Option<ProviderTls>, Failure> {
     let session = scene.session;
-    if !matches!(session.profile.kind, ProviderKind::Vsphere | ProviderKind::Ovirt | ProviderKind::Openstack) {
+    if !matches!(session.profile.kind(), ProviderKind::Vsphere | ProviderKind::Ovirt | ProviderKind::Openstack) {
         return Ok(None);
     }
     let provider = &session.providers.source;

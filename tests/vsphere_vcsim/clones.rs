@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use mtv_test::{
-    config::{profile::Profile, scenario::PowerWish},
+    config::{
+        profile::{Details, Profile, VsphereProfile},
+        scenario::PowerWish,
+    },
     providers::{CloneRequest, ProviderError, Source, connect, vsphere::Vsphere},
 };
 
@@ -104,7 +107,10 @@ async fn an_esxi_host_can_be_read_but_cannot_clone() {
 async fn an_endpoint_is_what_its_profile_says() {
     let Some(host) = Vcsim::start(&["-esx"]) else { return };
     let Some(center) = Vcsim::start(&[]) else { return };
-    let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile { clone_provider: Some(Box::new(cloner.profile())), ..host.profile() };
+    let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile {
+        details: Details::Vsphere(VsphereProfile { clone_provider: Some(Box::new(cloner.profile())), ..VsphereProfile::default() }),
+        ..host.profile()
+    };
     let strangers = connect(&endpoint(&host, &center)).await.err().unwrap();
     assert!(matches!(&strangers, ProviderError::NotFound(text) if text.contains("does not manage")), "{strangers:?}");
     let two_centers = connect(&endpoint(&center, &center)).await.err().unwrap();

@@ -3,7 +3,7 @@
 use mtv_test::{
     config::{
         copyoffload::CopyOffload,
-        profile::Profile,
+        profile::{Details, Profile, VsphereProfile},
         scenario::{DiskController, DiskMode, DiskType, RdmType},
     },
     providers::{CloneRequest, NewDisk, NewDiskKind, ProviderError, VmDescription, connect},
@@ -88,7 +88,8 @@ async fn disks_go_to_other_datastores_and_into_folders() {
     let mut stores = datastores(&vcsim);
     stores.sort_by_key(|(_, name)| name == "second");
     assert_eq!(stores.len(), 2, "{stores:?}");
-    let profile = Profile { copyoffload: Some(CopyOffload::default()), ..vcsim.profile() };
+    let vsphere = VsphereProfile { copyoffload: Some(CopyOffload::default()), ..VsphereProfile::default() };
+    let profile = Profile { details: Details::Vsphere(vsphere), ..vcsim.profile() };
     let source = connect(&profile).await.unwrap();
     let second = &stores[1];
     let disk = empty(1, DiskType::Thin, DiskMode::Persistent);

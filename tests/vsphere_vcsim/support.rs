@@ -1,9 +1,9 @@
 //! vcsim as a child process, govc beside it, and profiles for it.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use mtv_test::{
-    config::profile::{Profile, ProviderKind},
+    config::profile::{Details, Profile, VsphereProfile},
     providers::{Source, connect},
     secrets::Secret,
 };
@@ -65,25 +65,11 @@ impl Vcsim {
 /// A profile for an SDK URL.
 pub fn profile(url: &str) -> Profile {
     Profile {
-        name: "vcsim".into(),
-        file: "providers.toml".into(),
-        kind: ProviderKind::Vsphere,
-        version: "8.0".into(),
-        fqdn: "127.0.0.1".into(),
         api_url: url.into(),
         username: USER.into(),
         password: Secret::new(PASSWORD),
-        insecure_skip_verify: false,
         allow_plain_http: true,
-        ca_file: None,
-        vddk_init_image: None,
-        guest_linux: None,
-        guest_windows: None,
-        ca_pem: None,
-        extra: BTreeMap::default(),
-        extra_secrets: BTreeMap::default(),
-        copyoffload: None,
-        clone_provider: None,
+        ..Profile::new("vcsim", Details::Vsphere(VsphereProfile::default()))
     }
 }
 

@@ -17,7 +17,7 @@ use mtv_api::kinds;
 use tokio::sync::RwLock;
 
 use super::{
-    Access, CloneRequest, Cloner, Field, Leaving, Machines, MarkedVm, ProviderError, ProviderResult, Source, SourceVm, VmDescription, http,
+    Access, CloneRequest, Cloner, Leaving, Machines, MarkedVm, ProviderError, ProviderResult, Source, SourceVm, VmDescription, http,
 };
 use crate::{
     cluster::{Cluster, ConnectOptions, PasswordLogin},
@@ -25,6 +25,7 @@ use crate::{
         profile::{GuestLogin, Profile, ProviderKind},
         scenario::PowerWish,
     },
+    secrets::SecretValue,
 };
 
 /// Label on everything that a run makes; the one of [`crate::run::names::RUN_LABEL`].
@@ -152,12 +153,12 @@ impl Source for Openshift {
         let Some(token) = self.cluster.token() else {
             return Some(Access { url: String::new(), secret: Vec::new() });
         };
-        let plain = |text: &str| Field::Plain(text.to_owned());
+        let plain = |text: &str| SecretValue::Plain(text.to_owned());
         let url = self.cluster.server();
         let insecure = if self.cluster.tls_verified() { "false" } else { "true" };
-        let mut secret = vec![("url", plain(&url)), ("token", Field::Secret(token)), ("insecureSkipVerify", plain(insecure))];
+        let mut secret = vec![("url", plain(&url)), ("token", SecretValue::Secret(token)), ("insecureSkipVerify", plain(insecure))];
         if self.cluster.tls_verified() {
-            secret.extend(self.cluster.trusted().filter(|ca| !ca.is_empty()).map(|ca| ("cacert", Field::Plain(ca))));
+            secret.extend(self.cluster.trusted().filter(|ca| !ca.is_empty()).map(|ca| ("cacert", SecretValue::Plain(ca))));
         }
         Some(Access { url, secret })
     }

@@ -21,7 +21,7 @@ use super::{
     poll::Wait,
 };
 use crate::config::{
-    profile::{Profile, ProviderKind},
+    profile::{OpenstackProfile, Profile, ProviderKind},
     scenario::PowerWish,
 };
 
@@ -34,8 +34,8 @@ pub struct Openstack {
 
 impl Openstack {
     /// Logs in, and looks whether the compute service answers.
-    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
-        let session = Session::open(profile).await?;
+    pub async fn connect(profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Self> {
+        let session = Session::open(profile, cloud).await?;
         let address = session.rest().address();
         session.look(&format!("list servers of {address}")).await?;
         let description = format!("openstack {address}, project {}", session.project().await);

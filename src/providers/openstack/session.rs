@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use super::wire::{fault, text};
 use crate::{
-    config::profile::Profile,
+    config::profile::{OpenstackProfile, Profile},
     limits::{Total, weight},
     providers::{
         ProviderError, ProviderResult,
@@ -158,16 +158,17 @@ struct Login {
 pub struct Session {
     rest: Rest,
     profile: Profile,
+    cloud: OpenstackProfile,
     login: RwLock<Arc<Login>>,
     renewal: Mutex<()>,
 }
 
 impl Session {
     /// Logs in.
-    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+    pub async fn open(profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Self> {
         let rest = Rest::new(profile, SHAPE, DIALECT)?;
-        let login = RwLock::new(Arc::new(login(&rest, profile).await?));
-        Ok(Self { rest, profile: profile.clone(), login, renewal: Mutex::default() })
+        let login = RwLock::new(Arc::new(login(&rest, profile, cloud).await?));
+        Ok(Self { rest, profile: profile.clone(), cloud: cloud.clone(), login, renewal: Mutex::default() })
     }
 
     /// The endpoint.
@@ -276,11 +277,11 @@ impl Session {
     async fn once(&self, login: &Login, request: &Request<'_>) -> ProviderResult<Sent> {
         let Request { service, path, .. } = *request;
         let endpoint = login.endpoints.get(&service).ok_or_else(|| {
-            let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
             ProviderError::NotFound(format!(
-                "the catalogue of {} has no {} service in region `{region}`; hint: check `region_name` of the profile",
+                "the catalogue of {} has no {} service in region `{}`; hint: check `region_name` of the profile",
                 self.rest.address(),
-                service.name()
+                service.name(),
+                self.cloud.region_name
             ))
         })?;
         let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
@@ -305,7 +306,7 @@ impl Session {
             return Ok(current);
         }
         tracing::debug!("the OpenStack token expired; logging in again");
-        let fresh = Arc::new(login(&self.rest, &self.profile).await?);
+        let fresh = Arc::new(login(&self.rest, &self.profile, &self.cloud).await?);
         *self.login.write().await = fresh.clone();
         Ok(fresh)
     }
@@ -344,25 +345,25 @@ fn tokens(api: &Url) -> ProviderResult<Url> {
 }
 
 /// The question for a token of a project, as Keystone v3 has it.
-fn question(profile: &Profile) -> Value {
-    let extra = |key: &str| profile.extra.get(key).filter(|value| !value.is_empty());
+fn question(profile: &Profile, cloud: &OpenstackProfile) -> Value {
     // An id is exact; a name can be renamed.
-    let domain = |id: &str, name: &str| match (extra(id), extra(name)) {
-        (Some(id), _) => json!({"id": id}),
-        (None, Some(name)) => json!({"name": name}),
-        (None, None) => json!({"id": "default"}),
+    let domain = |id: &str| match (id, cloud.user_domain_name.as_str()) {
+        ("", "") => json!({"id": "default"}),
+        ("", name) => json!({"name": name}),
+        (id, _) => json!({"id": id}),
     };
+    let project = Some(&cloud.project_name).filter(|name| !name.is_empty());
     json!({"auth": {
         "identity": {"methods": ["password"], "password": {"user": {
-            "name": profile.username, "password": profile.password.expose(), "domain": domain("user_domain_id", "user_domain_name"),
+            "name": profile.username, "password": profile.password.expose(), "domain": domain(&cloud.user_domain_id),
         }}},
-        "scope": {"project": {"name": extra("project_name"), "domain": domain("project_domain_id", "user_domain_name")}},
+        "scope": {"project": {"name": project, "domain": domain(&cloud.project_domain_id)}},
     }})
 }
 
-async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
+async fn login(rest: &Rest, profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Login> {
     let doing = format!("log in to {} with profile `{}`", rest.address(), profile.name);
-    let body = question(profile);
+    let body = question(profile, cloud);
     let call = Call {
         name: "POST auth/tokens",
         method: Method::POST,
@@ -377,7 +378,7 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
     match (reply.status, token) {
         (status, Some(token)) if status.is_success() => Ok(Login {
             token: Secret::new(token),
-            endpoints: endpoints(&reply.body["token"], profile.extra.get("region_name").map(String::as_str).unwrap_or_default()),
+            endpoints: endpoints(&reply.body["token"], &cloud.region_name),
             project: text(&reply.body, "/token/project/name").to_owned(),
         }),
         (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::Login(format!(

@@ -110,8 +110,7 @@ async fn check_data_center(session: &Session, cluster: &str, template: &str) -> 
     let doing = format!("read the data center of template `{template}`");
     let body = session.get("GET clusters/ID", &format!("/clusters/{cluster}?follow=data_center"), &doing).await?;
     let (name, status) = (text(&body, "/data_center/name"), text(&body, "/data_center/status"));
-    let wanted = session.profile().extra.get(DATA_CENTER);
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
+    if let Some(wanted) = session.data_center().filter(|wanted| *wanted != name) {
         return Err(ProviderError::NotFound(format!(
             "template `{template}` is in data center `{name}`, not in `{wanted}` that the profile names with `{DATA_CENTER}`"
         )));
@@ -126,7 +125,7 @@ async fn check_data_center(session: &Session, cluster: &str, template: &str) -> 
 
 /// At connection time: a data center that the profile names must exist.
 pub async fn find_data_center(session: &Session) -> ProviderResult<()> {
-    let Some(wanted) = session.profile().extra.get(DATA_CENTER) else { return Ok(()) };
+    let Some(wanted) = session.data_center() else { return Ok(()) };
     let body = session.get("GET datacenters", "/datacenters", "list data centers").await?;
     let all = members(&body, "data_center");
     if all.iter().any(|center| text(center, "/name") == wanted) {

@@ -20,7 +20,7 @@ use super::{
     poll::until_quiet,
 };
 use crate::config::{
-    profile::{Profile, ProviderKind},
+    profile::{OvirtProfile, Profile, ProviderKind},
     scenario::PowerWish,
 };
 
@@ -33,8 +33,8 @@ pub struct Ovirt {
 
 impl Ovirt {
     /// Logs in and looks at the engine.
-    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
-        let session = Session::open(profile).await?;
+    pub async fn connect(profile: &Profile, engine: &OvirtProfile) -> ProviderResult<Self> {
+        let session = Session::open(profile, engine).await?;
         let address = session.rest().address();
         let api = session.get("GET api", "", &format!("read the API of {address}")).await?;
         let version = text(&api, "/product_info/version/full_version");

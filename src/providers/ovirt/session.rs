@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use super::wire::{fault, text};
 use crate::{
-    config::profile::Profile,
+    config::profile::{OvirtProfile, Profile},
     providers::{
         ProviderError, ProviderResult,
         http::{self, Safety},
@@ -46,16 +46,17 @@ fn reads(name: &str) -> Reads<'static> {
 pub struct Session {
     rest: Rest,
     profile: Profile,
+    engine: OvirtProfile,
     token: RwLock<Secret>,
     login: Mutex<()>,
 }
 
 impl Session {
     /// Logs in.
-    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+    pub async fn open(profile: &Profile, engine: &OvirtProfile) -> ProviderResult<Self> {
         let rest = Rest::new(profile, SHAPE, DIALECT)?;
         let token = login(&rest, profile).await?;
-        Ok(Self { rest, profile: profile.clone(), token: RwLock::new(token), login: Mutex::default() })
+        Ok(Self { rest, profile: profile.clone(), engine: engine.clone(), token: RwLock::new(token), login: Mutex::default() })
     }
 
     /// The endpoint.
@@ -66,6 +67,11 @@ impl Session {
     /// Profile that the session was opened with.
     pub const fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// Data center that clones are made in, where the profile names one.
+    pub fn data_center(&self) -> Option<&str> {
+        self.engine.data_center.as_deref()
     }
 
     /// Reads something. `path` begins after `/api`, with its query; `doing` says why, for errors.

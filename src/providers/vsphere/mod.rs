@@ -42,7 +42,7 @@ use crate::config::{
 /// # Errors
 /// Those of logging in, and an endpoint that is not of the kind that the profile says.
 pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn Source>> {
-    if let Some(cloner) = &profile.clone_provider {
+    if let Some(cloner) = profile.clone_provider() {
         return Ok(Box::new(endpoint::Endpoint::connect(profile, cloner).await?));
     }
     let connected = Vsphere::connect(profile).await?;
@@ -73,7 +73,7 @@ impl Vsphere {
         let session = Arc::new(Session::open(profile).await?);
         let (host, port) = session.endpoint();
         let description = format!("vsphere {host}:{port}, {}", session.live().await.product);
-        let offload = profile.copyoffload.clone().map(|offload| esxi::Offload::new(offload, session.clone()));
+        let offload = profile.copyoffload().cloned().map(|offload| esxi::Offload::new(offload, session.clone()));
         Ok(Self { session, description, offload })
     }
 }

@@ -447,12 +447,12 @@ fn load_profile(request: &CleanRequest, journal: Option<&Header>, name: &str) ->
     })?;
     let known = journal.map(|header| header.profiles.as_slice()).unwrap_or_default();
     match known.iter().find(|known| known.name == name) {
-        Some(of_run) if of_run.kind != profile.kind || address(&of_run.endpoint) != address(&profile.api_url) => {
+        Some(of_run) if of_run.kind != profile.kind() || address(&of_run.endpoint) != address(&profile.api_url) => {
             return Err(format!(
                 "profile `{shown}` of {} is of another source ({}) than that of the run ({}), which was not contacted; hint: choose the run's \
                  file with --providers; `clean --orphans --provider {shown}` takes what carries the mark of runs that are over",
                 file.display(),
-                place(profile.kind, &profile.api_url),
+                place(profile.kind(), &profile.api_url),
                 place(of_run.kind, &of_run.endpoint),
             ));
         }

@@ -16,7 +16,7 @@ use crate::{
 fn login<'a>(scene: &'a Scene<'_>, source: &VmDescription) -> Result<(&'a dyn GuestExec, &'a GuestLogin), String> {
     let session = scene.session;
     let Some(guests) = session.source.guest_exec() else {
-        return Err(format!("a source of type {} runs no commands in guests", session.profile.kind));
+        return Err(format!("a source of type {} runs no commands in guests", session.profile.kind()));
     };
     if source.windows {
         return Err("the guest is Windows".to_owned());
