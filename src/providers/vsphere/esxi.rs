@@ -7,7 +7,7 @@ use russh::keys::PublicKey;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
-use super::{place, session::Session};
+use super::{place, placement, session::Session};
 use crate::{
     config::{copyoffload::CopyOffload, profile::GuestLogin},
     guest::{HostKey, Output, Ssh, SshError, Unverified, unverified},
@@ -43,7 +43,7 @@ impl Offload {
 
 impl OffloadHost for Offload {
     fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
-        async move { Ok(place::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
+        async move { Ok(placement::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
     }
 
     fn authorize_key<'a>(&'a self, key: &'a str, run: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {

@@ -17,6 +17,7 @@ mod health;
 mod lookup;
 mod operate;
 mod place;
+mod placement;
 mod props;
 mod session;
 mod slot;
