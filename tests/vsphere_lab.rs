@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A host that this vCenter clones for.
 fn cloned_by(center: &Profile) -> Details {
-    Details::Vsphere(VsphereProfile { clone_provider: Some(Box::new(center.clone())), ..VsphereProfile::default() })
+    Details::from(VsphereProfile { clone_provider: Some(Box::new(center.clone())), ..VsphereProfile::default() })
 }
 
 struct Lab {
@@ -56,7 +56,7 @@ async fn lab() -> Lab {
         username: login.user,
         password: Secret::new(login.password),
         ca_pem: Some(authority.pem().to_owned()),
-        ..Profile::new("lab", Details::Vsphere(VsphereProfile::default()))
+        ..Profile::new("lab", Details::from(VsphereProfile::default()))
     };
     let esxi = Profile {
         name: "esxi".into(),

@@ -101,7 +101,7 @@ pub struct Profile {
 #[derive(Debug, Clone)]
 pub enum Details {
     /// VMware vSphere.
-    Vsphere(VsphereProfile),
+    Vsphere(Box<VsphereProfile>),
     /// RHV / oVirt.
     Ovirt(OvirtProfile),
     /// OpenStack.
@@ -145,6 +145,12 @@ pub struct OpenstackProfile {
     pub region_name: String,
 }
 
+impl From<VsphereProfile> for Details {
+    fn from(profile: VsphereProfile) -> Self {
+        Self::Vsphere(Box::new(profile))
+    }
+}
+
 impl Details {
     /// The kind.
     pub const fn kind(&self) -> ProviderKind {
@@ -182,7 +188,7 @@ impl Profile {
     }
 
     /// What only vSphere has.
-    pub const fn vsphere(&self) -> Option<&VsphereProfile> {
+    pub fn vsphere(&self) -> Option<&VsphereProfile> {
         match &self.details {
             Details::Vsphere(vsphere) => Some(vsphere),
             _ => None,
@@ -210,7 +216,9 @@ impl Profile {
         if let Some(skip) = settings.source_provider_insecure_skip_verify {
             self.insecure_skip_verify = skip;
         }
-        if let Details::Vsphere(VsphereProfile { clone_provider: Some(cloner), .. }) = &mut self.details {
+        if let Details::Vsphere(vsphere) = &mut self.details
+            && let Some(cloner) = &mut vsphere.clone_provider
+        {
             cloner.override_tls(settings);
         }
     }

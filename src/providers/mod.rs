@@ -11,6 +11,9 @@ mod ova;
 mod ovirt;
 mod poll;
 mod rest;
+#[cfg(test)]
+mod scripted;
+mod session;
 mod source;
 pub(crate) mod tls;
 pub mod vsphere;

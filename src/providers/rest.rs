@@ -331,9 +331,14 @@ impl Rest {
         Ok(reply)
     }
 
+    /// Why the source refuses, in its own words.
+    pub fn fault(&self, reply: &Reply) -> Option<String> {
+        (self.dialect.fault)(&reply.body)
+    }
+
     /// Whether a refusal is not in the source's own form.
     fn is_foreign(&self, reply: &Reply) -> bool {
-        (self.dialect.fault)(&reply.body).is_none() && !(self.dialect.bare_404 && reply.is_bare())
+        self.fault(reply).is_none() && !(self.dialect.bare_404 && reply.is_bare())
     }
 }
 

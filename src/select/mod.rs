@@ -138,7 +138,7 @@ mod tests {
         let path = folder.path().join("p.toml");
         std::fs::write(&path, text).unwrap();
         let (profile, _) = ProfileFile::load(&path).unwrap().select("v", &|_| None).unwrap();
-        Profile { details: Details::Vsphere(VsphereProfile { copyoffload, ..VsphereProfile::default() }), ..profile }
+        Profile { details: Details::from(VsphereProfile { copyoffload, ..VsphereProfile::default() }), ..profile }
     }
 
     /// Each scenario is skipped for exactly what the profile lacks, and runs as soon as nothing is missing.

@@ -122,7 +122,7 @@ fn profile() -> Profile {
         api_url: "https://vcenter.example.com/sdk".into(),
         username: "admin".into(),
         password: Secret::new("secret"),
-        ..Profile::new("source", Details::Vsphere(VsphereProfile { vddk_init_image, copyoffload, clone_provider: None }))
+        ..Profile::new("source", Details::from(VsphereProfile { vddk_init_image, copyoffload, clone_provider: None }))
     }
 }
 

@@ -108,7 +108,7 @@ async fn an_endpoint_is_what_its_profile_says() {
     let Some(host) = Vcsim::start(&["-esx"]) else { return };
     let Some(center) = Vcsim::start(&[]) else { return };
     let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile {
-        details: Details::Vsphere(VsphereProfile { clone_provider: Some(Box::new(cloner.profile())), ..VsphereProfile::default() }),
+        details: Details::from(VsphereProfile { clone_provider: Some(Box::new(cloner.profile())), ..VsphereProfile::default() }),
         ..host.profile()
     };
     let strangers = connect(&endpoint(&host, &center)).await.err().unwrap();

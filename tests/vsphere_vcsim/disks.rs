@@ -89,7 +89,7 @@ async fn disks_go_to_other_datastores_and_into_folders() {
     stores.sort_by_key(|(_, name)| name == "second");
     assert_eq!(stores.len(), 2, "{stores:?}");
     let vsphere = VsphereProfile { copyoffload: Some(CopyOffload::default()), ..VsphereProfile::default() };
-    let profile = Profile { details: Details::Vsphere(vsphere), ..vcsim.profile() };
+    let profile = Profile { details: Details::from(vsphere), ..vcsim.profile() };
     let source = connect(&profile).await.unwrap();
     let second = &stores[1];
     let disk = empty(1, DiskType::Thin, DiskMode::Persistent);

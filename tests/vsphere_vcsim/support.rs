@@ -69,7 +69,7 @@ pub fn profile(url: &str) -> Profile {
         username: USER.into(),
         password: Secret::new(PASSWORD),
         allow_plain_http: true,
-        ..Profile::new("vcsim", Details::Vsphere(VsphereProfile::default()))
+        ..Profile::new("vcsim", Details::from(VsphereProfile::default()))
     }
 }
 

@@ -246,7 +246,7 @@ impl ProfileFile {
         // Blanks at its ends are a slip that no API forgives.
         let api_url = text(&raw.api_url).unwrap_or_default().trim().to_owned();
         let details = match kind {
-            ProviderKind::Vsphere => Details::Vsphere(VsphereProfile {
+            ProviderKind::Vsphere => Details::from(VsphereProfile {
                 vddk_init_image: text(&raw.vddk_init_image),
                 copyoffload,
                 clone_provider: cloner.map(Box::new),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     lookup, operate,
-    session::Session,
+    session::{New, Session},
     wire::{members, number, search, term, text},
 };
 use crate::{
@@ -41,7 +41,7 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     let path = format!("/vms?clone=true&correlation_id={correlation}");
     // It may not be known whether the engine began: the mark tells whether a VM of that name is this one.
     let look = || mine(session, request).boxed();
-    let id = session.make("POST vms", &path, &body, &doing, &look).await?;
+    let id = session.make(New { service: (), name: "POST vms", path: &path, body: &body, id: "/id", doing: &doing }, &look).await?;
     match wait_for_copy(session, &id, &doing, &correlation).await {
         Ok(()) => Ok(id),
         Err(error) => {

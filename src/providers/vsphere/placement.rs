@@ -481,7 +481,7 @@ mod tests {
             (vec![disk(DiskType::ThickLazy, None)], Some(DiskType::ThickEager), false),
             (Vec::new(), Some(DiskType::ThickEager), true),
         ] {
-            let wanted = CloneRequest { disks, provisioning, ..CloneRequest::default() };
+            let wanted = CloneRequest { provisioning, disks, ..CloneRequest::default() };
             assert_eq!(place.check_space(&source, &wanted).is_ok(), fits, "{wanted:?}");
         }
     }

@@ -455,3 +455,164 @@ impl Send<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::profile::{Details, VsphereProfile},
+        providers::{
+            scripted::{Asked, Say, Scripted},
+            vsphere::{
+                collector::retrieve,
+                props::{filter, properties, start},
+            },
+        },
+    };
+
+    /// Whether this session ends at this method.
+    type Ends = fn(usize, &str) -> bool;
+
+    /// A vCenter that counts sessions: each has a property collector of its own.
+    struct Vcenter {
+        ends: Ends,
+        refuses: bool,
+    }
+
+    fn envelope_of(body: &str) -> String {
+        format!(
+            "<soapenv:Envelope xmlns:soapenv=\"s\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
+        )
+    }
+
+    fn fault(kind: &str) -> Say {
+        let body =
+            format!("<soapenv:Fault><faultstring>{kind}</faultstring><detail><{kind}Fault xsi:type=\"{kind}\"/></detail></soapenv:Fault>");
+        Say::Answer(500, envelope_of(&body))
+    }
+
+    fn vms(ids: &[&str], token: &str) -> String {
+        let objects = ids.iter().map(|id| {
+            format!("<objects><obj type=\"VirtualMachine\">{id}</obj><propSet><name>name</name><val>name of {id}</val></propSet></objects>")
+        });
+        format!("{}{}", if token.is_empty() { String::new() } else { format!("<token>{token}</token>") }, objects.collect::<String>())
+    }
+
+    impl Vcenter {
+        async fn serve(self) -> Scripted {
+            let logins = std::sync::atomic::AtomicUsize::new(0);
+            Scripted::serve(move |asked, _| {
+                use std::sync::atomic::Ordering::Relaxed;
+                let method = method_of(asked);
+                let session = logins.load(Relaxed);
+                let response = |inner: &str| {
+                    Say::Answer(200, envelope_of(&format!("<{method}Response><returnval>{inner}</returnval></{method}Response>")))
+                };
+                match method.as_str() {
+                    "RetrieveServiceContent" => {
+                        let part = |name: &str, kind: &str| format!("<{name} type=\"{kind}\">{kind}-of-session-{}</{name}>", session + 1);
+                        response(&format!(
+                            "{}{}{}{}<about><fullName>test</fullName><apiVersion>8.0</apiVersion><apiType>VirtualCenter</apiType></about>",
+                            part("rootFolder", "Folder"),
+                            part("propertyCollector", "PropertyCollector"),
+                            part("viewManager", "ViewManager"),
+                            part("sessionManager", "SessionManager")
+                        ))
+                    }
+                    "Login" if self.refuses => fault("InvalidLogin"),
+                    "Login" => {
+                        logins.fetch_add(1, Relaxed);
+                        response("")
+                    }
+                    "CreateContainerView" => Say::Answer(
+                        200,
+                        envelope_of(&format!(
+                            "<{method}Response><returnval type=\"ContainerView\">view-{session}</returnval></{method}Response>"
+                        )),
+                    ),
+                    // What comes with an old collector, or at the end of a session, is refused.
+                    _ if !asked.body.contains(&format!("PropertyCollector-of-session-{session}<")) => fault("NotAuthenticated"),
+                    method if (self.ends)(session, method) => fault("NotAuthenticated"),
+                    "RetrievePropertiesEx" => response(&vms(&["vm-1", "vm-2"], "page-2")),
+                    "ContinueRetrievePropertiesEx" => response(&vms(&["vm-3"], "")),
+                    _ => fault("NotSupported"),
+                }
+            })
+            .await
+        }
+    }
+
+    fn method_of(asked: &Asked) -> String {
+        let (_, body) = asked.body.split_once("Body><").unwrap();
+        body.split([' ', '>', '/']).next().unwrap().to_owned()
+    }
+
+    async fn opened(server: &Scripted) -> ProviderResult<Session> {
+        Session::open(&server.profile("/sdk", Details::from(VsphereProfile::default()))).await
+    }
+
+    async fn names(session: &Session) -> Result<Vec<String>, String> {
+        let spec = |live: &Live| filter("specSet", [properties("VirtualMachine", &["name"])], [start(&live.view, true, [])]);
+        let found = retrieve(session, spec).await.map_err(|error| error.explained("list").to_string())?;
+        Ok(found.iter().map(|object| object.id.value.clone()).collect())
+    }
+
+    /// How many requests there were, by method.
+    fn count(server: &Scripted, method: &str) -> usize {
+        server.asked().iter().filter(|asked| method_of(asked) == method).count()
+    }
+
+    /// Where sessions end; logins, first pages and further pages that it takes to read everything once.
+    #[tokio::test]
+    async fn all_pages_are_read_in_one_session_wherever_another_ends() {
+        let cases: [(&str, Ends, [usize; 3]); 4] = [
+            ("none ends", |_, _| false, [1, 1, 1]),
+            ("at the first page", |session, method| session == 1 && method == "RetrievePropertiesEx", [2, 2, 1]),
+            ("at the second page", |session, method| session == 1 && method.starts_with("Continue"), [2, 2, 2]),
+            (
+                "at the second page, and the next at its first",
+                |session, method| session < 3 && method.starts_with(if session == 1 { "Continue" } else { "Retrieve" }),
+                [3, 3, 2],
+            ),
+        ];
+        for (case, ends, expected) in cases {
+            Policy::STANDARD
+                .faster(20)
+                .scope(async {
+                    let server = Vcenter { ends, refuses: false }.serve().await;
+                    let session = opened(&server).await.unwrap();
+                    assert_eq!(names(&session).await.unwrap(), ["vm-1", "vm-2", "vm-3"], "{case}: each once");
+                    let seen =
+                        [count(&server, "Login"), count(&server, "RetrievePropertiesEx"), count(&server, "ContinueRetrievePropertiesEx")];
+                    assert_eq!(seen, expected, "{case}");
+                })
+                .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vcenter_that_ends_every_session_is_not_asked_for_ever() {
+        let server = Vcenter { ends: |_, _| true, refuses: false }.serve().await;
+        let session = opened(&server).await.unwrap();
+        let error = names(&session).await.unwrap_err();
+        assert!(error.contains("a new session may not read properties either"), "{error}");
+        assert_eq!(count(&server, "Login"), SESSIONS as usize);
+    }
+
+    #[tokio::test]
+    async fn all_who_meet_the_end_of_a_session_share_the_new_one() {
+        let server = Vcenter { ends: |session, _| session == 1, refuses: false }.serve().await;
+        let session = opened(&server).await.unwrap();
+        let (one, two, three) = tokio::join!(names(&session), names(&session), names(&session));
+        assert_eq!((one.unwrap().len(), two.unwrap().len(), three.unwrap().len()), (3, 3, 3));
+        assert_eq!(count(&server, "Login"), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_not_repeated() {
+        let server = Vcenter { ends: |_, _| false, refuses: true }.serve().await;
+        let error = opened(&server).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Login(text) if text.contains("refused for user `joe`")), "{error:?}");
+        assert_eq!(count(&server, "Login"), 1, "more would lock the account");
+    }
+}
