@@ -12,7 +12,7 @@ mod ovirt;
 mod poll;
 mod rest;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod session;
 mod source;
 pub(crate) mod tls;

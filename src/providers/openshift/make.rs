@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
-use serde::de::Error as _;
 use serde_json::Value;
 use tokio::sync::RwLock;
 
@@ -13,13 +12,12 @@ use super::{
     watch::{self, refused},
 };
 use crate::{
-    cluster::{Cluster, fate, is_conflict, name_of},
+    cluster::{Cluster, NotCreated, name_of},
     config::{
         profile::{GuestLogin, ProviderKind},
         scenario::PowerWish,
     },
     providers::{CloneRequest, ProviderError, ProviderResult},
-    retry::Fate,
 };
 
 /// Longest wait for a new VM's disk: a copy of the boot source, 20 minutes as for clones elsewhere (mtv-api-tests).
@@ -109,40 +107,22 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
     let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
     let object = name_of(kind, namespace.as_deref(), &name);
-    let mut tries = cluster.policy().start();
     loop {
-        let patience = tries.begin();
-        let error = match cluster.post(kind, namespace.as_deref(), &body, patience).await {
-            Ok(made) if made.metadata.uid.is_some() => return Ok(made),
-            Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is no object with a UID")),
-            Err(error) => error,
-        };
-        let after = match fate(&error) {
-            Fate::Final if !is_conflict(&error) => return Err(refused(&error, &format!("{doing}: {object}"))),
-            Fate::NotNow(after) if tries.again(after).await => continue,
-            Fate::Unclear(after) => after,
-            _ => None,
-        };
-        // The name is taken, or it is not known whether it is by now: what is there is ours only if it carries the run's label.
-        let found = cluster.get(kind, namespace.as_deref(), &name).await;
-        match found.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))? {
-            // The scenario of the last VM in it is deleting the namespace: it comes back once it does not exist any more.
-            Some(found) if is_of(&found, run) && kind == &kinds::NAMESPACE && found.metadata.deletion_timestamp.is_some() => {
-                watch::gone(cluster, kind, "", &name, found.metadata.uid.as_deref(), NAMESPACE_GONE).await?;
-                tries = cluster.policy().start();
-                continue;
-            }
-            Some(found) if is_of(&found, run) => return Ok(found),
-            Some(_) => {
+        let found = match cluster.create_once(kind, &body, |found| is_of(found, run)).await {
+            Ok(found) => found,
+            Err(NotCreated::Failed { error, .. }) => return Err(refused(&error, &format!("{doing}: {object}"))),
+            Err(NotCreated::Foreign) => {
                 return Err(ProviderError::Operation(format!(
                     "{doing}: {object} exists already and is not of this run; it was left alone"
                 )));
             }
-            None => {}
+            Err(NotCreated::Unseen(error)) => return Err(ProviderError::Operation(format!("{doing}: {error:#}"))),
+        };
+        if kind != &kinds::NAMESPACE || found.metadata.deletion_timestamp.is_none() {
+            return Ok(found);
         }
-        if !tries.again(after).await {
-            return Err(refused(&error, &format!("{doing}: {object}")));
-        }
+        // The scenario of the last VM in it is deleting the namespace: it comes back once it does not exist any more.
+        watch::gone(cluster, kind, "", &name, found.metadata.uid.as_deref(), NAMESPACE_GONE).await?;
     }
 }
 
