@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mtv_api::xml::Node;
-use reqwest::{StatusCode, Url, header};
+use reqwest::{Url, header};
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
-    retry::{Fate as RetryFate, Policy, Story},
+    retry::{self, Fate as RetryFate, Policy, Story},
     secrets::excerpt,
     trace::Exchange,
 };
@@ -90,29 +90,16 @@ pub struct Session {
     policy: Policy,
 }
 
-/// Why one try gave no response.
-enum TryError {
+/// An answer that refuses.
+#[derive(Debug)]
+enum Refusal {
     Fault(Fault),
-    /// 429, 502, 503, 504: vCenter is busy, or somebody in front of it answered.
-    Busy(StatusCode, RetryFate),
-    /// No answer.
-    Lost(Lost),
-    /// An answer that vCenter does not give: of a proxy that failed, or cut; the request may have been carried out.
-    Garbled(String),
-    /// An answer that vCenter does not give, and that refuses.
+    /// One that vCenter does not give.
     Foreign(String),
 }
 
-impl TryError {
-    fn fate(&self, safety: Safety) -> RetryFate {
-        match self {
-            Self::Lost(lost) => lost.fate(safety),
-            Self::Busy(_, fate) => *fate,
-            Self::Garbled(_) => RetryFate::Unclear(None),
-            Self::Fault(_) | Self::Foreign(_) => RetryFate::Final,
-        }
-    }
-}
+/// Why one try gave no response.
+type TryError = retry::TryError<Lost, Refusal>;
 
 impl Session {
     /// Logs in.
@@ -196,21 +183,22 @@ impl Session {
                 let answer = http::read(response, Limit::File, Form::Text).await.map_err(TryError::Lost)?;
                 let status = answer.status;
                 if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&answer.headers)) {
-                    return Err(TryError::Busy(status, fate));
+                    return Err(TryError::Busy(status, fate, String::new()));
                 }
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
-                if status.is_success() { Ok(text) } else { Err(TryError::Foreign(format!("HTTP {status}"))) }
+                if status.is_success() { Ok(text) } else { Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status}")))) }
             }
         };
-        match self.policy.run(Safety::Repeatable, |error: &TryError| error.fate(Safety::Repeatable), get).await {
+        let fate = |error: &TryError| error.fate(|lost| lost.fate(Safety::Repeatable));
+        match self.policy.run(Safety::Repeatable, fate, get).await {
             Ok(text) => Ok(text),
             Err(gave_up) => Err(match gave_up.error {
                 TryError::Lost(lost) => lost.explained(url, gave_up.story).await,
-                TryError::Busy(status, _) => {
+                TryError::Busy(status, ..) => {
                     ProviderError::Unreachable(format!("{} answered HTTP {status}{}", address(url), gave_up.story))
                 }
-                TryError::Fault(fault) => explain(&fault, "read a file of the guest"),
-                TryError::Garbled(why) | TryError::Foreign(why) => {
+                TryError::Refused(Refusal::Fault(fault)) => explain(&fault, "read a file of the guest"),
+                TryError::Garbled(_, why) | TryError::Refused(Refusal::Foreign(why)) => {
                     ProviderError::Operation(format!("{} does not give a file of the guest: {why}{}", address(url), gave_up.story))
                 }
             }),
@@ -382,7 +370,7 @@ impl Send<'_> {
         let text = &envelope(body);
         let sent = self.policy.run(
             safety,
-            |error: &TryError| error.fate(safety),
+            |error: &TryError| error.fate(|lost| lost.fate(safety)),
             |ordinary| {
                 self.counts.add(&body.name);
                 async move {
@@ -419,19 +407,19 @@ impl Send<'_> {
         let http::Answer { status, headers, body } = http::read(response, limit(method), Form::Xml).await.map_err(lost)?;
         if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&headers)) {
             exchange.answer(status.as_str(), "", b"");
-            return Err(TryError::Busy(status, fate));
+            return Err(TryError::Busy(status, fate, String::new()));
         }
         exchange.answer(status.as_str(), "text/xml", &body);
         match answer(&String::from_utf8_lossy(&body)) {
             Ok(Answer::Response(node)) if status.is_success() && node.name.strip_suffix("Response") == Some(method) => Ok(node),
             Ok(Answer::Response(node)) if status.is_success() => {
-                Err(TryError::Garbled(format!("HTTP {status} with the answer `{}` to {method}", excerpt(&node.name, NAMED))))
+                Err(TryError::Garbled(status, format!(" with the answer `{}` to {method}", excerpt(&node.name, NAMED))))
             }
-            Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
-            Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
+            Ok(Answer::Fault(fault)) => Err(TryError::Refused(Refusal::Fault(fault))),
+            Ok(Answer::Response(_)) => Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status} with an answer that is no fault")))),
             // Faults come with 500, so that a 500 without one is not vCenter's own.
-            Err(why) if status.is_success() || status.is_server_error() => Err(TryError::Garbled(format!("HTTP {status}: {why}"))),
-            Err(why) => Err(TryError::Foreign(format!("HTTP {status}: {why}"))),
+            Err(why) if status.is_success() || status.is_server_error() => Err(TryError::Garbled(status, format!(": {why}"))),
+            Err(why) => Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status}: {why}")))),
         }
     }
 
@@ -441,17 +429,17 @@ impl Send<'_> {
         let foreign =
             |why: &str| format!("{address} does not answer like a vCenter: {why}{story}; hint: `api_url` should read https://HOST/sdk");
         match error {
-            TryError::Fault(fault) => CallError::Fault(fault),
+            TryError::Refused(Refusal::Fault(fault)) => CallError::Fault(fault),
             TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
             // Only what may be sent twice has ended with it for good.
             TryError::Lost(Lost::TooLarge(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
-            TryError::Busy(status, RetryFate::NotNow(_)) => {
+            TryError::Busy(status, RetryFate::NotNow(_), _) => {
                 CallError::Other(ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}")))
             }
-            TryError::Busy(status, _) => CallError::Unclear(format!("{address} answered HTTP {status}{story}")),
+            TryError::Busy(status, ..) => CallError::Unclear(format!("{address} answered HTTP {status}{story}")),
             TryError::Lost(lost) => CallError::Other(lost.explained(self.url, story).await),
-            TryError::Garbled(why) => CallError::Unclear(foreign(&why)),
-            TryError::Foreign(why) => CallError::Other(ProviderError::Unreachable(foreign(&why))),
+            TryError::Garbled(status, what) => CallError::Unclear(foreign(&format!("HTTP {status}{what}"))),
+            TryError::Refused(Refusal::Foreign(why)) => CallError::Other(ProviderError::Unreachable(foreign(&why))),
         }
     }
 }
