@@ -65,3 +65,21 @@ impl InventoryDescribed for Ova {
         describe::vm(vm)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::profile::Details;
+
+    #[test]
+    fn a_share_only_has_what_forklift_reads_from_it() {
+        let profile = Profile { api_url: "nfs.example.com:/ova".to_owned(), ..Profile::new("x", Details::Ova) };
+        let share = Ova::new(&profile).unwrap();
+        assert!(matches!(share.machines(), Machines::Taken(_)) && share.cloner().is_none());
+        assert!(share.snapshots().is_none() && share.guest_exec().is_none() && share.power_log().is_none());
+        assert!(share.volume_snapshots().is_none() && share.offload_host().is_none());
+        for url in ["nfs.example.com", "https://nfs.example.com/ova", ":/ova", ""] {
+            assert!(Ova::new(&Profile { api_url: url.to_owned(), ..profile.clone() }).is_err(), "{url}");
+        }
+    }
+}
