@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::exit::ExitCode;
+use crate::{diagnosis::Diagnosis, exit::ExitCode};
 
 /// Version of the event format, `v` on each line of `events.ndjson`. Fields are only ever added.
 pub const FORMAT: u32 = 1;
@@ -48,38 +48,6 @@ pub enum Verdict {
     Skipped,
     /// Stopped by the user.
     Interrupted,
-}
-
-/// Why a step did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Trouble {
-    /// One line.
-    pub summary: String,
-    /// Everything else: expected beside actual, the chain of causes, conditions.
-    pub details: Vec<String>,
-    /// What the user might do.
-    pub hints: Vec<String>,
-}
-
-impl Trouble {
-    /// Trouble that one line tells.
-    pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), details: Vec::new(), hints: Vec::new() }
-    }
-
-    /// Adds a line of detail.
-    #[must_use]
-    pub fn detail(mut self, line: impl Into<String>) -> Self {
-        self.details.push(line.into());
-        self
-    }
-
-    /// Adds what the user might do.
-    #[must_use]
-    pub fn hint(mut self, line: impl Into<String>) -> Self {
-        self.hints.push(line.into());
-        self
-    }
 }
 
 /// A scenario as the run starts it.
@@ -137,6 +105,9 @@ pub enum What {
     Warning {
         /// A sentence.
         message: String,
+        /// What the user might do.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        hints: Vec<String>,
     },
     /// A step ended.
     StepFinished {
@@ -147,7 +118,7 @@ pub enum What {
         took: Duration,
         /// Why it did not pass.
         #[serde(skip_serializing_if = "Option::is_none")]
-        trouble: Option<Trouble>,
+        trouble: Option<Diagnosis>,
         /// What it found out, for the report: one line per check.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
@@ -209,16 +180,6 @@ pub enum What {
     },
 }
 
-impl Trouble {
-    fn map_texts(self, map: &impl Fn(String) -> String) -> Self {
-        Self {
-            summary: map(self.summary),
-            details: self.details.into_iter().map(map).collect(),
-            hints: self.hints.into_iter().map(map).collect(),
-        }
-    }
-}
-
 impl What {
     /// Changes every text that can hold what a server, a guest or a panic said.
     #[must_use]
@@ -227,7 +188,7 @@ impl What {
             Self::Facts { facts } => Self::Facts { facts: facts.into_iter().map(|(name, value)| (name, map(value))).collect() },
             Self::StepProgress { doing, percent } => Self::StepProgress { doing: map(doing), percent },
             Self::StateChanged { object, state } => Self::StateChanged { object: map(object), state: map(state) },
-            Self::Warning { message } => Self::Warning { message: map(message) },
+            Self::Warning { message, hints } => Self::Warning { message: map(message), hints: hints.into_iter().map(map).collect() },
             Self::StepFinished { verdict, took, trouble, notes } => {
                 let trouble = trouble.map(|trouble| trouble.map_texts(map));
                 Self::StepFinished { verdict, took, trouble, notes: notes.into_iter().map(map).collect() }

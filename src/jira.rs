@@ -6,6 +6,7 @@ use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
 use crate::{
+    diagnosis::Hinted,
     kill_points,
     limits::{Form, Limit},
     net::without_login,
@@ -59,19 +60,19 @@ impl Jira {
     ///
     /// # Errors
     /// The URL is none, or the certificates cannot be read; the text says which.
-    pub fn new(options: Options) -> Result<Self, String> {
-        let text = |error: crate::providers::ProviderError| error.to_string();
+    pub fn new(options: Options) -> Result<Self, Hinted> {
         let url = Url::parse(&options.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let mut url =
             url.ok_or_else(|| format!("`jira_url` is not a URL such as https://issues.example.com: `{}`", without_login(&options.url)))?;
         if url.scheme() == "http" && !http::is_loopback(&url) {
-            return Err(format!("`jira_url` {} is not https: the token would be sent unencrypted; hint: use https", http::place(&url)));
+            let text = format!("`jira_url` {} is not https: the token would be sent unencrypted", http::place(&url));
+            return Err(Hinted::new(text, "use https"));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let trust = Trust::beside_the_systems(options.ca_file.as_deref(), options.ca_pem.as_deref()).map_err(text)?;
-        let client = http::client(&url, &trust, false).map_err(text)?;
+        let trust = Trust::beside_the_systems(options.ca_file.as_deref(), options.ca_pem.as_deref()).map_err(Hinted::from)?;
+        let client = http::client(&url, &trust, false).map_err(Hinted::from)?;
         Ok(Self { url, token: options.token, client, policy: Policy::current().first_contact() })
     }
 
@@ -79,7 +80,7 @@ impl Jira {
     ///
     /// # Errors
     /// No answer, a refusal, or no such issue; the text says which, and of which Jira.
-    pub async fn issue(&self, key: &str) -> Result<Issue, String> {
+    pub async fn issue(&self, key: &str) -> Result<Issue, Hinted> {
         let address = http::address(&self.url);
         let url = self.url.join(&format!("rest/api/2/issue/{key}?fields=status,resolution"));
         let url = url.map_err(|e| format!("issue {key} cannot be asked about: {e}"))?;
@@ -88,7 +89,7 @@ impl Jira {
             Ok(response) => response,
             Err(GaveUp { error, story }) => {
                 let error = match error {
-                    TryError::Lost(Lost::NotSent(why)) => {
+                    TryError::Lost(Lost::NotSent(why) | Lost::NoFiles(why)) => {
                         format!("Jira at {address} cannot be reached{}: {why}{story}", http::through(&self.url))
                     }
                     TryError::Lost(Lost::Unclear(why)) | TryError::Garbled(_, why) => {
@@ -96,25 +97,28 @@ impl Jira {
                     }
                     TryError::Lost(Lost::TooLarge(why)) => format!("Jira at {address}, asked about issue {key}: {why}"),
                     TryError::Lost(Lost::Redirected(to)) => {
-                        format!("Jira at {address} redirects to {to}, and no redirect is followed; hint: set jira_url to the final address")
+                        return Err(Hinted::new(
+                            format!("Jira at {address} redirects to {to}, and no redirect is followed"),
+                            "set jira_url to the final address",
+                        ));
                     }
-                    TryError::Lost(lost @ Lost::Tls(_)) => lost.explained(&self.url, story).await.to_string(),
+                    TryError::Lost(lost @ Lost::Tls(_)) => return Err(lost.explained(&self.url, story).await.into()),
                     TryError::Busy(status, ..) => format!("Jira at {address} answered {status} about issue {key}{story}"),
                 };
-                return Err(error);
+                return Err(error.into());
             }
         };
         match response.0 {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(format!("Jira at {address} has no issue {key}, or hides it")),
+            StatusCode::NOT_FOUND => return Err(format!("Jira at {address} has no issue {key}, or hides it").into()),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(format!("Jira at {address} does not let us see issue {key} ({status}): check its token"));
+                return Err(Hinted::new(format!("Jira at {address} does not let us see issue {key} ({status})"), "check its token"));
             }
-            status => return Err(format!("Jira at {address} answered {status} about issue {key}")),
+            status => return Err(format!("Jira at {address} answered {status} about issue {key}").into()),
         }
         let body =
             serde_json::from_slice(&response.1).map_err(|_| format!("the answer of {address} about issue {key} is no JSON of Jira"))?;
-        read(&body).ok_or_else(|| format!("the answer of {address} about issue {key} names no status"))
+        read(&body).ok_or_else(|| format!("the answer of {address} about issue {key} names no status").into())
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
     fn what_is_no_url_is_told() {
         for url in ["", "issues.example.com", "ftp://issues.example.com", "http://issues.example.com"] {
             let options = Options { url: url.to_owned(), token: None, ca_file: None, ca_pem: None };
-            assert!(Jira::new(options).unwrap_err().contains("jira_url"), "{url}");
+            assert!(Jira::new(options).unwrap_err().text.contains("jira_url"), "{url}");
         }
     }
 }

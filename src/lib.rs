@@ -3,11 +3,11 @@
 //! Data flows one way: [`config`] is read, [`select`] makes the plan of the run, [`engine`] runs its [`steps`] and emits
 //! [`events`], [`report`] writes what comes out, and the [`journal`] knows everything that has to be deleted again.
 
-pub mod advice;
 pub mod analyze;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod diagnosis;
 pub mod engine;
 pub mod events;
 pub mod exit;

@@ -70,9 +70,22 @@ impl<L, R> TryError<L, R> {
     }
 }
 
-/// Whether a cause says that this process or machine has no file descriptor left (EMFILE, ENFILE): asking again takes one more.
-pub fn out_of_files(cause: &str) -> bool {
-    ["(os error 24)", "(os error 23)"].iter().any(|error| cause.contains(error))
+/// Whether an error, or one of its causes, says that this process or machine has no file descriptor left (EMFILE, ENFILE): asking
+/// again takes one more.
+pub fn out_of_files(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| match (error.raw_os_error(), error.get_ref()) {
+            (Some(number), _) => is_out_of_files(number),
+            // What such an error wraps is not its source.
+            (None, Some(inner)) => out_of_files(inner),
+            (None, None) => false,
+        })
+    })
+}
+
+/// Whether an error number of the operating system says so: EMFILE or ENFILE.
+pub const fn is_out_of_files(number: i32) -> bool {
+    matches!(number, 23 | 24)
 }
 
 /// No answer within the time that one attempt has.
@@ -413,6 +426,16 @@ mod tests {
             }
             assert_eq!((begin.elapsed().as_secs(), made), (limit, attempts), "{limit} s");
         }
+    }
+
+    #[test]
+    fn a_lack_of_file_descriptors_is_known_by_its_number() {
+        let wrapped = |number| std::io::Error::other(std::io::Error::other(std::io::Error::from_raw_os_error(number)));
+        for (number, expected) in [(23, true), (24, true), (111, false)] {
+            assert_eq!(out_of_files(&std::io::Error::from_raw_os_error(number)), expected, "{number}");
+            assert_eq!(out_of_files(&wrapped(number)), expected, "{number}");
+        }
+        assert!(!out_of_files(&std::io::Error::other("Too many open files (os error 24)")), "words do not count");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::{
         settings_keys::{JIRA_TOKEN_ENV, PASSWORD_ENV, PASSWORD_ENV_OF_JOBS},
         settings_load::{Origin, Resolved},
     },
-    engine::Explained,
-    files, jira,
+    diagnosis::{Explained, Hinted},
+    exit, files, jira,
     net::without_login,
     secrets::Secret,
     select::Surroundings,
@@ -98,7 +98,7 @@ pub fn jira(settings: &Settings) -> Result<Option<jira::Options>, CliError> {
     usable_ca("jira_ca_file", settings.jira_ca_file.as_deref())?;
     let options = jira::Options { url: url.clone(), token, ca_file: settings.jira_ca_file.clone(), ca_pem: None };
     // It contacts nobody, and knows what a URL of Jira looks like.
-    jira::Jira::new(options.clone()).map_err(CliError::usage)?;
+    jira::Jira::new(options.clone()).map_err(|Hinted { text, hints }| hints.into_iter().fold(CliError::usage(text), CliError::hint))?;
     Ok(Some(options))
 }
 
@@ -228,8 +228,5 @@ pub fn require_cluster(options: &ConnectOptions) -> Result<(), CliError> {
 /// Whether the kubeconfig files that are there can be used: a context that does not exist is a mistake of the command line, like
 /// a file that cannot be read. Contacts nobody.
 pub fn require_kubeconfig(options: &ConnectOptions) -> Result<(), CliError> {
-    check_kubeconfig(options).map_err(|Explained(trouble)| {
-        let text = std::iter::once(trouble.summary).chain(trouble.details).collect::<Vec<_>>().join(": ");
-        trouble.hints.into_iter().fold(CliError::usage(text), CliError::hint)
-    })
+    check_kubeconfig(options).map_err(|Explained(diagnosis)| CliError::diagnosed(exit::USAGE, diagnosis))
 }

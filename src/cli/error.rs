@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     config::diagnostics::{Problem, Problems},
+    diagnosis::Diagnosis,
     exit::{self, ExitCode},
     secrets::{mask, printable},
 };
@@ -46,6 +47,11 @@ impl CliError {
     /// A defect of the tool itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(exit::INTERNAL, message)
+    }
+
+    /// What a diagnosis says, with its hints on lines of their own.
+    pub fn diagnosed(exit: ExitCode, diagnosis: Diagnosis) -> Self {
+        Self { hints: diagnosis.hints.clone(), ..Self::new(exit, diagnosis.line(": ")) }
     }
 
     /// Adds what the user can do.

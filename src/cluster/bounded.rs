@@ -47,13 +47,23 @@ impl fmt::Display for Refused {
         match self {
             Self::TooLarge { why, .. } => why.fmt(f),
             Self::Redirected(to) => {
-                write!(f, "it redirects to {to}, and no redirect is followed; hint: write the final URL of the cluster into the kubeconfig")
+                write!(f, "it redirects to {to}, and no redirect is followed")
             }
         }
     }
 }
 
 impl std::error::Error for Refused {}
+
+impl Refused {
+    /// What the user can do, where it is known.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge { .. } => None,
+            Self::Redirected(_) => Some("write the final URL of the cluster into the kubeconfig"),
+        }
+    }
+}
 
 impl<S> Layer<S> for Bounded {
     type Service = Bounding<S>;

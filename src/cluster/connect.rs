@@ -34,8 +34,8 @@ use tower::{Layer as _, Service};
 
 use super::{
     Cluster, Requests, ServerClock,
-    bounded::Bounded,
-    error::{below, refuses_certificate, words},
+    bounded::{Bounded, Refused},
+    error::{below, id_of, refuses_certificate, words},
     hub::Hub,
     kubeconfig::{self, Origin, Selected, shown},
     login::{Authorize, Login, LoginError},
@@ -44,8 +44,7 @@ use super::{
     young::Young,
 };
 use crate::{
-    engine::Explained,
-    events::Trouble,
+    diagnosis::{Diagnosis, Explained, Id},
     files,
     net::{
         certificate::{Facts, date},
@@ -53,7 +52,7 @@ use crate::{
         proxy::{self, Proxy},
     },
     providers::tls::{Distrust, HandshakeError, Identity, Trust, config_of, distrust, handshake},
-    retry::{Fate, GaveUp, NoAnswer, Policy, Safety},
+    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, is_out_of_files},
     secrets::Secret,
 };
 
@@ -225,12 +224,13 @@ impl Cluster {
     /// The API server does not take the login.
     fn refused(&self) -> Explained {
         let url = self.server();
-        let mut trouble = Trouble::new(format!("the login to the cluster at {url} was refused (401)")).detail(self.origin.line());
+        let mut trouble = Diagnosis::new(Id::ClusterAuthRefused, format!("the login to the cluster at {url} was refused (401)"))
+            .cause(self.origin.line());
         if let Some(when) = self.expired_certificate() {
-            trouble = trouble.detail(format!("its client certificate expired on {when}"));
+            trouble = trouble.cause(format!("its client certificate expired on {when}"));
         }
         Explained(match self.login.token_file() {
-            Some(file) => trouble.detail(format!("the token is from {file}")).hint(format!("renew the token in {file}")),
+            Some(file) => trouble.cause(format!("the token is from {file}")).hint(format!("renew the token in {file}")),
             None if self.login.is_password() => trouble.hint("check cluster_username and the password"),
             None => trouble.hint(format!("the token may have ended: log in again with `oc login {url}`")),
         })
@@ -244,25 +244,28 @@ impl Cluster {
     fn unreachable(&self, error: &kube::Error, story: &str) -> Explained {
         let url = self.server();
         let place = &self.origin.place;
-        let mut trouble = Trouble::new(format!("failed to reach the cluster at {url}: {}{story}", words(error)));
-        trouble = trouble.detail(self.origin.line());
+        let mut trouble = Diagnosis::new(id_of(error), format!("failed to reach the cluster at {url}: {}{story}", words(error)));
+        trouble = trouble.cause(self.origin.line());
         let kube::Error::Service(cause) = error else { return Explained(trouble.hint(format!("is {url} the API server? See {place}"))) };
         if let Some(LoginError(Explained(of_login))) = below::<LoginError>(cause.as_ref()) {
-            trouble.details.extend(of_login.details.iter().cloned());
+            trouble.causes.extend(of_login.details().cloned());
             trouble.hints.extend(of_login.hints.iter().cloned());
             return Explained(trouble);
         }
         if refuses_certificate(cause.as_ref()) {
             trouble = match self.expired_certificate() {
-                Some(when) => trouble.detail(format!("the server refuses the client certificate, which expired on {when}")),
-                None => trouble.detail("the server refuses the client certificate"),
+                Some(when) => trouble.cause(format!("the server refuses the client certificate, which expired on {when}")),
+                None => trouble.cause("the server refuses the client certificate"),
             };
             return Explained(trouble.hint(format!("renew the client certificate in {place}, or log in with `oc login {url}`")));
+        }
+        if let Some(hint) = below::<Refused>(cause.as_ref()).and_then(Refused::hint) {
+            return Explained(trouble.hint(hint));
         }
         Explained(match below::<ConnectError>(cause.as_ref()) {
             Some(ConnectError::Certificate { about, facts, .. }) => {
                 if let Some(facts) = facts {
-                    trouble = trouble.detail(format!("the server presents {facts}"));
+                    trouble = trouble.cause(format!("the server presents {facts}"));
                 }
                 trouble.hint(match about {
                     Distrust::Dates => "renew the certificate of the server, or check the clock of this machine".to_owned(),
@@ -286,7 +289,9 @@ impl Cluster {
 /// The URL of an API server. `place` says where it is written.
 fn server_url(text: &str, place: &str, plain_http: bool) -> Result<Uri, Explained> {
     let wrong = |why: &str, hint: String| {
-        Explained(Trouble::new(format!("the server `{}` of {place} cannot be used: {why}", shown(text))).hint(hint))
+        Explained(
+            Diagnosis::new(Id::ClusterNotConfigured, format!("the server `{}` of {place} cannot be used: {why}", shown(text))).hint(hint),
+        )
     };
     let form = || "write https://HOST:PORT".to_owned();
     if !text.contains("://") {
@@ -346,9 +351,12 @@ async fn configuration(options: &ConnectOptions) -> anyhow::Result<Known> {
         Some(selected) => selected,
         None => of_pod().ok_or_else(|| {
             Explained(
-                Trouble::new("no cluster is configured: neither a kubeconfig nor a pod's service account was found")
-                    .hint("name a cluster with --kubeconfig FILE (and --context), with KUBECONFIG, or by running in a pod")
-                    .hint("or run against the simulated data centre: mtv-test run --lab"),
+                Diagnosis::new(
+                    Id::ClusterNotConfigured,
+                    "no cluster is configured: neither a kubeconfig nor a pod's service account was found",
+                )
+                .hint("name a cluster with --kubeconfig FILE (and --context), with KUBECONFIG, or by running in a pod")
+                .hint("or run against the simulated data centre: mtv-test run --lab"),
             )
         })?,
     };
@@ -454,7 +462,11 @@ pub(super) enum ConnectError {
 impl ConnectError {
     /// Whether the next attempt would end the same way.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Certificate { .. } | Self::Tls(_))
+        match self {
+            Self::Certificate { .. } | Self::Tls(_) => true,
+            Self::Dial(error) => error.raw_os_error().is_some_and(is_out_of_files),
+            Self::Broken(_) => false,
+        }
     }
 }
 

@@ -7,10 +7,9 @@ use kube::Error;
 
 use super::{bounded::Refused, connect::ConnectError, login::LoginError};
 use crate::{
-    engine::Explained,
-    events::Trouble,
+    diagnosis::{Diagnosis, Explained, Fact, Id, Speaker},
     providers::tls::tls_error,
-    retry::{Fate, GaveUp, Story, out_of_files},
+    retry::{Fate, GaveUp, NoAnswer, Story, out_of_files},
 };
 
 /// Whether the API server says that the object does not exist. The 404 of a proxy, which has another reason or none, does not
@@ -50,7 +49,7 @@ pub fn fate(error: &Error) -> Fate {
             _ => Fate::Final,
         },
         // Wrong certificates and logins stay wrong; everything else below HTTP is a broken connection.
-        Error::Service(cause) if out_of_files(&chain(cause.as_ref())) => Fate::Final,
+        Error::Service(cause) if out_of_files(cause.as_ref()) => Fate::Final,
         Error::Service(cause) if below::<LoginError>(cause.as_ref()).is_some() => Fate::Final,
         Error::Service(cause) if below::<ConnectError>(cause.as_ref()).is_some() => {
             if below::<ConnectError>(cause.as_ref()).is_some_and(ConnectError::is_final) { Fate::Final } else { Fate::NotNow(None) }
@@ -219,25 +218,61 @@ pub(super) fn advice(message: &str) -> Vec<String> {
     }
 }
 
+/// The id of an error of the API server, or of the way to it.
+pub fn id_of(error: &Error) -> Id {
+    match error {
+        Error::Api(status) if status.code == StatusCode::UNAUTHORIZED.as_u16() => Id::ClusterAuthRefused,
+        Error::Api(status) if status.code == StatusCode::FORBIDDEN.as_u16() && is_missing_right(&status.message) => Id::ClusterForbidden,
+        Error::Service(cause) => {
+            let cause = cause.as_ref();
+            match (below::<LoginError>(cause), below::<ConnectError>(cause)) {
+                (Some(LoginError(Explained(of_login))), _) => of_login.id,
+                (_, Some(ConnectError::Certificate { .. })) => Id::ClusterCertificateUntrusted,
+                (_, Some(_)) => Id::ClusterUnreachable,
+                _ if refuses_certificate(cause) => Id::ClusterAuthRefused,
+                _ if below::<NoAnswer>(cause).is_some() => Id::ClusterTimeout,
+                _ if below::<Refused>(cause).is_some() => Id::ClusterRequestFailed,
+                _ => Id::ClusterUnreachable,
+            }
+        }
+        Error::HyperError(_) => Id::ClusterUnreachable,
+        _ => Id::ClusterRequestFailed,
+    }
+}
+
+/// What the user can do about an error of the API server, as far as it tells.
+pub(super) fn hints_of(error: &Error) -> Vec<String> {
+    match error {
+        Error::Api(status) if status.code == StatusCode::FORBIDDEN.as_u16() => advice(&status.message),
+        Error::Service(cause) => {
+            let of_login = below::<LoginError>(cause.as_ref()).map(|LoginError(Explained(of_login))| of_login.hints.clone());
+            let of_answer = below::<Refused>(cause.as_ref()).and_then(Refused::hint).map(str::to_owned);
+            of_login.into_iter().flatten().chain(of_answer).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What was tried, on what, what the server said, and how often it was asked; with the certificate that is not trusted, and with
 /// what the user can do about a missing right.
 pub fn describe(error: &Error, story: Story, verb: &str, object: &str) -> anyhow::Error {
-    let (mut details, mut hints) = (Vec::new(), Vec::new());
+    let mut diagnosis = Diagnosis::new(id_of(error), format!("failed to {verb} {object}: {}{story}", words(error))).about(object);
     match error {
-        Error::Api(status) if status.code == StatusCode::FORBIDDEN.as_u16() => hints = advice(&status.message),
+        Error::Api(status) => {
+            diagnosis = diagnosis.fact(Fact::said(Speaker::Cluster, &status.message));
+        }
         Error::Service(cause) => {
             if let Some(ConnectError::Certificate { facts: Some(facts), .. }) = below(cause.as_ref()) {
-                details.push(format!("the server presents {facts}"));
+                diagnosis = diagnosis.evidence(format!("the server presents {facts}"));
             }
-            if let Some(LoginError(Explained(trouble))) = below(cause.as_ref()) {
-                details.extend(trouble.details.iter().cloned());
-                hints.extend(trouble.hints.iter().cloned());
+            if let Some(LoginError(Explained(of_login))) = below(cause.as_ref()) {
+                diagnosis.causes.extend(of_login.causes.iter().cloned());
+                diagnosis.evidence.extend(of_login.evidence.iter().cloned());
             }
         }
         _ => {}
     }
-    let summary = format!("failed to {verb} {object}: {}{story}", words(error));
-    Explained(Trouble { summary, details, hints }).into()
+    Explained(diagnosis.hints(hints_of(error))).into()
 }
 
 /// The same for a series of attempts.

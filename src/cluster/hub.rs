@@ -14,14 +14,13 @@ use mtv_api::kinds::Kind;
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use super::{
-    Awaited, Cluster,
-    error::advice,
-    name_of, state_of,
-    watch::{Keeper, Store},
+    Awaited, Cluster, name_of, state_of,
+    watch::{Broken, Keeper, Store},
 };
 use crate::{
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::{Trouble, What},
+    events::What,
 };
 
 type Key = (&'static Kind, Option<String>);
@@ -114,13 +113,13 @@ impl Hub {
             tokio::select! {
                 () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
                 changed = store.changed() => if changed.is_err() {
-                    return Err(Failure::Errored(Trouble::new("the shared watch ended unexpectedly")));
+                    return Err(Failure::Errored(Diagnosis::new(Id::ClusterWatchLost, "the shared watch ended unexpectedly")));
                 },
                 () = tokio::time::sleep_until(deadline.at()) => {
-                    return Err(timed_out(&format!("{subject} {until}"), started.elapsed(), &last_state, trouble.as_deref()));
+                    return Err(timed_out(&subject, until, started.elapsed(), &last_state, trouble.as_ref()));
                 }
                 () = tokio::time::sleep_until(hopeless.unwrap_or(deadline.at())), if hopeless.is_some() => {
-                    return Err(lost(&format!("{subject} {until}"), &last_state, trouble.as_deref()));
+                    return Err(lost(&subject, until, &last_state, trouble.as_ref()));
                 }
             }
         }
@@ -171,28 +170,29 @@ impl Hub {
 }
 
 /// What a wait says when the cluster can be watched no more.
-fn lost(what: &str, state: &str, trouble: Option<&str>) -> Failure {
+fn lost(subject: &str, until: &str, state: &str, trouble: Option<&Broken>) -> Failure {
     let state = if state.is_empty() { "never seen" } else { state };
-    let text = format!("gave up waiting for {what}, because the cluster cannot be watched any more: {}", trouble.unwrap_or_default());
-    let hints = advice(trouble.unwrap_or_default());
-    if !hints.is_empty() {
-        return Failure::Errored(Trouble { summary: text, details: vec![format!("last state: {state}")], hints });
+    let text = format!(
+        "gave up waiting for {subject} {until}, because the cluster cannot be watched any more: {}",
+        trouble.map_or("", |broken| broken.words.as_str())
+    );
+    let diagnosis = Diagnosis::new(Id::ClusterWatchLost, text).about(subject).evidence(format!("last state: {state}"));
+    if let Some(Broken { id, hints, .. }) = trouble.filter(|broken| !broken.hints.is_empty()) {
+        return Failure::Errored(Diagnosis { id: *id, ..diagnosis }.hints(hints));
     }
     Failure::Errored(
-        Trouble::new(text)
-            .detail(format!("last state: {state}"))
+        diagnosis
             .hint("is the cluster still there, and the login still valid? `oc login` renews it; `mtv-test clean` takes away what is left"),
     )
 }
 
 /// What a wait says when its time is up.
-fn timed_out(what: &str, waited: Duration, state: &str, trouble: Option<&str>) -> Failure {
+fn timed_out(subject: &str, until: &str, waited: Duration, state: &str, trouble: Option<&Broken>) -> Failure {
     let state = if state.is_empty() { "never seen" } else { state };
-    let mut details = vec![format!("last state: {state}")];
-    details.extend(trouble.map(|trouble| format!("the watch does not work: {trouble}")));
-    Failure::Errored(Trouble {
-        summary: format!("timed out after {} waiting for {what}", crate::engine::human(waited)),
-        details,
-        hints: Vec::new(),
+    let text = format!("timed out after {} waiting for {subject} {until}", crate::engine::human(waited));
+    let diagnosis = Diagnosis::new(Id::WaitTimeout, text).about(subject).evidence(format!("last state: {state}"));
+    Failure::Errored(match trouble {
+        Some(trouble) => diagnosis.evidence(format!("the watch does not work: {}", trouble.words)),
+        None => diagnosis,
     })
 }

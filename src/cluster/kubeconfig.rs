@@ -13,8 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    engine::Explained,
-    events::Trouble,
+    diagnosis::{Diagnosis, Explained, Id},
     files,
     net::{proxy::Proxy, without_login},
     providers::tls::{Identity, Trust},
@@ -100,11 +99,12 @@ pub(super) fn select(named: Option<&Path>, context: Option<&str>) -> Result<Opti
 }
 
 fn unusable(place: &str, why: &str) -> Explained {
-    Explained(Trouble::new(format!("{place} cannot be used: {why}")))
+    Explained(Diagnosis::new(Id::ClusterNotConfigured, format!("{place} cannot be used: {why}")))
 }
 
 fn read(file: &Path) -> Result<Kubeconfig, Explained> {
-    let failed = |why: &str| Explained(Trouble::new(format!("failed to read kubeconfig {}: {why}", file.display())));
+    let failed =
+        |why: &str| Explained(Diagnosis::new(Id::ClusterNotConfigured, format!("failed to read kubeconfig {}: {why}", file.display())));
     if files::given_by_caller(file) {
         // A shell's `<(command)`: it can be read once, and its paths are relative to nothing.
         let text = files::read_text(file, files::LIMIT).map_err(|error| failed(&plain(&error)))?;
@@ -117,7 +117,8 @@ fn read(file: &Path) -> Result<Kubeconfig, Explained> {
 
 /// What is wrong with a file. The library's text repeats parts of it, which may be a token.
 fn broken(file: &Path, error: KubeconfigError) -> Explained {
-    let failed = |why: &str| Explained(Trouble::new(format!("failed to read kubeconfig {}: {why}", file.display())));
+    let failed =
+        |why: &str| Explained(Diagnosis::new(Id::ClusterNotConfigured, format!("failed to read kubeconfig {}: {why}", file.display())));
     match error {
         KubeconfigError::ReadConfig(error, _) => failed(&plain(&error)),
         KubeconfigError::Parse(error) => {
@@ -146,7 +147,7 @@ fn has<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
 
 fn pick(all: Kubeconfig, context: Option<&str>, place: String) -> Result<Selected, Explained> {
     let wrong = |what: String, hints: &[String]| {
-        Explained(Trouble { summary: format!("{place} cannot be used: {what}"), details: Vec::new(), hints: hints.to_vec() })
+        Explained(Diagnosis::new(Id::ClusterNotConfigured, format!("{place} cannot be used: {what}")).hints(hints.to_vec()))
     };
     let contexts = || has("context", all.contexts.iter().map(|context| &context.name));
     let choose = "choose one with --context NAME, or `kubectl config use-context NAME`".to_owned();

@@ -21,7 +21,12 @@ use tokio::{sync::Mutex, time::Instant};
 use tower::{BoxError, Layer, Service};
 
 use super::{PasswordLogin, connect::Endpoint, oauth, plugin::Plugin};
-use crate::{engine::Explained, events::Trouble, files, providers::tls::Identity, secrets::Secret};
+use crate::{
+    diagnosis::{Diagnosis, Explained, Id},
+    files,
+    providers::tls::Identity,
+    secrets::Secret,
+};
 
 /// How long a token from a file is used before the file is read again, as client-go has it.
 const REREAD: Duration = Duration::from_mins(1);
@@ -86,8 +91,12 @@ impl fmt::Debug for Login {
 }
 
 fn header_of(scheme: &str, value: &str) -> Result<HeaderValue, Explained> {
-    let mut header = HeaderValue::try_from(format!("{scheme} {value}"))
-        .map_err(|_| Explained(Trouble::new("the login's token cannot be sent: it holds a line end or another control character")))?;
+    let mut header = HeaderValue::try_from(format!("{scheme} {value}")).map_err(|_| {
+        Explained(Diagnosis::new(
+            Id::ClusterLoginUnusable,
+            "the login's token cannot be sent: it holds a line end or another control character",
+        ))
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -99,7 +108,8 @@ fn bearer(token: Secret, expires: Option<Timestamp>) -> Result<Held, Explained> 
 
 /// Reads a token from a file. The line end at its end is an editor's.
 async fn token_from(file: &str) -> Result<Held, Explained> {
-    let failed = |why: String| Explained(Trouble::new(format!("failed to read the login's token from {file}: {why}")));
+    let failed =
+        |why: String| Explained(Diagnosis::new(Id::ClusterLoginUnusable, format!("failed to read the login's token from {file}: {why}")));
     let path = std::path::PathBuf::from(file);
     let read = tokio::task::spawn_blocking(move || files::read_text(&path, files::LIMIT)).await;
     let text = read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
@@ -143,9 +153,11 @@ impl Login {
             let token = ["id-token", "access-token"].iter().find_map(|key| provider.config.get(*key)).filter(|token| !token.is_empty());
             let Some(token) = token else {
                 return Err(Explained(
-                    Trouble::new(format!("user {user} logs in by the auth-provider `{}`, which is not supported", provider.name)).hint(
-                        "kubectl has removed auth-providers: use an exec plugin such as kubelogin or gke-gcloud-auth-plugin, or a token",
-                    ),
+                    Diagnosis::new(
+                        Id::ClusterLoginUnusable,
+                        format!("user {user} logs in by the auth-provider `{}`, which is not supported", provider.name),
+                    )
+                    .hint("kubectl has removed auth-providers: use an exec plugin such as kubelogin or gke-gcloud-auth-plugin, or a token"),
                 ));
             };
             return Ok((Self::new(Source::Fixed, bearer(Secret::new(token.trim()), None)?), None));
@@ -246,7 +258,13 @@ impl Login {
             }
             Source::Password(endpoint, login) => {
                 tracing::debug!("the login by password has ended; logging in again");
-                let failed = |error: anyhow::Error| LoginError(Explained(Trouble::new(format!("{error:#}"))));
+                let failed = |error: anyhow::Error| {
+                    let diagnosis = Diagnosis::of_error(&error);
+                    let id = if diagnosis.id == Id::RunEnvironment { Id::ClusterLoginUnusable } else { diagnosis.id };
+                    // Errors of requests show the summary alone.
+                    let summary = diagnosis.line(": ");
+                    LoginError(Explained(Diagnosis { id, summary, causes: Vec::new(), evidence: Vec::new(), ..diagnosis }))
+                };
                 let token = oauth::log_in(endpoint, login).await.map_err(failed)?;
                 bearer(token, None).map_err(LoginError)?
             }

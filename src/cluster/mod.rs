@@ -29,7 +29,7 @@ pub use connect::{ConnectOptions, PasswordLogin, check_kubeconfig};
 pub use content::{Content, Contents, Served};
 pub use count::Requests;
 pub use create::NotCreated;
-pub use error::{describe, fate, is_conflict, is_not_found, words};
+pub use error::{describe, fate, id_of, is_conflict, is_not_found, words};
 pub use exec::copy_out;
 pub(crate) use oauth::feed as feed_login;
 pub use object::{ObjectExt, name_of, state_of};

@@ -21,6 +21,7 @@ use super::{
     login::Login,
 };
 use crate::{
+    diagnosis::{Diagnosis, Explained, Hinted, Id},
     providers::http::without_login,
     retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
     secrets::{Secret, excerpt},
@@ -55,11 +56,7 @@ pub(super) async fn log_in(config: &Endpoint, login: &PasswordLogin) -> anyhow::
     });
     match tried.await {
         Ok(token) => Ok(token),
-        Err(GaveUp { error, story }) => {
-            let story = story.to_string();
-            let error = if story.is_empty() { error } else { anyhow::anyhow!("{error:#}{story}") };
-            Err(error).with_context(what)
-        }
+        Err(GaveUp { error, story }) => Err(error).with_context(|| format!("{}{story}", what())),
     }
 }
 
@@ -108,10 +105,13 @@ async fn token(config: &Endpoint, login: &PasswordLogin) -> anyhow::Result<Secre
     let (status, headers, body) = send(config, &url, request).await?;
     let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let code = match (status, location) {
-        (StatusCode::UNAUTHORIZED, _) => anyhow::bail!(
-            "the user name or password was refused; hint: check cluster_username and the password (an identity provider that only \
-             logs in by browser needs `oc login` and a kubeconfig)"
-        ),
+        (StatusCode::UNAUTHORIZED, _) => {
+            return Err(Explained(Diagnosis::new(Id::ClusterAuthRefused, "the user name or password was refused").hint(
+                "check cluster_username and the password (an identity provider that only logs in by browser needs `oc login` and a \
+                 kubeconfig)",
+            ))
+            .into());
+        }
         (StatusCode::FOUND | StatusCode::SEE_OTHER, Some(location)) => code(&url, &location, &state)?,
         (status, _) => anyhow::bail!("{} answered {status}: {}", origin(&url), told(&body)),
     };
@@ -141,9 +141,12 @@ async fn metadata(config: &Endpoint) -> anyhow::Result<Metadata> {
     let url = parsed(&config.url())?.join("/.well-known/oauth-authorization-server")?;
     let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json").body(Body::empty())?;
     let (status, _, body) = send(config, &url, request).await?;
-    let hint = "hint: a cluster that is no OpenShift, or has its OAuth server elsewhere, needs a kubeconfig";
-    anyhow::ensure!(status.is_success(), "{} names no OAuth server ({status}); {hint}", origin(&url));
-    serde_json::from_slice(&body).with_context(|| format!("{} names no OAuth server; {hint}", origin(&url)))
+    let hint = "a cluster that is no OpenShift, or has its OAuth server elsewhere, needs a kubeconfig";
+    let none = |why: &str| Hinted::new(format!("{} names no OAuth server{why}", origin(&url)), hint);
+    if !status.is_success() {
+        return Err(none(&format!(" ({status})")).into());
+    }
+    serde_json::from_slice(&body).map_err(|error| none(&format!(": {error}")).into())
 }
 
 /// The code of a redirect, if it answers this very request. It is a login for a moment.
@@ -171,14 +174,19 @@ pub(crate) fn feed(location: &str) {
 
 async fn send(config: &Endpoint, url: &Url, request: Request<Body>) -> anyhow::Result<(StatusCode, http::HeaderMap, Vec<u8>)> {
     let client: Client = client_for(config, &Arc::new(Login::none()), &origin(url), "", OAUTH)?;
-    let hint = "hint: the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file";
-    let failed = |error: kube::Error| {
+    let failed = |error: kube::Error| -> anyhow::Error {
         let fate = super::error::fate(&error);
-        let text = super::error::describe(&error, crate::retry::Story::default(), "reach", &origin(url));
-        if format!("{text:#}").contains("certificate") {
-            return anyhow::anyhow!("{text:#}; {hint}");
+        let described = super::error::describe(&error, crate::retry::Story::default(), "reach", &origin(url));
+        if super::error::id_of(&error) == Id::ClusterCertificateUntrusted {
+            return Explained(
+                Diagnosis::of_error(&described)
+                    .hint("the OAuth server's certificate must be trusted too: put the cluster's and the ingress CA into cluster_ca_file"),
+            )
+            .into();
         }
-        Passing { text: format!("{text:#}"), fate }.into()
+        let mut diagnosis = Diagnosis::of_error(&described);
+        let text = std::mem::take(&mut diagnosis.summary);
+        anyhow::Error::from(Explained(diagnosis)).context(Passing { text, fate })
     };
     let response: Response<Body> = client.send(request).await.map_err(failed)?;
     let (parts, body) = response.into_parts();

@@ -21,8 +21,8 @@ use tokio::{
 
 use super::kubeconfig::pair;
 use crate::{
-    engine::{Explained, human},
-    events::Trouble,
+    diagnosis::{Diagnosis, Explained, Id},
+    engine::human,
     providers::tls::Identity,
     secrets::{Secret, excerpt, mask, variables},
 };
@@ -108,9 +108,9 @@ impl Plugin {
         Self { renewal: true, ..self.clone() }
     }
 
-    fn failed(&self, why: String) -> Trouble {
+    fn failed(&self, why: String) -> Diagnosis {
         let command = self.config.command.as_deref().unwrap_or_default();
-        Trouble::new(format!("the exec plugin `{}` of user {} {why}", excerpt(command, SAID), self.user))
+        Diagnosis::new(Id::ClusterLoginUnusable, format!("the exec plugin `{}` of user {} {why}", excerpt(command, SAID), self.user))
     }
 
     /// Runs it.
@@ -120,7 +120,10 @@ impl Plugin {
     pub async fn run(&self) -> Result<Credential, Explained> {
         let failed = |why: String| Explained(self.failed(why));
         let Some(command) = self.config.command.as_deref().filter(|command| !command.is_empty()) else {
-            return Err(Explained(Trouble::new(format!("the exec plugin of user {} names no command", self.user))));
+            return Err(Explained(Diagnosis::new(
+                Id::ClusterLoginUnusable,
+                format!("the exec plugin of user {} names no command", self.user),
+            )));
         };
         let interactive = self.interactive()?;
         let mut process = Command::new(command);
@@ -173,7 +176,7 @@ impl Plugin {
         // Before anything else: whatever comes next may be shown.
         let printed = parse(&out);
         let said = excerpt(String::from_utf8_lossy(&said).trim(), SAID);
-        let told = |trouble: Trouble| if said.is_empty() { trouble } else { trouble.detail(format!("it says: {said}")) };
+        let told = |trouble: Diagnosis| if said.is_empty() { trouble } else { trouble.cause(format!("it says: {said}")) };
         let status = match ended {
             Err(_) => {
                 let trouble = self.failed(format!("did not end within {}", human(limit)));

@@ -9,8 +9,7 @@ use serde::de::{Error as _, IgnoredAny};
 
 use super::{Cluster, describe, fate};
 use crate::{
-    engine::Explained,
-    events::Trouble,
+    diagnosis::{Diagnosis, Explained},
     retry::{self, Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
     secrets::excerpt,
 };
@@ -37,7 +36,7 @@ impl std::fmt::Display for Unusable {
 impl std::error::Error for Unusable {}
 
 /// An error that is an [`Unusable`] for those who wait.
-pub fn unusable(mut trouble: Trouble) -> anyhow::Error {
+pub fn unusable(mut trouble: Diagnosis) -> anyhow::Error {
     let summary = std::mem::take(&mut trouble.summary);
     anyhow::Error::from(Explained(trouble)).context(Unusable(summary))
 }

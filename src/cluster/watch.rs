@@ -21,10 +21,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Cluster,
-    error::{fate_of_list, is_expired, words},
+    error::{fate_of_list, hints_of, id_of, is_expired, words},
     timed, wire,
 };
 use crate::{
+    diagnosis::Id,
     limits::{Total, weight},
     retry::{Fate, Policy, Tries},
 };
@@ -44,11 +45,22 @@ pub(super) struct Store {
     pub listed: Option<Instant>,
     pub objects: BTreeMap<String, Arc<DynamicObject>>,
     /// Why the watch does not work at the moment.
-    pub trouble: Option<String>,
+    pub trouble: Option<Broken>,
     /// Since when it does not.
     broken: Option<Instant>,
     /// Whether the server refuses the login, or what it asks for.
     refused: bool,
+}
+
+/// Why a watch does not work.
+#[derive(Debug, Clone)]
+pub(super) struct Broken {
+    /// What the server said, or why it said nothing.
+    pub words: String,
+    /// The id of the failure.
+    pub id: Id,
+    /// What the user might do.
+    pub hints: Vec<String>,
 }
 
 /// Longest outage that a wait sits out, in patiences of the policy: 5 min. Control planes of one node come back within that.
@@ -100,7 +112,7 @@ impl Store {
 
     /// The watch does not work, for this reason.
     fn broken(&mut self, error: &kube::Error) {
-        self.trouble = Some(words(error));
+        self.trouble = Some(Broken { words: words(error), id: id_of(error), hints: hints_of(error) });
         self.broken.get_or_insert_with(Instant::now);
         self.refused = matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403));
     }

@@ -175,17 +175,45 @@ pub struct CopyOffload {
     pub esxi: Esxi,
 }
 
+/// A key that a `copyoffload` section lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingField {
+    /// The key.
+    pub key: &'static str,
+    /// The environment variable that may give it instead.
+    pub variable: Option<String>,
+    /// What it is, for people.
+    pub what: String,
+}
+
+impl MissingField {
+    fn new(key: &'static str, variable: Option<String>, what: impl Into<String>) -> Self {
+        Self { key, variable, what: what.into() }
+    }
+
+    /// The key, and the variable that may give it.
+    pub fn name(&self) -> String {
+        let variable = self.variable.as_ref().map(|variable| format!(" (or {variable})")).unwrap_or_default();
+        format!("`{}`{variable}", self.key)
+    }
+}
+
+impl std::fmt::Display for MissingField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name(), self.what)
+    }
+}
+
 impl CopyOffload {
-    /// What every scenario with copy-offload needs and neither profile nor environment gives: a line each, empty when it is
-    /// complete.
-    pub fn missing(&self) -> Vec<String> {
+    /// What every scenario with copy-offload needs and neither profile nor environment gives; empty when it is complete.
+    pub fn missing(&self) -> Vec<MissingField> {
         let mut missing = Vec::new();
         let absent = |value: &Option<String>| value.as_deref().is_none_or(|text| text.trim().is_empty());
         if self.vendor.is_none() {
-            missing.push("`storage_vendor_product`: the array's kind".to_owned());
+            missing.push(MissingField::new("storage_vendor_product", None, "the array's kind"));
         }
         if absent(&self.datastore_id) {
-            missing.push("`datastore_id`: datastore on the array, such as \"datastore-12\"".to_owned());
+            missing.push(MissingField::new("datastore_id", None, "datastore on the array, such as \"datastore-12\""));
         }
         let token = self.vendor == Some(StorageVendor::PureFlashArray) && self.storage.contains_key(TOKEN);
         for field in STORAGE_FIELDS {
@@ -193,7 +221,7 @@ impl CopyOffload {
             let by_token = token && ["STORAGE_USERNAME", "STORAGE_PASSWORD"].contains(&field.secret_key);
             let given = self.storage.get(field.secret_key).is_some_and(|value| !value.expose().trim().is_empty());
             if needed && !by_token && !given {
-                missing.push(format!("`{}` (or {}): {}", field.key, variable(field.key), field.what));
+                missing.push(MissingField::new(field.key, Some(variable(field.key)), field.what));
             }
         }
         if self.clone_method == EsxiCloneMethod::Ssh {
@@ -204,7 +232,8 @@ impl CopyOffload {
                 ("esxi_password", "password of that user", password),
             ] {
                 if absent {
-                    missing.push(format!("`{key}` (or {}): {what}, for `esxi_clone_method = \"ssh\"`", variable(key)));
+                    let what = format!("{what}, for `esxi_clone_method = \"ssh\"`");
+                    missing.push(MissingField::new(key, Some(variable(key)), what));
                 }
             }
         }
@@ -258,13 +287,19 @@ mod tests {
     fn each_vendor_misses_its_own_fields_and_no_others() {
         for vendor in StorageVendor::ALL {
             let full = complete(*vendor);
-            assert_eq!(full.missing(), Vec::<String>::new(), "{vendor}");
+            assert_eq!(full.missing(), [], "{vendor}");
             for field in STORAGE_FIELDS.iter().filter(|f| f.vendor.is_none_or(|v| v == *vendor)) {
                 let mut without = full.clone();
                 without.storage.remove(field.secret_key);
                 let missing = without.missing();
                 assert_eq!(missing.len(), 1, "{vendor} without {}: {missing:?}", field.key);
-                assert!(missing[0].contains(field.key) && missing[0].contains(&variable(field.key)), "{missing:?}");
+                assert_eq!(
+                    (missing[0].key, missing[0].variable.as_deref()),
+                    (field.key, Some(variable(field.key).as_str())),
+                    "{missing:?}"
+                );
+                let shown = missing[0].to_string();
+                assert!(shown.contains(field.key) && shown.contains(&variable(field.key)), "{shown}");
             }
         }
     }
@@ -286,7 +321,7 @@ mod tests {
         assert_eq!(offload.missing().len(), 3);
         offload.esxi =
             Esxi { host: Some("esxi-0".into()), user: Some("root".into()), password: Some(Secret::new("pw-of-esxi")), ..Esxi::default() };
-        assert_eq!(offload.missing(), Vec::<String>::new());
+        assert_eq!(offload.missing(), []);
     }
 
     #[test]

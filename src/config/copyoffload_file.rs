@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    copyoffload::{CopyOffload, ENV_PREFIX, Esxi, EsxiCloneMethod, STORAGE_FIELDS, StorageVendor, TOKEN, variable},
+    copyoffload::{CopyOffload, ENV_PREFIX, Esxi, EsxiCloneMethod, MissingField, STORAGE_FIELDS, StorageVendor, TOKEN, variable},
     diagnostics::{Problem, Problems, Source},
     profile_file::{Env, Secrets},
     read::{self, At, Kind},
@@ -284,8 +284,8 @@ impl Given {
         }
     }
 
-    /// Whether a line of [`CopyOffload::missing`] is about a secret that the table does name, but that could not be fetched.
-    pub(super) fn names_secret_of(&self, line: &str) -> bool {
+    /// Whether a field of [`CopyOffload::missing`] is a secret that the table does name, but that could not be fetched.
+    pub(super) fn names_secret_of(&self, field: &MissingField) -> bool {
         let raw = &self.raw;
         let given = [
             (
@@ -294,7 +294,7 @@ impl Given {
             ),
             ("esxi_password", raw.esxi_password.is_some() || raw.esxi_password_env.is_some() || raw.esxi_password_file.is_some()),
         ];
-        given.into_iter().any(|(key, given)| given && line.starts_with(&format!("`{key}`")))
+        given.into_iter().any(|(key, given)| given && field.key == key)
     }
 
     /// The section with its secrets, completed from the environment.

@@ -346,7 +346,7 @@ STORAGE_REGION = "north"
     let (profile, _) = file.select("x", &env).unwrap();
     assert!(!format!("{profile:?}").contains("canary"), "{profile:?}");
     let offload = profile.copyoffload().unwrap();
-    assert_eq!(offload.missing(), Vec::<String>::new());
+    assert_eq!(offload.missing(), []);
     assert_eq!(offload.esxi.host.as_deref(), Some("esxi-7"));
     let storage: BTreeMap<&str, &str> = offload.storage.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
     let expected = BTreeMap::from([

@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Emitter, Failure, StepCx};
-use crate::events::{Trouble, Verdict};
+use crate::{
+    diagnosis::{Diagnosis, Id},
+    events::Verdict,
+};
 
 /// How long work may take to come back after its token said stop, before it is dropped: a request in flight may end, so
 /// that its answer reaches the journal. Short enough for the 2 s in which reports are promised, with room for a teardown.
@@ -26,7 +29,7 @@ pub(super) struct Ended<T> {
     pub verdict: Verdict,
     /// What the work returned, where it returned something.
     pub value: Option<T>,
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Diagnosis>,
     pub took: Duration,
     /// A defect of the tool that showed.
     pub internal: Option<String>,
@@ -108,30 +111,31 @@ impl<T> Drop for Task<T> {
     }
 }
 
-fn last_seen(emitter: &Emitter) -> Vec<String> {
-    emitter.last_progress().map(|doing| format!("last seen: {doing}")).into_iter().collect()
-}
-
-fn interrupted(emitter: &Emitter) -> Trouble {
-    Trouble { summary: "interrupted".to_owned(), details: last_seen(emitter), hints: Vec::new() }
-}
-
-fn internal(what: &str, emitter: &Emitter) -> Trouble {
-    Trouble {
-        summary: format!("internal error: {what}"),
-        details: last_seen(emitter),
-        hints: vec!["this is a defect of mtv-test: please report it together with run.log".to_owned()],
+/// Adds what the step did last.
+fn seen(diagnosis: Diagnosis, emitter: &Emitter) -> Diagnosis {
+    match emitter.last_progress() {
+        Some(doing) => diagnosis.evidence(format!("last seen: {doing}")),
+        None => diagnosis,
     }
 }
 
+fn interrupted(emitter: &Emitter) -> Diagnosis {
+    seen(Diagnosis::new(Id::ScenarioInterrupted, "interrupted"), emitter)
+}
+
+fn internal(what: &str, emitter: &Emitter) -> Diagnosis {
+    seen(Diagnosis::new(Id::ToolPanicked, format!("internal error: {what}")), emitter)
+        .hint("this is a defect of mtv-test: please report it together with run.log")
+}
+
 /// `limit` is the step's own; `took` shows whether a limit further out ended it earlier.
-fn too_slow(emitter: &Emitter, limit: Duration, took: Duration) -> Trouble {
+fn too_slow(emitter: &Emitter, limit: Duration, took: Duration) -> Diagnosis {
     let summary = if took < limit {
         format!("not done after {}, when the time for the whole scenario or run was up", human(took))
     } else {
         format!("not done within {}", human(limit))
     };
-    Trouble { summary, details: last_seen(emitter), hints: Vec::new() }
+    seen(Diagnosis::new(Id::StepTimeout, summary), emitter)
 }
 
 fn panic_text(error: JoinError) -> String {

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Deadline;
 use crate::{
-    events::{Event, FORMAT, Trouble, What},
+    diagnosis::{self, Diagnosis},
+    events::{Event, FORMAT, What},
     secrets::mask,
 };
 
@@ -19,48 +20,31 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Something that was tested is wrong.
-    Failed(Trouble),
+    Failed(Diagnosis),
     /// Something that the test stands on does not work: cluster, source, credentials.
-    Errored(Trouble),
+    Errored(Diagnosis),
     /// The token said stop.
     Interrupted,
+}
+
+impl Failure {
+    /// The same with advice on what is known of it.
+    #[must_use]
+    pub fn advised(self) -> Self {
+        match self {
+            Self::Failed(diagnosis) => Self::Failed(diagnosis::advise(diagnosis)),
+            Self::Errored(diagnosis) => Self::Errored(diagnosis::advise(diagnosis)),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 impl From<anyhow::Error> for Failure {
     /// What did not work below a step is the environment's trouble; a failed check says so by itself.
     fn from(error: anyhow::Error) -> Self {
-        let (mut lines, mut hints) = (Vec::new(), Vec::new());
-        for cause in error.chain() {
-            match cause.downcast_ref::<Explained>() {
-                Some(Explained(trouble)) => {
-                    lines.extend(Some(&trouble.summary).filter(|summary| !summary.is_empty()).cloned());
-                    lines.extend(trouble.details.iter().cloned());
-                    hints.extend(trouble.hints.iter().cloned());
-                }
-                None => lines.push(cause.to_string()),
-            }
-        }
-        let mut lines = lines.into_iter();
-        Self::Errored(Trouble { summary: lines.next().unwrap_or_default(), details: lines.collect(), hints })
+        Self::Errored(Diagnosis::of_error(&error))
     }
 }
-
-/// An error that knows its details and what the user can do, on its way through `anyhow`. As text it has no hints: these are
-/// for [`Failure`] and for commands, which show them on lines of their own.
-#[derive(Debug, Clone)]
-pub struct Explained(pub Trouble);
-
-impl std::fmt::Display for Explained {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lines = [&self.0.summary].into_iter().filter(|summary| !summary.is_empty()).chain(&self.0.details);
-        for (at, line) in lines.enumerate() {
-            write!(f, "{}{line}", if at == 0 { "" } else { "; " })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Explained {}
 
 /// Puts events on their way, with run, scenario and step filled in and secrets masked.
 #[derive(Debug, Clone)]
@@ -139,6 +123,11 @@ impl StepCx {
 
     /// Tells something worth telling that is no failure.
     pub fn warn(&self, message: impl Into<String>) {
-        self.emitter.emit(What::Warning { message: message.into() });
+        self.emitter.emit(What::Warning { message: message.into(), hints: Vec::new() });
+    }
+
+    /// Reports something that is no failure, with what the user might do about it.
+    pub fn warn_with(&self, message: impl Into<String>, hints: Vec<String>) {
+        self.emitter.emit(What::Warning { message: message.into(), hints });
     }
 }

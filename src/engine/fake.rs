@@ -13,7 +13,10 @@ use futures::future::BoxFuture;
 use tokio::{sync::mpsc::unbounded_channel, time::sleep};
 
 use super::*;
-use crate::events::{Event, Trouble, What};
+use crate::{
+    diagnosis::{Diagnosis, Id},
+    events::{Event, What},
+};
 
 /// What a piece of work does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +39,11 @@ pub(crate) enum Act {
     Late,
 }
 
-pub(crate) fn trouble(summary: &str) -> Trouble {
-    Trouble {
-        summary: summary.to_owned(),
-        details: vec!["cpu: expected 4, found 2".to_owned(), "memory: expected <8 GiB> & \u{fffe}more\u{1}".to_owned()],
-        hints: vec!["look at the Plan".to_owned()],
-    }
+pub(crate) fn trouble(summary: &str) -> Diagnosis {
+    Diagnosis::new(Id::CheckFailed, summary)
+        .evidence("cpu: expected 4, found 2")
+        .evidence("memory: expected <8 GiB> & \u{fffe}more\u{1}")
+        .hint("look at the Plan")
 }
 
 impl Act {
@@ -53,7 +55,7 @@ impl Act {
                 () = cx.cancel.cancelled() => Err(Failure::Interrupted),
             },
             Self::Fail => Err(Failure::Failed(trouble("2 checks of VM vm-1 failed"))),
-            Self::Error => Err(Failure::Errored(trouble("the source does not answer"))),
+            Self::Error => Err(Failure::Errored(Diagnosis { id: Id::SourceUnreachable, ..trouble("the source does not answer") })),
             Self::Panic => panic!("index out of bounds"),
             Self::Hang => {
                 cx.cancel.cancelled().await;

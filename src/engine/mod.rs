@@ -14,7 +14,7 @@ pub mod signals;
 mod tests;
 
 pub use attempt::human;
-pub use cx::{Emitter, Explained, Failure, StepCx};
+pub use cx::{Emitter, Failure, StepCx};
 pub use deadline::Deadline;
 pub use outcome::{Outcome, Totals};
 pub use run::{Options, SET_UP, SWITCHED_OFF, TEAR_DOWN, run, step_names};
@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
 
-use crate::events::Trouble;
+use crate::diagnosis::Diagnosis;
 
 /// A step as the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum Closed {
     /// It does not apply here: the reason.
     Skip(String),
     /// It was asked for, and something that it needs is missing.
-    Error(Trouble),
+    Error(Diagnosis),
 }
 
 impl Closed {

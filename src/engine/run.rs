@@ -14,7 +14,10 @@ use super::{
     attempt::{Ended, OnTimeout, attempt, boxed, human},
     signals::Ladder,
 };
-use crate::events::{PlannedScenario, Trouble, Verdict, What};
+use crate::{
+    diagnosis::{Diagnosis, Id},
+    events::{PlannedScenario, Verdict, What},
+};
 
 /// Why nothing is cleaned up where the user wants to keep it.
 pub const SWITCHED_OFF: &str = "the teardown is switched off";
@@ -105,7 +108,7 @@ pub async fn run(
     for (what, totals) in [("scenarios", outcome.scenarios), ("steps", outcome.steps)] {
         if !totals.balanced() {
             let message = format!("the ledger of {what} does not balance: {totals:?}");
-            run.emitter.emit(What::Warning { message: format!("internal error: {message}") });
+            run.emitter.emit(What::Warning { message: format!("internal error: {message}"), hints: Vec::new() });
             outcome.internal.push(message);
         }
     }
@@ -320,13 +323,13 @@ impl Run {
         let work = move |cx: StepCx| boxed(async move { workload.collect(index, &cx).await });
         let ended = attempt(cx, step.limit, &self.ladder.leave, OnTimeout::Errored, work).await;
         if let Some(trouble) = ended.trouble.filter(|_| ended.verdict != Verdict::Interrupted) {
-            emitter.emit(What::Warning { message: format!("nothing could be collected: {}", trouble.summary) });
+            emitter.emit(What::Warning { message: format!("nothing could be collected: {}", trouble.summary), hints: trouble.hints });
         }
     }
 }
 
 /// A scenario that was asked for and cannot run: its first step is in error, the others are not run.
-fn unmet(emitter: &Emitter, names: &[String], trouble: Trouble, finished: &mut Finished) {
+fn unmet(emitter: &Emitter, names: &[String], trouble: Diagnosis, finished: &mut Finished) {
     finished.verdict = Verdict::Errored;
     emitter.emit(What::ScenarioStarted);
     let mut trouble = Some(trouble);
@@ -365,15 +368,12 @@ fn skipped(emitter: &Emitter, reason: &str, steps: &mut Totals) {
     steps.count(Verdict::Skipped);
 }
 
-fn finish(emitter: &Emitter, verdict: Verdict, took: Duration, trouble: Option<Trouble>, notes: Vec<String>) {
+fn finish(emitter: &Emitter, verdict: Verdict, took: Duration, trouble: Option<Diagnosis>, notes: Vec<String>) {
     emitter.emit(What::StepFinished { verdict, took, trouble, notes });
 }
 
-fn left_behind(left: &[Leftover]) -> Trouble {
+fn left_behind(left: &[Leftover]) -> Diagnosis {
     let plural = if left.len() == 1 { "object was" } else { "objects were" };
-    Trouble {
-        summary: format!("{} {plural} left behind", left.len()),
-        details: left.iter().map(|l| format!("{}: {}", l.object, l.reason)).collect(),
-        hints: Vec::new(),
-    }
+    let diagnosis = Diagnosis::new(Id::TeardownLeftovers, format!("{} {plural} left behind", left.len()));
+    left.iter().fold(diagnosis, |diagnosis, left| diagnosis.evidence(format!("{}: {}", left.object, left.reason)))
 }

@@ -9,7 +9,8 @@ use super::{
     *,
 };
 use crate::{
-    events::{Event, Trouble, Verdict, What},
+    diagnosis::{Diagnosis, Id},
+    events::{Event, Verdict, What},
     exit,
 };
 
@@ -24,7 +25,7 @@ fn endings(events: &[Event]) -> Vec<String> {
             match &event.what {
                 What::StepFinished { verdict, trouble: None, .. } => Some(format!("{place} {verdict:?}")),
                 What::StepFinished { verdict, trouble: Some(t), .. } => {
-                    let details = if t.summary.contains("failed") || t.summary.contains("answer") { "" } else { &t.details.join("; ") };
+                    let details = if t.summary.contains("failed") || t.summary.contains("answer") { "" } else { &t.evidence.join("; ") };
                     Some(format!("{place} {verdict:?}: {} {details}", t.summary).trim_end().to_owned())
                 }
                 What::StepSkipped { reason } => Some(format!("{place} skipped {reason}")),
@@ -163,7 +164,7 @@ async fn scenarios_with_a_reason_are_skipped_and_need_no_set_up() {
 #[tokio::test(start_paused = true)]
 async fn a_scenario_that_lacks_something_is_in_error_and_stops_no_other() {
     let fake = Arc::new(Fake::new([]));
-    let missing = Closed::Error(Trouble::new("the profile has no `storage_password`"));
+    let missing = Closed::Error(Diagnosis::new(Id::ScenarioRequirementMissing, "the profile has no `storage_password`"));
     let lacking = PlannedRun { closed: Some(missing), ..scenario("a", &["x", "y", "clean_up!"]) };
     let (outcome, events) = drive(&fake, vec![lacking, scenario("b", &["x"])], Options::default(), &[]).await;
     let told = endings(&events);
@@ -302,7 +303,7 @@ proptest! {
             names.extend(cleans.then_some("clean_up!"));
             let closed = match skip {
                 0 => Some(Closed::Skip("a reason".to_owned())),
-                1 => Some(Closed::Error(Trouble::new("something is missing"))),
+                1 => Some(Closed::Error(Diagnosis::new(Id::ScenarioRequirementMissing, "something is missing"))),
                 _ => None,
             };
             scenarios.push(PlannedRun { closed, ..scenario(&format!("s{index}"), &names) });

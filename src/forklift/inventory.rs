@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::{
     cluster::{Cluster, Service, Unusable, said, unusable},
     config::profile::ProviderKind,
+    diagnosis::{Diagnosis, Id},
     engine::{Deadline, Failure, StepCx, human},
-    events::Trouble,
     retry::{Pauses, Policy},
 };
 
@@ -92,10 +92,11 @@ impl Inventory {
 
     /// Why the inventory refuses the login.
     fn refused(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
-        let mut trouble = Trouble::new(format!("the inventory refuses the login to the cluster ({status}){}", said(body)));
+        let mut trouble =
+            Diagnosis::new(Id::InventoryRefused, format!("the inventory refuses the login to the cluster ({status}){}", said(body)));
         if !self.has_token {
             trouble = trouble
-                .detail("the login has no token, only a client certificate or nothing, and the inventory takes nothing but tokens")
+                .cause("the login has no token, only a client certificate or nothing, and the inventory takes nothing but tokens")
                 .hint("log in with `oc login`, or put a token into the kubeconfig: `oc create token SERVICE-ACCOUNT`");
         } else if status == StatusCode::FORBIDDEN {
             trouble = trouble
@@ -167,9 +168,12 @@ impl Inventory {
             };
             if pauses.over() {
                 return Err(Failure::Errored(
-                    Trouble::new(format!("timed out after {} waiting for {what} to appear in the inventory", human(started.elapsed())))
-                        .detail(format!("last state: {last}"))
-                        .hint("is the source Provider Ready? A longer inventory_timeout helps with big sources"),
+                    Diagnosis::new(
+                        Id::InventoryTimeout,
+                        format!("timed out after {} waiting for {what} to appear in the inventory", human(started.elapsed())),
+                    )
+                    .evidence(format!("last state: {last}"))
+                    .hint("is the source Provider Ready? A longer inventory_timeout helps with big sources"),
                 ));
             }
             tokio::select! {
@@ -183,16 +187,11 @@ impl Inventory {
 /// The failure, with what helps when the certificate of a Route is not trusted.
 fn explained(error: anyhow::Error) -> Failure {
     match Failure::from(error) {
-        Failure::Errored(trouble)
-            if trouble.hints.is_empty()
-                && trouble.details.iter().chain([&trouble.summary]).any(|line| line.contains("certificate is not trusted")) =>
-        {
-            Failure::Errored(
-                trouble
-                    .hint("Routes are signed by the ingress CA, which ConfigMap openshift-config-managed/default-ingress-cert holds")
-                    .hint("where the login may not read it: add that CA to `certificate-authority` of the kubeconfig, or name it in SSL_CERT_FILE"),
-            )
-        }
+        Failure::Errored(diagnosis) if diagnosis.id == Id::ClusterCertificateUntrusted => Failure::Errored(
+            Diagnosis { id: Id::InventoryCertificateUntrusted, ..diagnosis }
+                .hint("Routes are signed by the ingress CA, which ConfigMap openshift-config-managed/default-ingress-cert holds")
+                .hint("where the login may not read it: add that CA to `certificate-authority` of the kubeconfig, or name it in SSL_CERT_FILE"),
+        ),
         failure => failure,
     }
 }

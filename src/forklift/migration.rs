@@ -8,11 +8,14 @@ use mtv_api::{
     kinds,
 };
 
-use super::execution::{End, Execution, end_of_vm};
+use super::{
+    execution::{End, Execution, end_of_vm},
+    populators::PopulatorFailure,
+};
 use crate::{
     cluster::{Awaited, Cluster, ObjectExt, state_of},
+    diagnosis::{self, Diagnosis, Fact, Id, Speaker},
     engine::{Failure, StepCx},
-    events::Trouble,
 };
 
 /// How long the controller may take to notice a Migration. It looks every 3 s.
@@ -90,8 +93,8 @@ pub async fn all_at_once(cluster: &Cluster, cx: &StepCx, namespace: &str, plans:
         Err(other) => return Err(other),
     };
     Err(Failure::Failed(
-        Trouble::new(format!("Plans of the scenario did not run at the same time: {standing}"))
-            .detail(problem)
+        Diagnosis::new(Id::MigrationNotConcurrent, format!("Plans of the scenario did not run at the same time: {standing}"))
+            .cause(problem)
             .hint("ForkliftController's controller_max_vm_inflight bounds how many VMs are migrated at once"),
     ))
 }
@@ -108,7 +111,12 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
     let Executed { namespace, plan, migration } = executed;
     cx.progress(format!("waiting for the controller to notice Migration {namespace}/{plan}"), None);
     let awaited = |until, limit| Awaited { kind: &kinds::PLAN, namespace: Some(namespace), name: plan, until, limit };
-    let deleted = || Failure::Failed(Trouble::new(format!("Plan {namespace}/{plan} was deleted while it ran")));
+    let deleted = || {
+        Failure::Failed(
+            Diagnosis::new(Id::ObjectDeleted, format!("Plan {namespace}/{plan} was deleted while it ran"))
+                .about(format!("Plan {namespace}/{plan}")),
+        )
+    };
     let noticed = cluster
         .wait(cx, awaited("to be executed", NOTICE.min(limit)), |object| {
             let status: PlanStatus = object.ok_or_else(deleted)?.status();
@@ -118,10 +126,11 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
     if let Err(failure) = noticed {
         let Failure::Errored(mut trouble) = failure else { return Err(failure) };
         let state = cluster.get(&kinds::MIGRATION, Some(namespace), plan).await?;
-        trouble.details.push(format!("Migration {namespace}/{plan}: {}", state_of(state.as_ref())));
+        trouble.evidence.push(format!("Migration {namespace}/{plan}: {}", state_of(state.as_ref())));
         trouble.hints.push(format!(
             "is forklift-controller alive? Look at: kubectl get migrations.forklift.konveyor.io -n {namespace} {plan} -o yaml"
         ));
+        trouble.id = Id::MigrationTimeout;
         return Err(Failure::Failed(trouble));
     }
     let mut last = String::new();
@@ -142,7 +151,8 @@ pub async fn follow(cluster: &Cluster, cx: &StepCx, executed: Executed<'_>, limi
     ended.map_err(|failure| match failure {
         // A migration that does not end in time is the product's failure, not the environment's.
         Failure::Errored(mut trouble) => {
-            trouble.details.splice(0..0, standing);
+            trouble.id = Id::MigrationTimeout;
+            trouble.causes.splice(0..0, standing);
             Failure::Failed(trouble.hint("a longer plan_wait_timeout helps if it was still moving"))
         }
         other => other,
@@ -211,16 +221,34 @@ pub fn standing_of(status: &PlanStatus) -> Vec<String> {
     lines
 }
 
-/// What went wrong, VM by VM: the step, its reasons, and how far the others came.
-pub fn trouble_of(status: &PlanStatus, executed: Executed<'_>) -> Trouble {
+/// The id of a failure in a step of the pipeline.
+fn id_of_step(step: Option<&str>) -> Id {
+    match step {
+        Some("PreHook" | "PostHook") => Id::MigrationHookFailed,
+        Some("ImageConversion") => Id::MigrationConversionFailed,
+        Some("DiskTransfer" | "DiskTransferV2v") => Id::MigrationDiskTransferFailed,
+        Some("PreflightInspection") => Id::MigrationInspectionFailed,
+        _ => Id::MigrationFailed,
+    }
+}
+
+/// How Forklift begins its reason when a populator failed; the populator itself says why.
+const REFERENCE: &str = "populator pod failed";
+
+/// What went wrong, VM by VM: the step, its reasons, and how far the others came. `populators` is what failed populators said: the Plan
+/// itself only says that a pod failed.
+pub fn trouble_of(status: &PlanStatus, executed: Executed<'_>, populators: &[PopulatorFailure]) -> Diagnosis {
     let Executed { namespace, plan, migration } = executed;
     let execution = Execution::of(status, migration);
     let end = execution.end().map_or("ended", End::condition);
     let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
-    let mut details = Vec::new();
-    let mut first = None;
+    let mut causes: Vec<String> = populators.iter().map(ToString::to_string).collect();
+    let mut facts: Vec<Fact> = populators.iter().map(|failure| Fact::said(Speaker::Populator, &failure.said)).collect();
+    let mut first: Option<(Id, String)> = None;
     for vm in vms {
         let reasons = reasons_of(vm);
+        facts.extend(reasons.iter().map(|reason| Fact::said(Speaker::Pipeline, *reason)));
+        facts.extend(failed_step(vm).map(|step| Fact::FailedStep(step.to_owned())));
         let place = failed_step(vm).unwrap_or_else(|| vm.error.as_ref().map_or("no step", |e| e.phase.as_str()));
         let told = |end: End| vm.conditions.iter().find(|c| c.kind == end.condition() && c.is_true()).map(|c| c.message.as_str());
         let line = match end_of_vm(vm) {
@@ -229,13 +257,20 @@ pub fn trouble_of(status: &PlanStatus, executed: Executed<'_>) -> Trouble {
             End::Canceled => format!("VM {} was canceled: {}", vm.name, told(End::Canceled).unwrap_or_default()),
             End::Succeeded => {
                 let conditions: Vec<_> = vm.conditions.iter().filter(|c| c.is_true()).map(|c| c.kind.as_str()).collect();
-                details.push(format!("VM {}: phase {} {}", vm.name, vm.phase, conditions.join(", ")));
+                causes.push(format!("VM {}: phase {} {}", vm.name, vm.phase, conditions.join(", ")));
                 String::new()
             }
         };
         if !line.is_empty() {
-            first.get_or_insert_with(|| line.clone());
-            details.push(line);
+            first.get_or_insert_with(|| match populators.first() {
+                // The array's reason takes the place of the reference to it.
+                Some(failure) if reasons.first().is_some_and(|reason| reason.starts_with(REFERENCE)) => {
+                    (diagnosis::of_populator(&failure.said), format!("VM {} failed in step {place}: {failure}", vm.name))
+                }
+                _ if reasons.is_empty() && end_of_vm(vm) == End::Canceled => (Id::MigrationCanceled, line.clone()),
+                _ => (id_of_step(failed_step(vm)), line.clone()),
+            });
+            causes.push(line);
         }
         let steps: Vec<String> = vm
             .pipeline
@@ -253,19 +288,25 @@ pub fn trouble_of(status: &PlanStatus, executed: Executed<'_>) -> Trouble {
                 format!("{} {mark}", s.name)
             })
             .collect();
-        details.push(format!("  pipeline: {}", steps.join(", ")));
+        causes.push(format!("  pipeline: {}", steps.join(", ")));
         if let Some(warm) = &vm.warm {
-            details.push(format!("  precopies: {} ({} succeeded, {} failed)", warm.precopies.len(), warm.successes, warm.failures));
+            causes.push(format!("  precopies: {} ({} succeeded, {} failed)", warm.precopies.len(), warm.successes, warm.failures));
         }
     }
-    details.extend(execution.messages());
-    Trouble {
-        summary: first.unwrap_or_else(|| format!("Plan {namespace}/{plan} ended as {end}")),
-        details,
-        hints: vec![format!(
-            "kubectl get plans.forklift.konveyor.io -n {namespace} {plan} -o yaml; logs of forklift-controller and of the virt-v2v pod tell more"
-        )],
-    }
+    let subject = format!("Plan {namespace}/{plan}");
+    let (id, summary) = first.unwrap_or_else(|| {
+        (
+            if execution.end() == Some(End::Canceled) { Id::MigrationCanceled } else { Id::MigrationFailed },
+            format!("{subject} ended as {end}"),
+        )
+    });
+    let mut diagnosis = Diagnosis::new(id, summary).about(subject).hint(format!(
+        "kubectl get plans.forklift.konveyor.io -n {namespace} {plan} -o yaml; logs of forklift-controller and of the virt-v2v pod tell more"
+    ));
+    diagnosis.causes = causes;
+    diagnosis.facts = facts;
+    diagnosis.evidence = execution.messages();
+    diagnosis
 }
 
 #[cfg(test)]
@@ -292,12 +333,13 @@ mod tests {
                     {"name": "VirtualMachineCreation", "progress": {"completed": 0, "total": 1}}]}]}
         }))
         .unwrap();
-        let trouble = trouble_of(&status, Executed { namespace: "ns", plan: "p", migration: "" });
+        let trouble = trouble_of(&status, Executed { namespace: "ns", plan: "p", migration: "" }, &[]);
         assert_eq!(trouble.summary, "VM a failed in step DiskTransfer: no space");
+        assert_eq!((trouble.id, trouble.subject.as_str()), (Id::MigrationDiskTransferFailed, "Plan ns/p"));
         assert!(
-            trouble.details[1].contains("Initialize done, DiskTransfer failed, VirtualMachineCreation not started"),
+            trouble.causes[1].contains("Initialize done, DiskTransfer failed, VirtualMachineCreation not started"),
             "{:?}",
-            trouble.details
+            trouble.causes
         );
         let (doing, percent) = progress_of(&status);
         assert!(doing.starts_with("DiskTransfer"), "{doing}");

@@ -17,9 +17,13 @@ pub use maps::{NetworkTarget, network_entries, storage_entries};
 pub use migration::{
     Cutover, Executed, all_at_once, failed_step, follow, migration_spec, progress_of, reasons_of, standing_of, succeeded, trouble_of,
 };
+#[cfg(test)]
+pub(crate) use obstacles::explained_by;
 pub use obstacles::{Below, explain, watching};
 pub use plan::{PlanInput, PlannedVm, hook_spec, plan_spec};
-pub use populators::{Copied, Copies, add_tasks, read_last_logs, read_logs, wait_for_secret};
+pub use populators::{Copied, Copies, PopulatorFailure, add_tasks, failures, read_last_logs, read_logs, wait_for_secret};
+#[cfg(test)]
+pub(crate) use ready::not_ready_of;
 pub use ready::{SETTLE, wait_ready, wait_ready_unless};
 
 use mtv_api::kinds::Kind;

@@ -16,10 +16,9 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    advice,
     cluster::{Cluster, ObjectExt as _, name_of},
+    diagnosis::{self, Diagnosis, Fact, Speaker},
     engine::StepCx,
-    events::Trouble,
     secrets::excerpt,
 };
 
@@ -79,7 +78,7 @@ impl ObstacleKind {
             Self::Refused => {
                 "the API server refuses what the controllers create: look at admission webhooks and pod security of the namespace"
             }
-            Self::Image => advice::IMAGE,
+            Self::Image => diagnosis::IMAGE,
             Self::Unschedulable => "no node takes the pod: look at free CPU and memory, taints, selectors and volumes of the nodes",
             Self::Container | Self::PodFailed => "look at the pod: kubectl describe pod, kubectl logs",
             Self::Mount => "a node cannot mount a volume of the pod: look at the CSI driver and the storage behind it",
@@ -105,6 +104,20 @@ pub struct Obstacle {
     pub reason: String,
     /// What the cluster says.
     pub message: String,
+}
+
+impl Obstacle {
+    /// What known issues are recognized by.
+    fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        if matches!(self.kind, ObstacleKind::Image | ObstacleKind::Container) {
+            facts.push(Fact::Waiting(self.reason.clone()));
+        }
+        if !self.message.is_empty() {
+            facts.push(Fact::said(Speaker::Cluster, &self.message));
+        }
+        facts
+    }
 }
 
 impl fmt::Display for Obstacle {
@@ -144,7 +157,7 @@ struct Warning {
 }
 
 /// Adds what keeps a Plan from going on to what is told of a wait that has ended, with the last log lines of pods that failed.
-pub async fn explain(cluster: &Cluster, cx: &StepCx, below: &Below, trouble: Trouble) -> Trouble {
+pub async fn explain(cluster: &Cluster, cx: &StepCx, below: &Below, trouble: Diagnosis) -> Diagnosis {
     let search = async {
         let found = listed(cluster, below).await;
         let mut obstacles = found.obstacles();
@@ -164,12 +177,12 @@ pub async fn explain(cluster: &Cluster, cx: &StepCx, below: &Below, trouble: Tro
     };
     match searched {
         Ok((obstacles, logs)) => add(trouble, obstacles, logs),
-        Err(_) => trouble.detail(format!("what is below Plan {} could not be read within {} s", below.name, SEARCH.as_secs())),
+        Err(_) => trouble.evidence(format!("what is below Plan {} could not be read within {} s", below.name, SEARCH.as_secs())),
     }
 }
 
-/// The obstacles come before what is known otherwise, the logs after it.
-fn add(mut trouble: Trouble, mut obstacles: Vec<Obstacle>, logs: Vec<String>) -> Trouble {
+/// The obstacles come after the causes that are known already, the logs after the evidence.
+fn add(mut trouble: Diagnosis, mut obstacles: Vec<Obstacle>, logs: Vec<String>) -> Diagnosis {
     obstacles.sort();
     obstacles.dedup();
     for obstacle in &obstacles {
@@ -183,11 +196,21 @@ fn add(mut trouble: Trouble, mut obstacles: Vec<Obstacle>, logs: Vec<String>) ->
     if more > 0 {
         lines.push(format!("and {more} more objects that are not ready"));
     }
-    // After the lines on the VMs, which come first.
-    let at = trouble.details.iter().take_while(|line| line.starts_with("VM ") || line.starts_with("  ")).count();
-    trouble.details.splice(at..at, lines);
-    trouble.details.extend(logs);
+    trouble.facts.extend(obstacles.iter().flat_map(Obstacle::facts));
+    trouble.causes.extend(lines);
+    trouble.evidence.extend(logs);
     trouble
+}
+
+/// What becomes of a wait that ended while these objects are below a Plan, for tests of what is known of obstacles.
+#[cfg(test)]
+pub(crate) fn explained_by(
+    plan: &str,
+    objects: Vec<(&'static Kind, DynamicObject)>,
+    events: &[DynamicObject],
+    diagnosis: Diagnosis,
+) -> Diagnosis {
+    add(diagnosis, Found::of(plan, objects, events).obstacles(), Vec::new())
 }
 
 /// Reports obstacles that last, each once, as warnings. Reads the stores of shared watches and sends no requests of its own. Never ends.
@@ -203,7 +226,7 @@ pub async fn watch_for(cluster: &Cluster, cx: &StepCx, below: &Below) {
         };
         for obstacle in lasting.news(Instant::now(), found.obstacles()) {
             let hint = obstacle.kind.hint();
-            cx.warn(format!("{obstacle}; it has been so for more than {} s; hint: {hint}", LASTING.as_secs()));
+            cx.warn_with(format!("{obstacle}; it has been so for more than {} s", LASTING.as_secs()), vec![hint.to_owned()]);
         }
     }
 }
@@ -487,6 +510,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::diagnosis::Id;
     use ObstacleKind::{Claim, Container, Image, Mount, PodFailed, Quota, Refused, Unschedulable, Volume};
 
     fn object(value: Value) -> DynamicObject {
@@ -617,10 +641,13 @@ mod tests {
             reason: "FailedCreate".to_owned(),
             message: "m".to_owned(),
         };
-        let trouble = Trouble::new("timed out").detail("VM a is in step DiskTransfer").detail("last state: Executing").hint("general");
+        let trouble = Diagnosis::new(Id::MigrationTimeout, "timed out")
+            .cause("VM a is in step DiskTransfer")
+            .evidence("last state: Executing")
+            .hint("general");
         let trouble = add(trouble, vec![quota.clone(), quota], vec!["log of Pod ns/p:".to_owned()]);
         assert_eq!(
-            trouble.details,
+            trouble.details().collect::<Vec<_>>(),
             ["VM a is in step DiskTransfer", "Job ns/j: FailedCreate: m", "last state: Executing", "log of Pod ns/p:"]
         );
         assert_eq!(trouble.hints, [ObstacleKind::Quota.hint(), "general"]);

@@ -11,6 +11,7 @@ use mtv_api::{forklift::PlanStatus, kinds};
 
 use crate::{
     cluster::{Awaited, Cluster, ObjectExt as _},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
 };
 
@@ -43,6 +44,27 @@ impl Copied {
     pub fn xcopy_used(&self) -> Option<&str> {
         self.task.as_deref().or(self.log.as_deref())
     }
+}
+
+/// What a populator that failed said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PopulatorFailure {
+    /// The source's backing file, `[datastore] folder/file.vmdk`.
+    pub file: String,
+    /// Its words, or those of the storage array.
+    pub said: String,
+}
+
+impl std::fmt::Display for PopulatorFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the populator of {} says: {}", self.file, self.said)
+    }
+}
+
+/// What the populators that failed said.
+pub fn failures(copies: &Copies) -> Vec<PopulatorFailure> {
+    let failed = |(file, copied): (&String, &Copied)| Some(PopulatorFailure { file: file.clone(), said: copied.failed.clone()? });
+    copies.iter().filter_map(failed).collect()
 }
 
 /// Copies by the source's backing file, `[datastore] folder/file.vmdk`.
@@ -105,7 +127,9 @@ pub async fn wait_for_secret(
         Failure::Errored(trouble) => {
             let names = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
             Failure::Failed(
-                trouble.detail(format!("Secrets in {namespace}: {names}")).hint("is feature_copy_offload on in the ForkliftController?"),
+                Diagnosis { id: Id::OffloadSecretMissing, ..trouble }
+                    .evidence(format!("Secrets in {namespace}: {names}"))
+                    .hint("is feature_copy_offload on in the ForkliftController?"),
             )
         }
         other => other,

@@ -7,18 +7,70 @@ use mtv_api::{condition::Conditions as _, kinds::Kind};
 
 use crate::{
     cluster::{Awaited, Cluster, ObjectExt as _, name_of},
+    diagnosis::{Diagnosis, Fact, Id, Speaker},
     engine::{Failure, StepCx},
-    events::Trouble,
 };
 
 /// How long a blocker must stay before it is believed. The destination's inventory needs about 8 s to see a new
 /// NetworkAttachmentDefinition, and a Plan looks at its maps every 3 s; blockers of that kind pass.
 pub const SETTLE: Duration = Duration::from_secs(30);
 
+/// A condition that keeps an object from becoming Ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Blocker {
+    kind: String,
+    reason: Option<String>,
+    message: String,
+    items: Vec<String>,
+}
+
+impl std::fmt::Display for Blocker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(reason) = &self.reason {
+            write!(f, " ({reason})")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if self.items.is_empty() { Ok(()) } else { write!(f, " [{}]", self.items.join(", ")) }
+    }
+}
+
+/// What it means that these conditions stay.
+fn not_ready(kind: &'static Kind, namespace: &str, name: &str, blockers: &[Blocker]) -> Diagnosis {
+    let has = |kinds: &[&str]| blockers.iter().any(|blocker| kinds.contains(&blocker.kind.as_str()));
+    let id = match kind.kind {
+        "Plan" if has(&["VMNotFound"]) => Id::PlanVmNotFound,
+        "Plan" => Id::PlanNotReady,
+        "Provider" if has(&["ConnectionTestFailed", "ConnectionFailed"]) => Id::ProviderConnectionFailed,
+        "Provider" => Id::ProviderNotReady,
+        "NetworkMap" | "StorageMap" => Id::MapNotReady,
+        _ => Id::ObjectNotReady,
+    };
+    let object = name_of(kind, Some(namespace), name);
+    let first = blockers.first().map(ToString::to_string).unwrap_or_default();
+    let mut diagnosis = Diagnosis::new(id, format!("{object} cannot become Ready: {first}"))
+        .about(object)
+        .hint(format!("look at it with: kubectl get {}.{} -n {namespace} {name} -o yaml", kind.plural, kind.group));
+    diagnosis.causes = blockers.iter().map(ToString::to_string).collect();
+    for blocker in blockers {
+        diagnosis.facts.push(Fact::Condition { kind: blocker.kind.clone(), reason: blocker.reason.clone() });
+        diagnosis.facts.push(Fact::said(Speaker::Condition, &blocker.message));
+    }
+    diagnosis
+}
+
+/// What becomes of a wait for an object that is blocked, for tests of what is known of conditions.
+#[cfg(test)]
+pub(crate) fn not_ready_of(kind: &'static Kind, object: &DynamicObject) -> Diagnosis {
+    let Some(Standing::Blocked(blockers)) = standing(object) else { panic!("not blocked") };
+    let (namespace, name) = (object.metadata.namespace.as_deref(), object.metadata.name.as_deref());
+    not_ready(kind, namespace.unwrap_or_default(), name.unwrap_or_default(), &blockers)
+}
+
 /// Where an object stands.
 enum Standing {
     Ready(Box<DynamicObject>),
-    Blocked(Vec<String>),
+    Blocked(Vec<Blocker>),
 }
 
 /// Waits until an object is Ready for its present generation.
@@ -81,11 +133,7 @@ pub async fn wait_ready_unless(
             Ok(_) => {}
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
             Err(_) => {
-                return Err(Failure::Failed(Trouble {
-                    summary: format!("{object_name} cannot become Ready: {}", blocked[0]),
-                    details: blocked,
-                    hints: vec![format!("look at it with: kubectl get {}.{} -n {namespace} {name} -o yaml", kind.plural, kind.group)],
-                }));
+                return Err(Failure::Failed(not_ready(kind, namespace, name, &blocked)));
             }
         }
     }
@@ -100,7 +148,8 @@ fn must_be_there(name: &str, object: Option<&DynamicObject>, seen: &mut bool) ->
         return Ok(());
     }
     Err(Failure::Errored(
-        Trouble::new(format!("{name} was deleted while it was waited for to be Ready"))
+        Diagnosis::new(Id::ObjectDeleted, format!("{name} was deleted while it was waited for to be Ready"))
+            .about(name)
             .hint("mtv-test did not delete it: look for other clients, a clean-up job, or a deleted namespace"),
     ))
 }
@@ -113,14 +162,10 @@ fn standing(object: &DynamicObject) -> Option<Standing> {
     if conditions.holds("Ready").is_some() && current {
         return Some(Standing::Ready(Box::new(object.clone())));
     }
-    let blockers: Vec<String> = conditions
+    let blockers: Vec<Blocker> = conditions
         .blockers()
         .iter()
-        .map(|c| {
-            let reason = c.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
-            let items = if c.items.is_empty() { String::new() } else { format!(" [{}]", c.items.join(", ")) };
-            format!("{}{reason}: {}{items}", c.kind, c.message)
-        })
+        .map(|c| Blocker { kind: c.kind.clone(), reason: c.reason.clone(), message: c.message.clone(), items: c.items.clone() })
         .collect();
     (!blockers.is_empty() && current).then_some(Standing::Blocked(blockers))
 }
@@ -165,6 +210,7 @@ mod tests {
             "message": "a disk has no mapping", "items": ["vm-1"]}, {"type": "X", "status": "True", "category": "Warn"}]),
         );
         let Some(Standing::Blocked(blockers)) = standing(&object) else { panic!("not blocked") };
-        assert_eq!(blockers, ["VMStorageNotMapped (NotValid): a disk has no mapping [vm-1]"]);
+        let told: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["VMStorageNotMapped (NotValid): a disk has no mapping [vm-1]"]);
     }
 }

@@ -21,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     cluster::{Awaited, copy_out},
+    diagnosis::{Diagnosis, Fact, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     journal::{Entry, State},
     limits::Limit,
     run::{
@@ -88,7 +88,7 @@ pub async fn gather(
     let work = work(owner, cx, mtv_namespace, target, folder, (&name, limit));
     let result = tokio::select! {
         result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {
-            Err(Failure::Errored(Trouble::new(format!("must-gather of {told} was not done within {}", crate::engine::human(limit)))
+            Err(Failure::Errored(Diagnosis::new(Id::MustGatherTimeout, format!("must-gather of {told} was not done within {}", crate::engine::human(limit)))
                 .hint("must_gather_timeout gives it more time")))
         }),
         () = cx.cancel.cancelled() => Err(Failure::Interrupted),
@@ -96,7 +96,10 @@ pub async fn gather(
     // Also after an interrupt: the teardown would find it, but nothing need wait for that.
     match tokio::time::timeout(LEAVE, leave(owner, &name)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => cx.warn(format!("what gathered is still there, and the teardown tries again: {error:#}")),
+        Ok(Err(error)) => {
+            let why = Diagnosis::of_error(&error);
+            cx.warn_with(format!("what gathered is still there, and the teardown tries again: {}", why.line(": ")), why.hints);
+        }
         Err(_) => cx.warn(format!("what gathered is still there, and the teardown tries again: no answer within {LEAVE:?}")),
     }
     result
@@ -128,18 +131,19 @@ async fn work(
     let created = owner.create(&kinds::POD, pod::pod(name, &image.reference, target, mtv_namespace), None).await?;
     let pod_name = created.metadata.name.unwrap_or_default();
     let awaited = Awaited { kind: &kinds::POD, namespace: Some(name), name: &pod_name, until: "to gather", limit };
-    let failed = |why: String| {
-        Failure::Errored(
-            Trouble::new(format!("must-gather with {} failed: {why}", image.reference))
-                .hint("is the image there for this cluster's nodes?"),
-        )
+    let failed = |why: String, waiting: Option<String>| {
+        let mut diagnosis = Diagnosis::new(Id::MustGatherFailed, format!("must-gather with {} failed: {why}", image.reference))
+            .about(format!("Pod {name}/{pod_name}"))
+            .hint("is the image there for this cluster's nodes?");
+        diagnosis.facts.extend(waiting.map(Fact::Waiting));
+        Failure::Errored(diagnosis)
     };
     let code = cluster
         .wait(cx, awaited, |pod| match pod.map(pod::progress) {
-            None => Err(failed("the pod is gone".to_owned())),
+            None => Err(failed("the pod is gone".to_owned(), None)),
             Some(Progress::Working(_)) => Ok(None),
             Some(Progress::Ended(code)) => Ok(Some(code)),
-            Some(Progress::Hopeless(why)) => Err(failed(why)),
+            Some(Progress::Hopeless { why, waiting }) => Err(failed(why, waiting)),
         })
         .await?;
     if code != 0 {

@@ -81,7 +81,12 @@ pub(super) enum Progress {
     /// The script has ended with this code.
     Ended(i64),
     /// It will never run.
-    Hopeless(String),
+    Hopeless {
+        /// Why, for people.
+        why: String,
+        /// The reason that a container waits for.
+        waiting: Option<String>,
+    },
 }
 
 /// Looks at a pod.
@@ -91,10 +96,8 @@ pub(super) fn progress(pod: &DynamicObject) -> Progress {
         let waiting = &status["state"]["waiting"];
         if let Some(reason) = waiting["reason"].as_str().filter(|reason| HOPELESS.contains(reason)) {
             let message = waiting["message"].as_str().unwrap_or_default();
-            return Progress::Hopeless(format!(
-                "container {} cannot start: {reason} {message}",
-                status["name"].as_str().unwrap_or_default()
-            ));
+            let why = format!("container {} cannot start: {reason} {message}", status["name"].as_str().unwrap_or_default());
+            return Progress::Hopeless { why, waiting: Some(reason.to_owned()) };
         }
     }
     let of = |name: &str| statuses.iter().find(|s| s["name"] == name).map(|s| &s["state"]);
@@ -103,7 +106,8 @@ pub(super) fn progress(pod: &DynamicObject) -> Progress {
     }
     match pod.text("/status/phase") {
         Some(phase @ ("Failed" | "Succeeded")) => {
-            Progress::Hopeless(format!("the pod is {phase}: {}", pod.text("/status/message").unwrap_or("its containers ended")))
+            let why = format!("the pod is {phase}: {}", pod.text("/status/message").unwrap_or("its containers ended"));
+            Progress::Hopeless { why, waiting: None }
         }
         phase => {
             let unschedulable =
@@ -140,9 +144,11 @@ mod tests {
         assert_eq!(of(gather(json!({ "running": {} }))), Progress::Working("Running".to_owned()));
         assert_eq!(of(gather(json!({ "terminated": { "exitCode": 3 } }))), Progress::Ended(3));
         assert!(
-            matches!(of(gather(json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such manifest" } }))), Progress::Hopeless(why) if why.contains("manifest"))
+            matches!(of(gather(json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such manifest" } }))), Progress::Hopeless { why, waiting } if why.contains("manifest") && waiting.as_deref() == Some("ImagePullBackOff"))
         );
-        assert!(matches!(of(json!({ "phase": "Failed", "message": "evicted" })), Progress::Hopeless(why) if why.contains("evicted")));
+        assert!(
+            matches!(of(json!({ "phase": "Failed", "message": "evicted" })), Progress::Hopeless { why, .. } if why.contains("evicted"))
+        );
         let pending =
             json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes" }] });
         assert_eq!(of(pending), Progress::Working("Pending, 0/3 nodes".to_owned()));

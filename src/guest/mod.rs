@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use crate::{
     cluster::{self, Cluster},
     config::profile::GuestLogin,
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx, human},
-    events::Trouble,
     retry::Pauses,
 };
 
@@ -77,15 +77,18 @@ pub async fn log_in(
             waited = async { !is_final && pauses.wait().await } => waited,
         };
         if !waited {
-            let trouble =
-                Trouble::new(format!("no SSH login to the guest of VirtualMachine {namespace}/{vm} within {}", human(started.elapsed())));
-            let hint = match error {
-                SshError::Refused(_) => "check guest_vm_linux_* and guest_vm_win_* of the provider profile",
-                SshError::HostKey(_) => "its host key is not the expected one",
-                SshError::Connection(_) => "does the guest run an SSH server, and does its firewall let port 22 in?",
+            let (id, hint) = match error {
+                SshError::Refused(_) => (Id::GuestSshRefused, "check guest_vm_linux_* and guest_vm_win_* of the provider profile"),
+                SshError::HostKey(_) => (Id::GuestHostKeyMismatch, "its host key is not the expected one"),
+                SshError::Connection(_) => {
+                    (Id::GuestSshUnreachable, "does the guest run an SSH server, and does its firewall let port 22 in?")
+                }
             };
             let refused = if refusals > 0 { format!(" ({refusals} attempts were refused)") } else { String::new() };
-            return Err(Failure::Failed(trouble.detail(format!("last attempt as `{}`: {error}{refused}", login.user)).hint(hint)));
+            let subject = format!("VirtualMachine {namespace}/{vm}");
+            let text = format!("no SSH login to the guest of {subject} within {}", human(started.elapsed()));
+            let trouble = Diagnosis::new(id, text).about(subject);
+            return Err(Failure::Failed(trouble.evidence(format!("last attempt as `{}`: {error}{refused}", login.user)).hint(hint)));
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     model::Change,
 };
 use crate::{
+    diagnosis::{Diagnosis, Explained},
     files, kill_points,
     report::results::{sync, unsupported_is_fine},
 };
@@ -27,7 +28,7 @@ use crate::{
 /// A change to append, and where to say that it is durable.
 struct Job {
     change: Change,
-    done: oneshot::Sender<Result<(), String>>,
+    done: oneshot::Sender<Result<(), Diagnosis>>,
 }
 
 /// Handle of the thread. When it is dropped the thread writes what is still in its channel, and ends.
@@ -77,7 +78,11 @@ impl Writer {
                 // Group commit: whatever has queued up during the last fsync goes into the next one.
                 let batch: Vec<Job> = std::iter::once(first).chain(queue.try_iter()).collect();
                 let (changes, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.change, job.done)).unzip();
-                let result = tail.append(&changes).map_err(|error| format!("{error:#}"));
+                let result = tail.append(&changes).map_err(|error| {
+                    // One line for all who wait, with the error number of the operating system as a fact.
+                    let diagnosis = Diagnosis::of_error(&error);
+                    Diagnosis { summary: diagnosis.line(": "), causes: Vec::new(), evidence: Vec::new(), ..diagnosis }
+                });
                 for done in waiting {
                     // Nobody may be listening any more: the step was stopped. The entry is in the file all the same.
                     let _ = done.send(result.clone());
@@ -93,7 +98,7 @@ impl Writer {
         let (done, durable) = oneshot::channel();
         let gone = || anyhow!("its thread has ended");
         self.jobs.as_ref().ok_or_else(gone)?.send(Job { change, done }).map_err(|_| gone())?;
-        durable.await.map_err(|_| gone())?.map_err(anyhow::Error::msg)
+        durable.await.map_err(|_| gone())?.map_err(|diagnosis| Explained(diagnosis).into())
     }
 }
 

@@ -33,11 +33,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub struct DialError {
     text: String,
     hint: Option<&'static str>,
+    /// Number of the operating system's error, if it was one.
+    os: Option<i32>,
 }
 
 impl DialError {
     fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None }
+        Self { text: text.into(), hint: None, os: None }
+    }
+
+    /// Number of the operating system's error, if it was one.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.os
     }
 
     /// What the user can do, where it is known.
@@ -100,6 +107,7 @@ fn unreachable(proxy: &Proxy, error: &DialError) -> DialError {
     DialError {
         text: format!("the proxy {proxy} cannot be reached: {error}"),
         hint: Some("check the proxy, or except the host with NO_PROXY"),
+        os: error.os,
     }
 }
 
@@ -139,9 +147,10 @@ fn explained(host: &str, error: &(dyn std::error::Error + 'static)) -> Option<Di
         DialError {
             text: format!("host `{host}` cannot be resolved: {text}"),
             hint: Some("check the host name, and the name servers of this machine"),
+            os: None,
         }
     } else {
-        DialError::new(text)
+        DialError { os: inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error), ..DialError::new(text) }
     })
 }
 
@@ -201,6 +210,7 @@ async fn tunnel(mut stream: Box<dyn Stream>, host: &str, port: u16, proxy: &Prox
         "407" => Err(DialError {
             text: format!("the proxy {proxy} wants another login (407)"),
             hint: Some("put user and password into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
+            os: None,
         }),
         _ if version.starts_with("HTTP/") => {
             Err(broken(excerpt(&format!("it answers {code} {reason}"), 200).replace(char::is_control, "")))

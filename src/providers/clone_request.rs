@@ -82,11 +82,12 @@ impl CloneRequest {
         if !self.is_special() {
             return Ok(());
         }
-        Err(ProviderError::Unsupported(format!(
+        Err(ProviderError::unsupported(format!(
             "clone `{}` of `{}`: a source of type {kind} makes clones like their originals, without another datastore, host, pool, \
-             layout or further disks; hint: give the scenario `requires.providers = [\"vsphere\"]`",
+             layout or further disks",
             self.name, self.source
-        )))
+        ))
+        .hint("give the scenario `requires.providers = [\"vsphere\"]`"))
     }
 }
 
@@ -130,7 +131,7 @@ impl<'a> Leaving<'a> {
                 tracing::warn!(vm = self.name, "a VM of this name is of another run; it was left alone");
                 Ok(false)
             }
-            None => Err(ProviderError::Operation(
+            None => Err(ProviderError::operation(
                 "a VM of this name is there, but it does not carry the run's mark; it was left alone".to_owned(),
             )),
         }

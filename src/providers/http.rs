@@ -33,6 +33,8 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 pub enum Lost {
     /// Not sent.
     NotSent(String),
+    /// Not sent, because this process or machine has no file descriptor left: the next attempt takes one more.
+    NoFiles(String),
     /// The TLS handshake failed.
     Tls(rustls::Error),
     /// Sent perhaps, and the answer lost on the way.
@@ -46,7 +48,7 @@ pub enum Lost {
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotSent(why) => write!(f, "not sent: {why}"),
+            Self::NotSent(why) | Self::NoFiles(why) => write!(f, "not sent: {why}"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Unclear(why) => write!(f, "lost on the way: {why}"),
             Self::TooLarge(why) => why.fmt(f),
@@ -62,8 +64,13 @@ impl From<reqwest::Error> for Lost {
         }
         let connecting = error.is_connect() || error.is_builder();
         // The URL is left out: it may carry user information, and every text names the address already.
-        let why = root_cause(&error.without_url());
-        if connecting { Self::NotSent(why) } else { Self::Unclear(why) }
+        let error = error.without_url();
+        let why = root_cause(&error);
+        match (connecting, out_of_files(&error)) {
+            (true, true) => Self::NoFiles(why),
+            (true, false) => Self::NotSent(why),
+            (false, _) => Self::Unclear(why),
+        }
     }
 }
 
@@ -72,10 +79,9 @@ impl Lost {
     /// that is too large would be so again, but what must not be sent twice may have been done.
     pub fn fate(&self, safety: Safety) -> Fate {
         match (self, safety) {
-            (Self::NotSent(why), _) if out_of_files(why) => Fate::Final,
             (Self::NotSent(_), _) => Fate::NotNow(None),
             (Self::Unclear(_), _) | (Self::TooLarge(_), Safety::Once) => Fate::Unclear(None),
-            (Self::Tls(_) | Self::Redirected(_) | Self::TooLarge(_), _) => Fate::Final,
+            (Self::NoFiles(_) | Self::Tls(_) | Self::Redirected(_) | Self::TooLarge(_), _) => Fate::Final,
         }
     }
 
@@ -83,23 +89,21 @@ impl Lost {
     pub async fn explained(self, url: &Url, story: Story) -> ProviderError {
         let address = address(url);
         match self {
-            Self::Unclear(why) => ProviderError::Unreachable(format!("{address}: the answer was lost{}: {why}{story}", through(url))),
-            Self::TooLarge(why) => ProviderError::Unreachable(format!("{address}: {why}{story}; hint: check `api_url` of the profile")),
-            Self::Redirected(to) => ProviderError::Unreachable(format!(
-                "{address} redirects to {to}, and no redirect is followed; hint: write the final URL into `api_url` of the profile"
-            )),
-            Self::NotSent(why) => ProviderError::Unreachable(format!(
-                "{address} cannot be reached{}: {why}{story}; hint: check `api_url` of the profile, and the network",
-                through(url)
-            )),
+            Self::Unclear(why) => ProviderError::unreachable(format!("{address}: the answer was lost{}: {why}{story}", through(url))),
+            Self::TooLarge(why) => ProviderError::unreachable(format!("{address}: {why}{story}")).hint("check `api_url` of the profile"),
+            Self::Redirected(to) => ProviderError::unreachable(format!("{address} redirects to {to}, and no redirect is followed"))
+                .hint("write the final URL into `api_url` of the profile"),
+            Self::NotSent(why) | Self::NoFiles(why) => {
+                ProviderError::unreachable(format!("{address} cannot be reached{}: {why}{story}", through(url)))
+                    .hint("check `api_url` of the profile, and the network")
+            }
             Self::Tls(tls @ rustls::Error::InvalidCertificate(_)) => {
                 let (host, port) = host_port(url);
                 let leaf = tls::leaf(&host, port).await;
-                ProviderError::Certificate(tls::untrusted(&address, &tls, leaf.as_ref()))
+                tls::untrusted(&address, &tls, leaf.as_ref())
             }
-            Self::Tls(tls) => {
-                ProviderError::Unreachable(format!("{address} does not speak TLS as expected: {tls}; hint: check `api_url` of the profile"))
-            }
+            Self::Tls(tls) => ProviderError::unreachable(format!("{address} does not speak TLS as expected: {tls}"))
+                .hint("check `api_url` of the profile"),
         }
     }
 }
@@ -131,7 +135,7 @@ pub fn endpoint(api_url: &str, shape: &str) -> ProviderResult<Url> {
     Url::parse(api_url)
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` is not a URL; expected {shape}", without_login(api_url))))
+        .ok_or_else(|| ProviderError::unreachable(format!("api_url `{}` is not a URL; expected {shape}", without_login(api_url))))
 }
 
 /// Refuses an address without TLS, unless the profile allows it: passwords and tokens would go out
@@ -140,12 +144,8 @@ pub fn require_tls(url: &Url, profile: &Profile, what: &str) -> ProviderResult<(
     if url.scheme() == "https" || profile.allow_plain_http {
         return Ok(());
     }
-    Err(ProviderError::Unreachable(format!(
-        "{what} {} is not https: passwords and tokens would be sent unencrypted; hint: use https, or set `allow_plain_http = true` in \
-         profile `{}`, which the report then shows",
-        place(url),
-        profile.name
-    )))
+    Err(ProviderError::unreachable(format!("{what} {} is not https: passwords and tokens would be sent unencrypted", place(url)))
+        .hint(format!("use https, or set `allow_plain_http = true` in profile `{}`, which the report then shows", profile.name)))
 }
 
 /// Scheme, host, port and path of a URL: what may be shown of one. The rest may hold a login.
@@ -251,9 +251,9 @@ pub fn client(url: &Url, trust: &Trust, cookies: bool) -> ProviderResult<reqwest
         .user_agent(concat!("mtv-test/", env!("CARGO_PKG_VERSION")))
         .http1_only();
     // Asked for each URL: the endpoints of an OpenStack are on several hosts. A variable that is wrong is reported at once.
-    proxy::of_environment(url).map_err(ProviderError::Unreachable)?;
+    proxy::of_environment(url).map_err(ProviderError::unreachable)?;
     builder = builder.no_proxy().proxy(reqwest::Proxy::custom(|url| proxy::of_environment(url).ok().flatten()?.url()));
-    builder.build().map_err(|error| ProviderError::Unreachable(format!("failed to prepare the connection to {}: {error}", address(url))))
+    builder.build().map_err(|error| ProviderError::unreachable(format!("failed to prepare the connection to {}: {error}", address(url))))
 }
 
 /// The innermost error's text: "connection refused" says more than "error sending request".

@@ -19,7 +19,7 @@ pub(crate) mod tls;
 pub mod vsphere;
 
 pub use clone_request::{CloneRequest, Leaving, NewDisk, NewDiskKind};
-pub use error::{ProviderError, ProviderResult};
+pub use error::{ProviderError, ProviderErrorKind, ProviderResult};
 pub use machine::{Boot, Disk, GuestAddress, MarkedVm, Nic, Power, Snapshot, SourceVm, VmDescription};
 pub use source::{
     Access, Cloner, Concerns, GuestAnswer, GuestCommand, GuestExec, InventoryDescribed, Machines, OffloadHost, PowerLog, Snapshots, Source,

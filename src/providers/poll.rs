@@ -38,7 +38,7 @@ impl Wait {
             return Ok(());
         }
         let state = if state.is_empty() { String::new() } else { format!("; last state: {state}") };
-        Err(ProviderError::Deadline(format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what)))
+        Err(ProviderError::deadline(format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what)))
     }
 }
 

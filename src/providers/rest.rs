@@ -189,12 +189,13 @@ async fn explained(error: TryError, url: &Url, story: Story) -> ProviderError {
     match error {
         TryError::Lost(lost) => lost.explained(url, story).await,
         TryError::Busy(status, _, words) if words.is_empty() => {
-            ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}"))
+            ProviderError::unreachable(format!("{address} answered HTTP {status}{story}"))
         }
-        TryError::Busy(status, _, words) => ProviderError::Unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
-        TryError::Garbled(status, what) => ProviderError::Unreachable(format!(
-            "{address} answered HTTP {status} {what}, as a proxy in front of it would{story}; hint: check `api_url` of the profile"
-        )),
+        TryError::Busy(status, _, words) => ProviderError::unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
+        TryError::Garbled(status, what) => {
+            ProviderError::unreachable(format!("{address} answered HTTP {status} {what}, as a proxy in front of it would{story}"))
+                .hint("check `api_url` of the profile")
+        }
     }
 }
 

@@ -236,12 +236,13 @@ impl<L: Login> TokenSession<L> {
 
     /// A refusal in the tool's words.
     pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let why = self.rest.fault(reply).map(|why| format!(": {why}")).unwrap_or_default();
+        let said = self.rest.fault(reply);
+        let why = said.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
         match reply.status {
-            StatusCode::NOT_FOUND => ProviderError::NotFound(text),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Login(format!("{text}; hint: {}", self.login.rights())),
-            _ => ProviderError::Operation(text),
+            StatusCode::NOT_FOUND => ProviderError::not_found(text),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::login(text).hint(self.login.rights()),
+            _ => ProviderError::operation(text).said(said.unwrap_or_default()),
         }
     }
 }
@@ -256,6 +257,7 @@ mod tests {
     use crate::{
         config::profile::Details,
         providers::{
+            ProviderErrorKind,
             rest::Dialect,
             scripted::{Asked, Say, Scripted},
         },
@@ -285,7 +287,7 @@ mod tests {
                 reads: Reads::Login,
             };
             let reply = rest.send(&call).await?;
-            reply.body["token"].as_str().map(Secret::new).ok_or_else(|| ProviderError::Login("refused".to_owned()))
+            reply.body["token"].as_str().map(Secret::new).ok_or_else(|| ProviderError::login("refused".to_owned()))
         }
 
         fn address(&self, rest: &Rest, token: &Secret, request: &Request<'_, ()>) -> ProviderResult<Addressed> {
@@ -351,11 +353,14 @@ mod tests {
             // A source that takes no token at all is not asked for ever.
             let never = source(|_, _| answer(401, &json!({"why": "no"}))).await;
             let error = begin(&never).await.unwrap().read(&Request::get((), "GET x", "/x"), "read x").await.unwrap_err();
-            assert!(matches!(&error, ProviderError::Login(text) if text.contains("failed to read x") && text.contains("no")), "{error:?}");
+            assert!(
+                error.is(ProviderErrorKind::Login) && error.to_string().contains("failed to read x") && error.hints() == ["ask for rights"],
+                "{error:?}"
+            );
             assert_eq!((never.count("POST /login"), never.count("GET /x")), (2, 2));
 
             let closed = Scripted::serve(|_, _| answer(401, &json!({"why": "no such user"}))).await;
-            assert_eq!(begin(&closed).await.unwrap_err(), ProviderError::Login("refused".to_owned()));
+            assert_eq!(begin(&closed).await.unwrap_err(), ProviderError::login("refused".to_owned()));
             assert_eq!(closed.count("POST /login"), 1, "a refused login is not repeated: it would lock the account");
 
             let changed = Scripted::serve(|asked, before| match (asked.what.as_str(), before) {
@@ -366,7 +371,7 @@ mod tests {
             let session = begin(&changed).await.unwrap();
             let (body, look) = (json!({}), || async { Ok(None) }.boxed());
             let made = session.make(New { service: (), name: "POST x", path: "/x", body: &body, id: "/id", doing: "make x" }, &look).await;
-            assert_eq!(made.unwrap_err(), ProviderError::Login("refused".to_owned()));
+            assert_eq!(made.unwrap_err(), ProviderError::login("refused".to_owned()));
             assert_eq!((changed.count("POST /login"), changed.count("POST /x")), (2, 1));
         })
         .await;
@@ -388,14 +393,7 @@ mod tests {
             ("busy, and surely not made", vec![Say::Answer(429, String::new()), made()], never, Ok("7"), 2, 0),
             ("made so late that the next request is a conflict", vec![Say::HangUp, refused(409)], 2, Ok("seen"), 2, 3),
             ("somebody else's name", vec![refused(409)], never, Err("failed to make x: ADDRESS answered HTTP 409 Conflict: no"), 1, 0),
-            (
-                "no right",
-                vec![refused(403)],
-                never,
-                Err("failed to make x: ADDRESS answered HTTP 403 Forbidden: no; hint: ask for rights"),
-                1,
-                0,
-            ),
+            ("no right", vec![refused(403)], never, Err("failed to make x: ADDRESS answered HTTP 403 Forbidden: no"), 1, 0),
             ("token expired", vec![refused(401), made()], never, Ok("7"), 2, 0),
             ("a success that names nothing", vec![answer(201, &json!({}))], 0, Ok("seen"), 1, 1),
         ] {

@@ -138,13 +138,13 @@ impl Trust {
         }
         let chain = look_at_chain(host, port).await?;
         let Some((leaf, sent)) = chain.split_first() else {
-            return Err(ProviderError::Certificate(format!("{host}:{port} sent no certificate")));
+            return Err(ProviderError::certificate(format!("{host}:{port} sent no certificate")));
         };
         let name = server_name(host)?;
         // Looking accepted anything; nothing is handed on that the user's trust does not cover.
         self.verifier()?
             .verify_server_cert(leaf, sent, &name, &[], UnixTime::now())
-            .map_err(|error| ProviderError::Certificate(untrusted(&format!("{host}:{port}"), &error, Some(leaf))))?;
+            .map_err(|error| untrusted(&format!("{host}:{port}"), &error, Some(leaf)))?;
         let own: Vec<_> = self.own.clone();
         for candidate in [own.as_slice(), sent, std::slice::from_ref(leaf)] {
             if !candidate.is_empty() && verifies(candidate, leaf, sent, &name) {
@@ -154,7 +154,7 @@ impl Trust {
         let roots = system_roots();
         match roots.into_iter().find(|root| verifies(std::slice::from_ref(root), leaf, sent, &name)) {
             Some(root) => Ok(Some(pem(std::slice::from_ref(&root)))),
-            None => Err(ProviderError::Certificate(format!(
+            None => Err(ProviderError::certificate(format!(
                 "no single certificate was found that verifies {host}:{port}; name its CA in the profile's `ca_file`"
             ))),
         }
@@ -164,12 +164,12 @@ impl Trust {
 /// Host names and addresses as TLS knows them; brackets of an IPv6 address are cut.
 fn server_name(host: &str) -> ProviderResult<ServerName<'static>> {
     ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-        .map_err(|error| ProviderError::Unreachable(format!("`{host}` is no host name: {error}")))
+        .map_err(|error| ProviderError::unreachable(format!("`{host}` is no host name: {error}")))
 }
 
 /// Certificates that the user named; none at all is a mistake.
 fn certificates(place: &str, read: Result<Vec<CertificateDer<'static>>, pem::Error>) -> ProviderResult<Vec<CertificateDer<'static>>> {
-    let bad = |why: String| ProviderError::Certificate(format!("{place}: {why}"));
+    let bad = |why: String| ProviderError::certificate(format!("{place}: {why}"));
     let certificates = read.map_err(|error| bad(format!("failed to read: {error}")))?;
     if certificates.is_empty() {
         return Err(bad("holds no PEM certificate (-----BEGIN CERTIFICATE-----)".into()));
@@ -201,7 +201,7 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> ProviderResult<ClientConfig>
 
 /// TLS settings for a client that may have a certificate of its own.
 pub fn config_of(verifier: Arc<dyn ServerCertVerifier>, identity: Option<&Identity>) -> ProviderResult<ClientConfig> {
-    let unusable = |error| ProviderError::Certificate(format!("TLS is not usable: {error}"));
+    let unusable = |error| ProviderError::certificate(format!("TLS is not usable: {error}"));
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
@@ -210,7 +210,7 @@ pub fn config_of(verifier: Arc<dyn ServerCertVerifier>, identity: Option<&Identi
     match identity {
         None => Ok(builder.with_no_client_auth()),
         Some(Identity { chain, key }) => {
-            let wrong = |error| ProviderError::Certificate(format!("the client certificate cannot be used with its key: {error}"));
+            let wrong = |error| ProviderError::certificate(format!("the client certificate cannot be used with its key: {error}"));
             builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(wrong)
         }
     }
@@ -219,7 +219,7 @@ pub fn config_of(verifier: Arc<dyn ServerCertVerifier>, identity: Option<&Identi
 fn webpki(roots: RootCertStore) -> ProviderResult<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
-        .map_err(|error| ProviderError::Certificate(format!("trusted certificates are not usable: {error}")))
+        .map_err(|error| ProviderError::certificate(format!("trusted certificates are not usable: {error}")))
 }
 
 /// Whether these certificates alone, as roots, verify the server.
@@ -231,7 +231,7 @@ fn verifies(roots: &[CertificateDer<'static>], leaf: &CertificateDer<'_>, sent: 
 async fn look_at_chain(host: &str, port: u16) -> ProviderResult<Vec<CertificateDer<'static>>> {
     let host = host.trim_matches(['[', ']']);
     let address = address(host, port);
-    let failed = |why: String| ProviderError::Unreachable(format!("failed to read the certificates of {address}: {why}"));
+    let failed = |why: String| ProviderError::unreachable(format!("failed to read the certificates of {address}: {why}"));
     let config = config(Arc::new(AnyCertificate::default()))?;
     let name = server_name(host)?;
     let url = Url::parse(&format!("https://{}:{port}/", bracketed(host))).map_err(|error| failed(error.to_string()))?;
@@ -299,7 +299,7 @@ pub fn pem(certificates: &[CertificateDer<'_>]) -> String {
 }
 
 /// Why a certificate is not trusted, which one, and what to do.
-pub fn untrusted(address: &str, error: &rustls::Error, leaf: Option<&CertificateDer<'_>>) -> String {
+pub fn untrusted(address: &str, error: &rustls::Error, leaf: Option<&CertificateDer<'_>>) -> ProviderError {
     let (why, about) = distrust(error, leaf);
     let shown = leaf.map(|leaf| format!(" ({})", Facts::of(leaf))).unwrap_or_default();
     let skip = "switch verification off with `insecure_skip_verify = true`";
@@ -308,7 +308,7 @@ pub fn untrusted(address: &str, error: &rustls::Error, leaf: Option<&Certificate
         Distrust::Name => format!("write a name of the certificate into `api_url` of the profile, or {skip}"),
         Distrust::Other => format!("name the CA that signed it in the profile's `ca_file`, or {skip}"),
     };
-    format!("the certificate of {address}{shown} is not trusted: {why}; hint: {hint}")
+    ProviderError::certificate(format!("the certificate of {address}{shown} is not trusted: {why}")).hint(hint)
 }
 
 /// What about a certificate is wrong.
@@ -499,7 +499,7 @@ impl Pinning {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         if roots.is_empty() {
-            return Err(ProviderError::Certificate(
+            return Err(ProviderError::certificate(
                 "no trusted certificate is known: this machine has none, and none was named; name a CA, or set SSL_CERT_FILE".into(),
             ));
         }

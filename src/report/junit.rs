@@ -21,7 +21,8 @@ use super::{
     results::sync,
 };
 use crate::{
-    events::{Event, Trouble, Verdict, What},
+    diagnosis::{Diagnosis, Id},
+    events::{Event, Verdict, What},
     kill_points,
     secrets::steers,
 };
@@ -199,11 +200,10 @@ fn case(suite: &str, class: &str, step: &Step, running: bool) -> TestCase {
     let (status, took, notes): (_, _, &[String]) = match &step.state {
         StepState::Waiting | StepState::Running if running => {
             let what = if suite == OWN { "this step" } else { "this scenario" };
-            let trouble = Trouble {
-                summary: format!("the run did not end; {what} was running when this report was written"),
-                details: step.doing.iter().map(|doing| format!("last seen: {doing}")).collect(),
-                hints: vec!["events.ndjson and run.log beside this report show what came after it".to_owned()],
-            };
+            let summary = format!("the run did not end; {what} was running when this report was written");
+            let trouble =
+                Diagnosis::new(Id::RunUnfinished, summary).hint("events.ndjson and run.log beside this report show what came after it");
+            let trouble = step.doing.iter().fold(trouble, |trouble, doing| trouble.evidence(format!("last seen: {doing}")));
             (non_success(NonSuccessKind::Error, "unfinished", Some(&trouble)), Duration::ZERO, &[])
         }
         StepState::Waiting | StepState::Running => {
@@ -236,13 +236,13 @@ fn skipped(reason: &str) -> TestCaseStatus {
     status
 }
 
-fn non_success(kind: NonSuccessKind, ty: &str, trouble: Option<&Trouble>) -> TestCaseStatus {
+fn non_success(kind: NonSuccessKind, ty: &str, trouble: Option<&Diagnosis>) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(ty);
+    status.set_type(trouble.map_or(ty, |trouble| trouble.id.name()));
     if let Some(trouble) = trouble {
         status.set_message(clean(&trouble.summary));
         let hints = trouble.hints.iter().map(|hint| format!("hint: {hint}"));
-        let lines: Vec<String> = std::iter::once(trouble.summary.clone()).chain(trouble.details.iter().cloned()).chain(hints).collect();
+        let lines: Vec<String> = std::iter::once(trouble.summary.clone()).chain(trouble.details().cloned()).chain(hints).collect();
         status.set_description(clean(&lines.join("\n")));
     } else {
         status.set_message(ty);

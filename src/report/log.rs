@@ -163,11 +163,16 @@ impl Sink for LogSink {
         match &event.what {
             What::StepFinished { verdict, trouble: Some(trouble), .. } if *verdict != Verdict::Passed => {
                 warn!(target: EVENTS, "{place}: {verdict:?}: {}", trouble.summary);
-                for line in trouble.details.iter().chain(&trouble.hints) {
+                for line in trouble.details().chain(&trouble.hints) {
                     warn!(target: EVENTS, "{place}: {line}");
                 }
             }
-            What::Warning { message } => warn!(target: EVENTS, "{place}: {message}"),
+            What::Warning { message, hints } => {
+                warn!(target: EVENTS, "{place}: {message}");
+                for hint in hints {
+                    warn!(target: EVENTS, "{place}:   hint: {hint}");
+                }
+            }
             What::LeftBehind { object, reason } => warn!(target: EVENTS, "{place}: left behind: {object}: {reason}"),
             What::CancelBegun { reason, .. } => warn!(target: EVENTS, "{place}: {reason}"),
             other => info!(target: EVENTS, "{place}: {}", serde_json::to_string(other)?),

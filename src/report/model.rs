@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
+    diagnosis::{self, Diagnosis},
     engine::{SET_UP, SWITCHED_OFF, TEAR_DOWN},
-    events::{Event, Trouble, Verdict, What},
+    events::{Event, Verdict, What},
     exit::ExitCode,
 };
 
@@ -94,7 +95,7 @@ pub enum StepState {
         /// How long it took.
         took: Duration,
         /// Why it did not pass.
-        trouble: Option<Trouble>,
+        trouble: Option<Diagnosis>,
         /// What it found out.
         notes: Vec<String>,
     },
@@ -164,7 +165,7 @@ impl Run {
                 let (trouble, notes) = (trouble.clone(), notes.clone());
                 s.state = StepState::Ended { verdict: *verdict, took: *took, trouble, notes };
             }),
-            What::Warning { message } => self.warnings.push((event.scenario.clone(), message.clone())),
+            What::Warning { message, hints } => self.warnings.push((event.scenario.clone(), diagnosis::with_hints(message, hints))),
             What::CancelBegun { stage, reason } => self.cancelled = Some((*stage, reason.clone())),
             What::Collected { folder, files } => self.collected.push((event.scenario.clone(), folder.clone(), *files)),
             What::Deleted { .. } => self.deleted += 1,

@@ -17,12 +17,11 @@ use super::{
     session::connect_cluster,
 };
 use crate::{
-    advice::advised,
     cli::{CliError, CliResult, GatherRequest, say, tell},
     cluster::{Cluster, ObjectExt as _},
     config::suggest::nearest,
+    diagnosis::{Diagnosis, Id},
     engine::{Deadline, Emitter, Failure, StepCx, human, signals},
-    events::Trouble,
     exit::{self, ExitCode},
     gather::{self, Target},
     journal::{self, Header, Journal},
@@ -85,7 +84,7 @@ async fn carry_out(request: GatherRequest) -> CliResult {
         connected = deadline.within(limit).scope(connecting) => connected,
         () = cx.cancel.cancelled() => Err(Failure::Interrupted),
         () = tokio::time::sleep(limit) => Err(Failure::Errored(
-            Trouble::new(format!("the cluster was not reached within {}", human(limit))).hint("must_gather_timeout gives it more time"),
+            Diagnosis::new(Id::MustGatherTimeout, format!("the cluster was not reached within {}", human(limit))).hint("must_gather_timeout gives it more time"),
         )),
     };
     let (cluster, cluster_id) = match connected {
@@ -114,7 +113,7 @@ async fn carry_out(request: GatherRequest) -> CliResult {
     let left = tokio::select! {
         done = deadline.scope(teardown.everything(&patient)) => done.map(|done| done.left),
         () = tokio::time::sleep_until(deadline.at() + GRACE) => Err(Failure::Errored(
-            Trouble::new(format!("the deletion was not done within {}", human(settings.object_timeout * 2)))
+            Diagnosis::new(Id::TeardownTimeout, format!("the deletion was not done within {}", human(settings.object_timeout * 2)))
                 .hint(format!("mtv-test clean {}", results.resources.display())),
         )),
     };
@@ -127,7 +126,7 @@ async fn carry_out(request: GatherRequest) -> CliResult {
         _ => exit::ENVIRONMENT,
     };
     note_end(&journal, exit).await;
-    let gathered = result.map_err(|failure| environment(advised(failure)))?;
+    let gathered = result.map_err(|failure| environment(failure.advised()))?;
     for note in &gathered.notes {
         tell(&format!("note: {note}"));
     }
@@ -158,7 +157,7 @@ const MOST_SHOWN: usize = 5;
 
 /// A Plan that is not there, with those that are.
 async fn no_plan(cluster: &Cluster, namespace: &str, name: &str) -> Failure {
-    let trouble = Trouble::new(format!("Plan {namespace}/{name} does not exist"));
+    let trouble = Diagnosis::new(Id::ObjectMissing, format!("Plan {namespace}/{name} does not exist"));
     let Ok(all) = cluster.list(&kinds::PLAN, None, "").await else { return Failure::Errored(trouble) };
     let told = |plan: &kube::api::DynamicObject| {
         let metadata = &plan.metadata;
@@ -189,7 +188,7 @@ async fn targeted(cluster: &Cluster, mut target: Target) -> Result<Target, Failu
         let names = || known.iter().flat_map(|(id, name)| [name.as_str(), id.as_str()]).filter(|word| !word.is_empty());
         let Some(id) = id else {
             let all: Vec<&str> = names().collect();
-            let trouble = Trouble::new(format!("Plan {namespace}/{name} has no VM `{vm}`"));
+            let trouble = Diagnosis::new(Id::ObjectMissing, format!("Plan {namespace}/{name} has no VM `{vm}`"));
             let near = nearest(vm, names()).map(|near| format!("did you mean `{near}`?"));
             return Err(Failure::Errored(trouble.hint(near.unwrap_or_else(|| format!("it has {}", all.join(", "))))));
         };

@@ -14,8 +14,9 @@ use crate::{
         copyoffload::{CopyOffload, EsxiCloneMethod},
         profile::Profile,
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::{Trouble, What},
+    events::What,
     journal::Entry,
     providers::{OffloadHost, Source},
 };
@@ -69,14 +70,16 @@ pub async fn prepare(
 
 /// The host that copies for a source.
 pub(super) fn host_of<'a>(source: &'a dyn Source, profile: &str) -> Result<&'a dyn OffloadHost, Failure> {
-    source.offload_host().ok_or_else(|| Failure::Errored(Trouble::new(format!("provider profile `{profile}` has no copyoffload section"))))
+    source.offload_host().ok_or_else(|| {
+        Failure::Errored(Diagnosis::new(Id::OffloadNotConfigured, format!("provider profile `{profile}` has no copyoffload section")))
+    })
 }
 
 /// The copy-offload section of the profile, if it says all that every such scenario needs.
 fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
     let Some(offload) = profile.copyoffload() else {
         return Err(Failure::Errored(
-            Trouble::new(format!("provider profile `{}` has no copyoffload section", profile.name))
+            Diagnosis::new(Id::OffloadNotConfigured, format!("provider profile `{}` has no copyoffload section", profile.name))
                 .hint(format!("write a table `[provider.{}.copyoffload]`; providers.example.toml shows its keys", profile.name)),
         ));
     };
@@ -84,7 +87,8 @@ fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
     if missing.is_empty() {
         return Ok(offload);
     }
-    let trouble = Trouble::new(format!("the copyoffload section of provider profile `{}` is not complete", profile.name));
+    let trouble =
+        Diagnosis::new(Id::OffloadNotConfigured, format!("the copyoffload section of provider profile `{}` is not complete", profile.name));
     Err(Failure::Errored(missing.into_iter().fold(trouble, |trouble, key| trouble.hint(format!("add {key}")))))
 }
 

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, NotCreated, describe, name_of},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     journal::{Entry, Journal},
 };
 
@@ -67,7 +67,7 @@ impl Owner {
             Err(NotCreated::Foreign) => {
                 self.journal.gone(entry).await?;
                 return Err(Failure::Errored(
-                    Trouble::new(format!("{object_name} exists already and is not of this run"))
+                    Diagnosis::new(Id::ObjectExists, format!("{object_name} exists already and is not of this run"))
                         .hint("it was left alone; delete it or use another target_namespace_prefix"),
                 ));
             }

@@ -5,8 +5,8 @@ use mtv_api::kinds::{self, Kind};
 use crate::{
     cluster::{Cluster, ObjectExt as _},
     config::protect::{Rule, Subject},
+    diagnosis::{Diagnosis, Id},
     engine::Failure,
-    events::Trouble,
 };
 
 /// Checks all rules. Reads only what they ask for; what a rule asks for and cannot be read counts as protected.
@@ -46,10 +46,11 @@ fn host(url: &str) -> Option<String> {
 fn refuse_if(rules: &[Rule], subject: Subject, values: &[String]) -> Result<(), Failure> {
     for rule in rules.iter().filter(|rule| rule.subject == subject) {
         if let Some(value) = values.iter().find(|value| rule.means(value)) {
-            let mut trouble = Trouble::new(format!("the cluster is protected by {rule}: its {} is {value}", subject.key()))
-                .hint("nothing was created; choose another cluster, or have the rule changed by whoever wrote it");
+            let mut trouble =
+                Diagnosis::new(Id::ClusterProtected, format!("the cluster is protected by {rule}: its {} is {value}", subject.key()))
+                    .hint("nothing was created; choose another cluster, or have the rule changed by whoever wrote it");
             if let Some(reason) = &rule.reason {
-                trouble = trouble.detail(format!("reason: {reason}"));
+                trouble = trouble.cause(format!("reason: {reason}"));
             }
             return Err(Failure::Errored(trouble));
         }
@@ -59,8 +60,8 @@ fn refuse_if(rules: &[Rule], subject: Subject, values: &[String]) -> Result<(), 
 
 fn unknown(rule: &Rule, error: &anyhow::Error) -> Failure {
     Failure::Errored(
-        Trouble::new(format!("the rule {rule} cannot be checked, so the cluster counts as protected"))
-            .detail(format!("{error:#}"))
+        Diagnosis::new(Id::ClusterProtected, format!("the rule {rule} cannot be checked, so the cluster counts as protected"))
+            .cause(format!("{error:#}"))
             .hint("give the login the right to read it; nothing was created"),
     )
 }
@@ -80,7 +81,7 @@ mod tests {
             panic!("it is not refused");
         };
         assert!(trouble.summary.contains("protect.api_host = \"api.prod.*\" (s.toml:7)"), "{}", trouble.summary);
-        assert_eq!(trouble.details, ["reason: customers"]);
+        assert_eq!(trouble.causes, ["reason: customers"]);
         assert!(refuse_if(&rules, Subject::ApiHost, &["x".to_owned()]).is_ok(), "a rule looks at its own subject only");
     }
 }

@@ -13,8 +13,8 @@ use super::owned::Owner;
 use crate::{
     cluster::Cluster,
     config::settings::Settings,
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     forklift,
 };
 
@@ -30,7 +30,7 @@ pub async fn destination(owner: &Owner, cx: &StepCx, settings: &Settings, namesp
     let wanted = settings.remote_ocp_cluster.as_deref().unwrap_or_default();
     if !server.contains(wanted) {
         return Err(Failure::Errored(
-            Trouble::new(format!("remote_ocp_cluster `{wanted}` is no part of {server}"))
+            Diagnosis::new(Id::ScenarioRequirementMissing, format!("remote_ocp_cluster `{wanted}` is no part of {server}"))
                 .hint("remote scenarios reach the connected cluster by its URL: set remote_ocp_cluster to a part of its host name"),
         ));
     }
@@ -53,8 +53,11 @@ pub async fn destination(owner: &Owner, cx: &StepCx, settings: &Settings, namesp
 fn secret(cluster: &Cluster, namespace: &str, server: &str) -> Result<Value, Failure> {
     let Some(token) = cluster.token() else {
         return Err(Failure::Errored(
-            Trouble::new("the login to the cluster has no token, which the destination Provider of remote scenarios needs")
-                .hint("log in with `oc login`, or by user and password (cluster_host, cluster_username)"),
+            Diagnosis::new(
+                Id::ScenarioRequirementMissing,
+                "the login to the cluster has no token, which the destination Provider of remote scenarios needs",
+            )
+            .hint("log in with `oc login`, or by user and password (cluster_host, cluster_username)"),
         ));
     };
     let trusted = cluster.trusted();

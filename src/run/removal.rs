@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     cluster::{Awaited, ObjectExt as _, state_of},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     forklift::Execution,
     journal::{Entry, EntryId, Record, State},
     providers::{Cloner, Leaving, Source},
@@ -159,7 +159,9 @@ impl Teardown<'_> {
                 snapshots.delete_volume_snapshot(id).await.map_err(provider_failure)?;
                 Removed::Deleted
             }
-            Entry::Patch { .. } => return Err(Failure::Errored(Trouble::new("a change is restored and not deleted"))),
+            Entry::Patch { .. } => {
+                return Err(Failure::Errored(Diagnosis::new(Id::TeardownFailed, "a change is restored and not deleted")));
+            }
         };
         if self.dry {
             return Ok(removed);
@@ -178,8 +180,11 @@ impl Teardown<'_> {
     fn source(&self, profile: &str) -> Result<&dyn Source, Failure> {
         match self.sources.get(profile) {
             Some(Ok(source)) => Ok(source.as_ref()),
-            Some(Err(reason)) => Err(Failure::Errored(Trouble::new(reason.clone()))),
-            None => Err(Failure::Errored(Trouble::new(format!("provider profile `{profile}` is not known here")))),
+            Some(Err(reason)) => Err(Failure::Errored(reason.clone())),
+            None => Err(Failure::Errored(Diagnosis::new(
+                Id::TeardownProfileUnusable,
+                format!("provider profile `{profile}` is not known here"),
+            ))),
         }
     }
 
@@ -200,7 +205,8 @@ impl Teardown<'_> {
                 if !foreign.is_empty() {
                     let left = if self.dry { "it is left alone with them" } else { "it was left alone with them" };
                     return Err(Failure::Errored(
-                        Trouble::new(format!("it holds objects that are not of this run; {left}")).detail(foreign.join(", ")),
+                        Diagnosis::new(Id::TeardownNotOwned, format!("it holds objects that are not of this run; {left}"))
+                            .evidence(foreign.join(", ")),
                     ));
                 }
                 if self.dry {
@@ -222,7 +228,7 @@ impl Teardown<'_> {
                 _ => return Ok(Removed::Deleted),
             }
         }
-        Err(Failure::Errored(Trouble::new(format!("somebody changed it at each of {ATTEMPTS} tries"))))
+        Err(Failure::Errored(Diagnosis::new(Id::ObjectConflict, format!("somebody changed it at each of {ATTEMPTS} tries"))))
     }
 
     /// Deletes a clone by name with all that its making left, if it carries the run's mark.
@@ -249,7 +255,9 @@ impl Teardown<'_> {
             let left = cloner.settle(&concerns, self.limit.min(cx.deadline.left())).await.map_err(provider_failure)?;
             if !left.is_empty() {
                 return Err(Failure::Errored(
-                    Trouble::new("it may still be in the making").detail(left.join(", ")).hint("repeat this command when that has ended"),
+                    Diagnosis::new(Id::TeardownLeftovers, "it may still be in the making")
+                        .evidence(left.join(", "))
+                        .hint("repeat this command when that has ended"),
                 ));
             }
         }
@@ -274,7 +282,8 @@ impl Teardown<'_> {
 
     fn unwritten(&self, error: &anyhow::Error, cx: &StepCx) {
         if !self.told_unwritten.swap(true, Ordering::Relaxed) {
-            cx.warn(format!("{error:#}; going on with the removal"));
+            let why = Diagnosis::of_error(error);
+            cx.warn_with(format!("{}; going on with the removal", why.line(": ")), why.hints);
         }
     }
 
@@ -294,7 +303,12 @@ impl Teardown<'_> {
         let told = conditions.iter().filter(|c| c["status"] == "True").filter_map(|c| c["message"].as_str().map(str::to_owned));
         let owners = object.as_ref().and_then(owners_of);
         let state = state_of(object.as_ref());
-        Err(Failure::Errored(Trouble { details: told.chain([state]).chain(owners).collect(), ..trouble }))
+        Err(Failure::Errored(Diagnosis {
+            id: Id::TeardownFailed,
+            causes: Vec::new(),
+            evidence: told.chain([state]).chain(owners).collect(),
+            ..trouble
+        }))
     }
 
     /// Everything that lay in a namespace is gone with it.
@@ -396,7 +410,7 @@ impl Teardown<'_> {
 
 /// What is not provably the run's stays.
 fn unproved(reason: &str) -> Failure {
-    Failure::Errored(Trouble::new(proof::left_alone(reason)))
+    Failure::Errored(Diagnosis::new(Id::TeardownNotOwned, proof::left_alone(reason)))
 }
 
 /// Who owns an object: an owner may make it again, or keep it.
@@ -408,6 +422,9 @@ fn owners_of(object: &DynamicObject) -> Option<String> {
 /// A kind that this release knows.
 fn known(api_version: &str, kind: &str) -> Result<&'static Kind, Failure> {
     Kind::find(api_version, kind).ok_or_else(|| {
-        Failure::Errored(Trouble::new(format!("this release does not know the kind {api_version} {kind}; delete it by hand")))
+        Failure::Errored(Diagnosis::new(
+            Id::TeardownFailed,
+            format!("this release does not know the kind {api_version} {kind}; delete it by hand"),
+        ))
     })
 }

@@ -25,8 +25,9 @@ use crate::{
         profile::{Profile, ProviderKind},
         settings::Settings,
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx, human},
-    events::{Trouble, What},
+    events::What,
     forklift::{self, Inventory},
     journal::Journal,
     providers::{Access, ProviderError, Source, http::without_login},
@@ -129,12 +130,13 @@ pub async fn cluster_facts(cluster: &Cluster, settings: &Settings) -> Result<Clu
         Some(name) if names.contains(name) => name.clone(),
         Some(name) => {
             return Err(Failure::Errored(
-                Trouble::new(format!("StorageClass `{name}` does not exist")).hint(format!("the cluster has: {}", names.join(", "))),
+                Diagnosis::new(Id::ClusterNoStorageClass, format!("StorageClass `{name}` does not exist"))
+                    .hint(format!("the cluster has: {}", names.join(", "))),
             ));
         }
         None => default().ok_or_else(|| {
             Failure::Errored(
-                Trouble::new("no storage class is chosen, and the cluster has no default one")
+                Diagnosis::new(Id::ClusterNoStorageClass, "no storage class is chosen, and the cluster has no default one")
                     .hint(format!("choose with --storage-class; the cluster has: {}", names.join(", "))),
             )
         })?,
@@ -151,21 +153,12 @@ pub async fn connect_cluster(options: &ConnectOptions) -> Result<Cluster, Failur
 
 /// What a provider's error means for a step.
 pub fn provider_failure(error: ProviderError) -> Failure {
-    let text = error.to_string();
-    let mut lines = text.lines();
-    let mut trouble = Trouble::new(lines.next().unwrap_or_default());
-    for line in lines {
-        match line.trim_start().strip_prefix("hint: ") {
-            Some(hint) => trouble.hints.push(hint.to_owned()),
-            None => trouble.details.push(line.to_owned()),
-        }
-    }
-    Failure::Errored(trouble)
+    Failure::Errored(error.into())
 }
 
 /// A source lacks what is needed of it.
 pub fn cannot(source: &dyn Source, what: &str) -> Failure {
-    Failure::Errored(Trouble::new(format!("a source of type {} {what}", source.kind())))
+    Failure::Errored(Diagnosis::new(Id::SourceUnsupported, format!("a source of type {} {what}", source.kind())))
 }
 
 /// MTV must be installed in that namespace: told at once, where waiting for its pods would take minutes. What may not be read is
@@ -182,7 +175,7 @@ async fn require_operator(cluster: &Cluster, namespace: &str) -> Result<(), Fail
     } else {
         format!("namespace {namespace} does not exist")
     };
-    let trouble = Trouble::new(format!("MTV is not installed in {namespace}: {what}"));
+    let trouble = Diagnosis::new(Id::MtvNotInstalled, format!("MTV is not installed in {namespace}: {what}"));
     let found: Vec<&str> = elsewhere.iter().filter_map(|c| c.metadata.namespace.as_deref()).collect();
     Err(Failure::Errored(match found.first() {
         Some(first) => trouble.hint(format!("it is in {}: set mtv_namespace, with `--set mtv_namespace={first}`", found.join(", "))),
@@ -204,9 +197,11 @@ pub async fn wait_for_operator(cluster: &Cluster, cx: &StepCx, namespace: &str) 
         })
         .await;
     result.map_err(|failure| match failure {
-        Failure::Errored(trouble) => {
-            Failure::Errored(trouble.detail(last).hint(format!("is MTV installed in {namespace}? Set mtv_namespace if it is elsewhere")))
-        }
+        Failure::Errored(trouble) => Failure::Errored(
+            Diagnosis { id: Id::MtvNotRunning, ..trouble }
+                .evidence(last)
+                .hint(format!("is MTV installed in {namespace}? Set mtv_namespace if it is elsewhere")),
+        ),
         other => other,
     })
 }

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::{names::RUN_LABEL, proof};
 use crate::{
     cluster::{Cluster, ObjectExt as _, name_of},
+    diagnosis::{Diagnosis, Id},
     engine::Failure,
-    events::Trouble,
     journal::{Entry, Journal},
 };
 
@@ -131,7 +131,7 @@ impl Shared<'_> {
         let subject = name_of(kind, namespace, name);
         for _ in 0..ATTEMPTS {
             let object = self.cluster.get(kind, namespace, name).await?;
-            let object = object.ok_or_else(|| Failure::Errored(Trouble::new(format!("{subject} does not exist"))))?;
+            let object = object.ok_or_else(|| Failure::Errored(Diagnosis::new(Id::ObjectMissing, format!("{subject} does not exist"))))?;
             let mut all = holds(&object);
             let own = all.remove(self.run);
             if own.as_ref().and_then(|hold| hold.fields.get(pointer)).is_some_and(|held| held.after == *value) {
@@ -185,7 +185,7 @@ impl Shared<'_> {
         let Field { kind, namespace, name, pointer } = field;
         if !proof::is_changed_by_runs(kind, pointer) {
             let text = proof::left_alone(&format!("runs change no field {pointer} of {}", name_of(kind, namespace, name)));
-            return Err(Failure::Errored(Trouble::new(text)));
+            return Err(Failure::Errored(Diagnosis::new(Id::TeardownNotOwned, text)));
         }
         let Some(object) = self.cluster.get(kind, namespace, name).await? else { return Ok(Restoring::nothing()) };
         let mut all = holds(&object);
@@ -303,7 +303,7 @@ fn version(object: &DynamicObject) -> &str {
 }
 
 fn busy(subject: &str) -> Failure {
-    Failure::Errored(Trouble::new(format!("{subject} was changed by others at each of {ATTEMPTS} tries")))
+    Failure::Errored(Diagnosis::new(Id::ObjectConflict, format!("{subject} was changed by others at each of {ATTEMPTS} tries")))
 }
 
 /// Equal as settings are: `2` and `"2"` mean the same to an operator.

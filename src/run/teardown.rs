@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Session, names};
 use crate::{
     cluster::{Cluster, name_of},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, Leftover, StepCx, human},
-    events::{Trouble, What},
+    events::What,
     journal::{
         Entry, Journal, Record, State,
         order::{Action, Stage, order},
@@ -81,7 +82,7 @@ impl Removed {
 }
 
 /// Sources by profile name; those that could not be reached with the reason.
-pub type Sources = BTreeMap<String, Result<Arc<dyn Source>, String>>;
+pub type Sources = BTreeMap<String, Result<Arc<dyn Source>, Diagnosis>>;
 
 /// Carries a teardown out.
 pub struct Teardown<'a> {
@@ -287,11 +288,11 @@ impl<'a> Teardown<'a> {
             let work = work(record);
             async move {
                 if let Some(why) = skipped {
-                    return (record, Err(Failure::Errored(Trouble::new(why))));
+                    return (record, Err(Failure::Errored(Diagnosis::new(Id::TeardownFailed, why))));
                 }
                 let result = timeout_at(until, work).await.unwrap_or_else(|_| {
                     let text = format!("not done after {}: the server did not answer", human(started.elapsed()));
-                    Err(Failure::Errored(Trouble::new(text)))
+                    Err(Failure::Errored(Diagnosis::new(Id::TeardownTimeout, text)))
                 });
                 (record, result)
             }
@@ -303,7 +304,7 @@ impl<'a> Teardown<'a> {
             let result = match result {
                 Ok(removed) => Ok(removed),
                 Err(Failure::Interrupted) => return Err(Failure::Interrupted),
-                Err(Failure::Failed(trouble) | Failure::Errored(trouble)) => Err(one_line(&trouble)),
+                Err(Failure::Failed(trouble) | Failure::Errored(trouble)) => Err(trouble.one_line()),
             };
             results.push((record, result));
         }
@@ -336,12 +337,6 @@ fn goes_along(entry: &Entry, ours: &BTreeSet<String>) -> bool {
         }
         _ => false,
     }
-}
-
-fn one_line(trouble: &Trouble) -> String {
-    let details = if trouble.details.is_empty() { String::new() } else { format!(" ({})", trouble.details.join("; ")) };
-    let hints = if trouble.hints.is_empty() { String::new() } else { format!("; {}", trouble.hints.join("; ")) };
-    format!("{}{details}{hints}", trouble.summary)
 }
 
 /// For messages: `VM x`, `Plan a/b`.

@@ -17,11 +17,10 @@ use super::{
     session::{Needs, cluster_facts, connect_cluster, open, own_namespace, provider_failure, tell_facts},
 };
 use crate::{
-    advice::advised,
     cluster::{Cluster, ConnectOptions},
     config::{profile::Profile, scenario::Scenario, settings::Settings},
+    diagnosis::{Diagnosis, Id},
     engine::{Closed, Failure, Leftover, StepCx, Workload},
-    events::Trouble,
     jira::{self, Jira},
     journal::{self, Journal},
     providers::{self, Source},
@@ -164,9 +163,13 @@ impl MigrationRun {
                     Ok(issue) if issue.resolved => None,
                     Ok(issue) => Some(Closed::Skip(format!("known issue {key} is not resolved; its status is {}.", issue.status))),
                     Err(why) => Some(Closed::Error(
-                        Trouble::new(format!("it is not known whether issue {key}, which the scenario waits for, is resolved"))
-                            .detail(why)
-                            .hint("check `jira_url` and its token, or leave `jira_url` unset to skip scenarios that wait for an issue"),
+                        Diagnosis::new(
+                            Id::ScenarioRequirementMissing,
+                            format!("it is not known whether issue {key}, which the scenario waits for, is resolved"),
+                        )
+                        .cause(why.text)
+                        .hints(why.hints)
+                        .hint("check `jira_url` and its token, or leave `jira_url` unset to skip scenarios that wait for an issue"),
                     )),
                 };
                 open.map(|closed| (key, closed))
@@ -224,7 +227,7 @@ impl MigrationRun {
 impl Workload for MigrationRun {
     fn set_up<'a>(&'a self, cx: &'a StepCx) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
         Box::pin(async move {
-            let result = Box::pin(self.prepare(cx)).await.map_err(advised);
+            let result = Box::pin(self.prepare(cx)).await.map_err(Failure::advised);
             if matches!(result, Err(Failure::Failed(_) | Failure::Errored(_))) {
                 self.collect_of_mtv(cx, "set_up").await?;
             }
@@ -294,7 +297,7 @@ pub(super) fn unmet(skip: &Skip) -> Closed {
         return Closed::Skip(skip.reason.clone());
     }
     Closed::Error(
-        Trouble::new(skip.reason.trim_end_matches('.'))
+        Diagnosis::new(Id::ScenarioRequirementMissing, skip.reason.trim_end_matches('.'))
             .hint("add it to the profile; providers.example.toml shows the keys, `mtv-test validate` what is missing")
             .hint("or leave copy-offload out: `--marker 'not copyoffload'`"),
     )

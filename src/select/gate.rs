@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::config::{
+    copyoffload::MissingField,
     profile::{Profile, ProviderKind},
     scenario::Scenario,
 };
@@ -127,9 +128,9 @@ fn unsuited(scenario: &Scenario, profile: &Profile) -> Option<String> {
     };
     let mut missing: Vec<String> = needed.into_iter().filter(|field| !given(field)).map(|field| format!("`{field}`")).collect();
     if scenario.copies_offload() {
-        // `key`: what it is, where the section says more than the key.
-        let more = offload.missing().into_iter().map(|line| line.split(": ").next().unwrap_or_default().to_owned());
-        missing.extend(more.filter(|line| !line.contains("storage_vendor_product") && !line.contains("`datastore_id`")));
+        // These two are among the fields that the scenario names.
+        let named = ["storage_vendor_product", "datastore_id"];
+        missing.extend(offload.missing().iter().filter(|field| !named.contains(&field.key)).map(MissingField::name));
     }
     (!missing.is_empty()).then(|| format!("the `copyoffload` section of profile `{name}` has no {}.", missing.join(", ")))
 }

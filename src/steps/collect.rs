@@ -80,8 +80,7 @@ async fn collect(owner: &Owner, settings: &Settings, cx: &StepCx, target: &Targe
         }
         Err(Failure::Interrupted) => Err(Failure::Interrupted),
         Err(Failure::Failed(trouble) | Failure::Errored(trouble)) => {
-            let why = std::iter::once(trouble.summary).chain(trouble.details).collect::<Vec<_>>().join(": ");
-            cx.warn(format!("nothing could be collected: {why}"));
+            cx.warn_with(format!("nothing could be collected: {}", trouble.line(": ")), trouble.hints);
             Ok(Vec::new())
         }
     }

@@ -4,16 +4,21 @@ use mtv_api::forklift::PlanStatus;
 
 use crate::{
     config::scenario::{ExpectedFailure, HOOK_STEPS},
-    events::Trouble,
-    forklift::{self, Executed},
+    diagnosis::{Diagnosis, Id},
+    forklift::{self, Executed, PopulatorFailure},
 };
 
 /// The step that all VMs of a Plan failed in.
 ///
 /// # Errors
 /// The migration did not fail, its VMs failed in different steps, or it failed in another step or for another reason.
-/// `told` is what is known of the reasons beside the Plan's status.
-pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, executed: Executed<'_>, told: &[String]) -> Result<String, Trouble> {
+/// `populators` is what failed populators said, beside the Plan's status.
+pub fn judge(
+    wanted: &ExpectedFailure,
+    status: &PlanStatus,
+    executed: Executed<'_>,
+    populators: &[PopulatorFailure],
+) -> Result<String, Diagnosis> {
     let asked = match (&wanted.step, &wanted.text) {
         (None, None) if wanted.in_hook => "a failure in the step of a hook".to_owned(),
         (Some(step), Some(text)) => format!("a failure in step {step} for a reason with `{text}`"),
@@ -23,10 +28,13 @@ pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, executed: Executed<'
     };
     if forklift::succeeded(status, executed.migration) {
         let Executed { namespace, plan, .. } = executed;
-        return Err(Trouble::new(format!("Plan {namespace}/{plan} succeeded, but the scenario expects {asked}")));
+        return Err(Diagnosis::new(
+            Id::MigrationUnexpected,
+            format!("Plan {namespace}/{plan} succeeded, but the scenario expects {asked}"),
+        ));
     }
-    let actual = forklift::trouble_of(status, executed);
-    let wrong = |summary: String| Err(Trouble { summary, ..actual.clone() }.detail(actual.summary.clone()));
+    let actual = forklift::trouble_of(status, executed, populators);
+    let wrong = |summary: String| Err(Diagnosis { id: Id::MigrationUnexpected, summary, ..actual.clone() }.cause(actual.summary.clone()));
     let vms = status.migration.as_ref().map(|m| m.vms.as_slice()).unwrap_or_default();
     let steps: Vec<(&str, Option<&str>)> = vms.iter().map(|vm| (vm.name.as_str(), forklift::failed_step(vm))).collect();
     let Some((_, Some(step))) = steps.first().copied() else {
@@ -40,7 +48,7 @@ pub fn judge(wanted: &ExpectedFailure, status: &PlanStatus, executed: Executed<'
         return wrong(format!("expected {asked}, but the step that failed is {step}"));
     }
     if let Some(text) = &wanted.text
-        && !told.iter().any(|reason| reason.contains(text.as_str()))
+        && !populators.iter().any(|failure| failure.said.contains(text.as_str()))
         && let Some(vm) = vms.iter().find(|vm| !forklift::reasons_of(vm).iter().any(|reason| reason.contains(text.as_str())))
     {
         return wrong(format!("expected {asked}, but VM {} failed because of: {}", vm.name, forklift::reasons_of(vm).join("; ")));
@@ -81,7 +89,15 @@ mod tests {
         let status = ended("Failed", &[(Some("ImageConversion"), "look at the pod")]);
         let wanted = ExpectedFailure { text: Some("no host".to_owned()), ..ExpectedFailure::default() };
         assert!(judge(&wanted, &status, EXECUTED, &[]).is_err());
-        assert!(judge(&wanted, &status, EXECUTED, &["there is no host with this id".to_owned()]).is_ok());
+        assert!(
+            judge(
+                &wanted,
+                &status,
+                EXECUTED,
+                &[PopulatorFailure { file: "[ds] a/a.vmdk".to_owned(), said: "there is no host with this id".to_owned() }]
+            )
+            .is_ok()
+        );
     }
 
     #[test]

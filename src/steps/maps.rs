@@ -58,7 +58,8 @@ pub async fn network(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) 
     let (map, targets) = forklift::network_entries(&state.sources(), nad_namespace, &base);
     if map.is_empty() {
         return Err(Failure::Errored(
-            crate::events::Trouble::new("the source VMs have no network adapter").hint("a migration needs at least one network to map"),
+            crate::diagnosis::Diagnosis::new(crate::diagnosis::Id::SourceVmUnsuitable, "the source VMs have no network adapter")
+                .hint("a migration needs at least one network to map"),
         ));
     }
     for (index, target) in targets.iter().enumerate() {

@@ -9,8 +9,8 @@ use mtv_api::{
 
 use super::{Scene, expected, offload};
 use crate::{
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx, human},
-    events::Trouble,
     forklift::{self, Below, Cutover, Executed},
     run::{PlanState, ScenarioState},
     verify::Offloaded,
@@ -55,11 +55,7 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
     let mut failures = Vec::new();
     for (plan, (executed, result)) in plans.iter().zip(ended).enumerate() {
         let judged = result.and_then(|(status, offload)| {
-            let explained = |failure| match (failure, &offload) {
-                (Failure::Failed(trouble), Some(offload)) => Failure::Failed(offload::explained(trouble, offload)),
-                (failure, _) => failure,
-            };
-            let (done, told) = judge(scene, *executed, status, offload.as_ref()).map_err(explained)?;
+            let (done, told) = judge(scene, *executed, status, offload.as_ref())?;
             Ok((PlanState { offload, ..done }, told))
         });
         match judged {
@@ -95,17 +91,17 @@ fn judge(
     offload: Option<&Offloaded>,
 ) -> Result<(PlanState, Vec<String>), Failure> {
     let mut notes = durations(&status);
+    let populators = offload.map(|offload| forklift::failures(&offload.copies)).unwrap_or_default();
     let failed_in = match &scene.scenario.expect_failure {
         None if forklift::succeeded(&status, executed.migration) => {
             no_precopy(scene.scenario.warm_migration, &status)?;
             None
         }
-        None => return Err(Failure::Failed(forklift::trouble_of(&status, executed))),
+        None => return Err(Failure::Failed(forklift::trouble_of(&status, executed, &populators))),
         Some(wanted) => {
-            let told: Vec<String> = offload.iter().flat_map(|o| o.copies.values()).filter_map(|copied| copied.failed.clone()).collect();
-            let step = expected::judge(wanted, &status, executed, &told).map_err(Failure::Failed)?;
+            let step = expected::judge(wanted, &status, executed, &populators).map_err(Failure::Failed)?;
             notes.push(format!("failed in step {step}, as the scenario expects"));
-            notes.extend(told);
+            notes.extend(populators.into_iter().map(|failure| failure.said));
             Some(step)
         }
     };
@@ -121,7 +117,7 @@ fn no_precopy(warm: bool, status: &PlanStatus) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Failed(
-        Trouble::new(format!("the Plan is warm and succeeded, but no precopy of VM {} did", without.join(", ")))
+        Diagnosis::new(Id::MigrationNoPrecopy, format!("the Plan is warm and succeeded, but no precopy of VM {} did", without.join(", ")))
             .hint("a warm migration copies the disks while the source VM runs; look at status.migration.vms[].warm of the Plan"),
     ))
 }
@@ -180,20 +176,12 @@ fn worst(failures: Vec<Failure>) -> Option<Failure> {
         worst = Some(match (worst, failure) {
             (None, only) => only,
             (Some(Failure::Interrupted), _) | (_, Failure::Interrupted) => Failure::Interrupted,
-            (Some(Failure::Failed(first)), Failure::Failed(second)) => Failure::Failed(both(first, second)),
-            (Some(Failure::Errored(first)), Failure::Errored(second) | Failure::Failed(second)) => Failure::Errored(both(first, second)),
-            (Some(Failure::Failed(first)), Failure::Errored(second)) => Failure::Errored(both(second, first)),
+            (Some(Failure::Failed(first)), Failure::Failed(second)) => Failure::Failed(first.and(second)),
+            (Some(Failure::Errored(first)), Failure::Errored(second) | Failure::Failed(second)) => Failure::Errored(first.and(second)),
+            (Some(Failure::Failed(first)), Failure::Errored(second)) => Failure::Errored(second.and(first)),
         });
     }
     worst
-}
-
-/// Two troubles as one: the first is the summary.
-fn both(mut first: Trouble, second: Trouble) -> Trouble {
-    first.details.push(second.summary);
-    first.details.extend(second.details);
-    first.hints.extend(second.hints);
-    first
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use mtv_api::forklift::ProviderPair;
 use serde::Serialize;
 
 use crate::{
-    advice::advised,
     config::{scenario::Scenario, settings::Settings},
     engine::{Failure, PlannedStep, StepCx},
     forklift::Below,
@@ -98,7 +97,7 @@ impl Step {
             Self::Verify => verify::run(scene, state, cx).await,
             Self::CleanUp => clean_up::run(scene, state, cx).await,
         };
-        done.map_err(advised)
+        done.map_err(Failure::advised)
     }
 }
 

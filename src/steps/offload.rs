@@ -6,13 +6,12 @@ use mtv_api::forklift::{OffloadPlugin, PlanStatus, SourceRef, StorageDestination
 
 use super::Scene;
 use crate::{
-    advice::POPULATOR,
     config::{
         copyoffload::CopyOffload,
         scenario::{AddedDisk, Datastore, DedicatedHosts, RdmType, Scenario, ScenarioVm},
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     forklift::{self, Copies},
     providers::{CloneRequest, NewDisk, NewDiskKind},
     run::Offload,
@@ -69,15 +68,18 @@ fn datastore(offload: Option<&CopyOffload>, wanted: &Datastore) -> Result<String
 
 fn missing(field: &str) -> Failure {
     Failure::Errored(
-        Trouble::new(format!("the scenario needs `{field}`, which the profile's copyoffload section does not have"))
-            .hint(format!("add `{field}` to the profile, or leave the scenario out")),
+        Diagnosis::new(
+            Id::OffloadNotConfigured,
+            format!("the scenario needs `{field}`, which the profile's copyoffload section does not have"),
+        )
+        .hint(format!("add `{field}` to the profile, or leave the scenario out")),
     )
 }
 
 /// Rows of the StorageMap of a Plan with copy-offload.
 pub fn storage_entries(scene: &Scene<'_>, storage_class: &str) -> Result<Vec<StorageEntry>, Failure> {
     let (Some(profile), Some(offload)) = (scene.session.profile.copyoffload(), &scene.session.offload) else {
-        return Err(Failure::Errored(Trouble::new("the run was not prepared for copy-offload")));
+        return Err(Failure::Errored(Diagnosis::new(Id::OffloadNotConfigured, "the run was not prepared for copy-offload")));
     };
     let hosts = dedicated(scene.scenario, profile);
     Ok(offload_rows(profile, offload, &scene.scenario.profile_fields(), storage_class, &hosts))
@@ -124,22 +126,6 @@ pub fn offload_rows(
         ["secondary_datastore_id", "non_xcopy_datastore_id"].into_iter().filter(|f| needed.contains(f)).filter_map(|f| profile.field(f)),
     );
     ids.into_iter().map(row).collect()
-}
-
-/// What the populators of a Plan that failed say of it: the Plan itself only says that a pod failed.
-pub fn explained(mut trouble: Trouble, offloaded: &Offloaded) -> Trouble {
-    let told: Vec<String> = offloaded
-        .copies
-        .iter()
-        .filter_map(|(file, copied)| Some(format!("{POPULATOR} {file} says: {}", copied.failed.as_ref()?)))
-        .collect();
-    let Some(first) = told.first() else { return trouble };
-    // `VM a failed in step DiskTransfer: populator pod failed for PVC …`: the reason takes the place of the reference to it.
-    if let Some((what, _)) = trouble.summary.split_once(": populator pod failed") {
-        trouble.summary = format!("{what}: {first}");
-    }
-    trouble.details.splice(0..0, told);
-    trouble
 }
 
 /// Follows a Plan with copy-offload to its end: its Secrets must come, and what its populators say is kept.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::Scene;
 use crate::{
     cluster::ObjectExt as _,
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     run::{Changed, Field, Shared},
     verify::LabelledNode,
 };
@@ -41,7 +41,7 @@ pub async fn label_node(scene: &Scene<'_>, cx: &StepCx) -> Result<Option<Labelle
         return Ok(Some(node));
     }
     Err(Failure::Errored(
-        Trouble::new(refused.unwrap_or_default())
+        Diagnosis::new(Id::ClusterNoNode, refused.unwrap_or_default())
             .hint("no worker is left for this run: give the scenario another key in target_node_selector, or a value that is unique"),
     ))
 }
@@ -54,8 +54,8 @@ async fn by_memory(scene: &Scene<'_>, cx: &StepCx) -> Result<Vec<String>, Failur
     workers.sort_unstable();
     if workers.is_empty() {
         return Err(Failure::Errored(
-            Trouble::new("the cluster has no worker node that takes pods")
-                .detail(format!("{} nodes have the label {WORKER}", nodes.len()))
+            Diagnosis::new(Id::ClusterNoNode, "the cluster has no worker node that takes pods")
+                .evidence(format!("{} nodes have the label {WORKER}", nodes.len()))
                 .hint("target_node_selector needs one that is Ready and not cordoned"),
         ));
     }
@@ -66,7 +66,11 @@ async fn by_memory(scene: &Scene<'_>, cx: &StepCx) -> Result<Vec<String>, Failur
             workers.sort_by(|a, b| bytes(b).total_cmp(&bytes(a)));
         }
         Err(error) => {
-            cx.warn(format!("the worker node with the most free memory is not known, taking {}: {error:#}", workers[0]));
+            let why = Diagnosis::of_error(&error);
+            cx.warn_with(
+                format!("the worker node with the most free memory is not known, taking {}: {}", workers[0], why.line(": ")),
+                why.hints,
+            );
         }
     }
     Ok(workers.into_iter().map(str::to_owned).collect())

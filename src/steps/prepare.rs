@@ -13,8 +13,8 @@ use crate::{
         profile::ProviderKind,
         scenario::{PowerWish, ScenarioVm},
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     journal::Entry,
     providers::{CloneRequest, InventoryDescribed, Machines, VmDescription},
     run::{Migrating, ScenarioState, cannot, names, provider_failure},
@@ -61,8 +61,11 @@ async fn names_are_free(scene: &Scene<'_>, namespace: &str, cx: &StepCx) -> Resu
         cx.progress(format!("checking that no VirtualMachine {namespace}/{name} exists"), None);
         if scene.session.cluster().get(&kinds::VM, Some(namespace), name).await?.is_some() {
             return Err(Failure::Errored(
-                Trouble::new(format!("VirtualMachine {namespace}/{name} exists already, and a VM of the scenario has this `target_name`"))
-                    .hint("it was left alone; delete it, or choose another target_name or vm_target_namespace"),
+                Diagnosis::new(
+                    Id::ObjectExists,
+                    format!("VirtualMachine {namespace}/{name} exists already, and a VM of the scenario has this `target_name`"),
+                )
+                .hint("it was left alone; delete it, or choose another target_name or vm_target_namespace"),
             ));
         }
     }
@@ -139,13 +142,16 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
 fn nothing_to_keep(source: &VmDescription) -> Failure {
     let told: Vec<String> = source.nics.iter().flat_map(|nic| &nic.configured).map(|address| address.ip.to_string()).collect();
     Failure::Errored(
-        Trouble::new(format!("the guest of VM {} has no static address to keep, which `preserve_static_ips` is about", source.name))
-            .detail(if told.is_empty() {
-                "its tools tell no address".to_owned()
-            } else {
-                format!("its tools tell [{}] by DHCP", told.join(", "))
-            })
-            .hint("open-vm-tools or VMware Tools must run in the source VM, and one of its adapters needs an address of its own"),
+        Diagnosis::new(
+            Id::SourceVmUnsuitable,
+            format!("the guest of VM {} has no static address to keep, which `preserve_static_ips` is about", source.name),
+        )
+        .cause(if told.is_empty() {
+            "its tools tell no address".to_owned()
+        } else {
+            format!("its tools tell [{}] by DHCP", told.join(", "))
+        })
+        .hint("open-vm-tools or VMware Tools must run in the source VM, and one of its adapters needs an address of its own"),
     )
 }
 

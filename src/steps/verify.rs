@@ -15,8 +15,8 @@ use super::Scene;
 use crate::{
     cluster::{Awaited, ObjectExt as _, name_of},
     config::{profile::ProviderKind, scenario::ExpectedFailure},
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     run::{Migrating, ScenarioState, provider_failure},
     verify::{self, ProviderTls, Report, Subject, TargetVm},
 };
@@ -52,7 +52,7 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
         }
         let migrated = plan.status.and_then(|s| s.migration).map(|m| m.vms).unwrap_or_default();
         let Some(status) = migrated.into_iter().find(|m| m.id == vm.source.id) else {
-            return Err(Failure::Failed(Trouble::new(format!("the Plan's status does not name VM {}", vm.source.name))));
+            return Err(Failure::Failed(Diagnosis::new(Id::VmMissing, format!("the Plan's status does not name VM {}", vm.source.name))));
         };
         there.push((vm, status));
     }
@@ -78,7 +78,10 @@ pub async fn run(scene: &Scene<'_>, state: &ScenarioState, cx: &StepCx) -> Resul
     let hint = format!(
         "the migration itself succeeded: look at VirtualMachines, instances, claims and virt-launcher pods in {namespace}, at the guest and its login, not at the Plan"
     );
-    Err(Failure::Failed(Trouble { summary, details: problems.into_iter().chain(notes).collect(), hints: vec![hint] }))
+    let mut diagnosis = Diagnosis::new(Id::CheckFailed, summary).hint(hint);
+    diagnosis.causes = problems;
+    diagnosis.evidence = notes;
+    Err(Failure::Failed(diagnosis))
 }
 
 async fn check_vm(
@@ -154,7 +157,10 @@ async fn machine(scene: &Scene<'_>, namespace: &str, vm: &Migrating, status: &Vm
         Err(Failure::Interrupted) => Err(Failure::Interrupted),
         // Not there, or in another state for too long: the checks say what it is.
         Err(_) => cluster.get(&kinds::VM, Some(namespace), name).await?.ok_or_else(|| {
-            Failure::Failed(Trouble::new(format!("{} does not exist after its migration", name_of(&kinds::VM, Some(namespace), name))))
+            Failure::Failed(Diagnosis::new(
+                Id::VmMissing,
+                format!("{} does not exist after its migration", name_of(&kinds::VM, Some(namespace), name)),
+            ))
         }),
     }
 }

@@ -300,7 +300,8 @@ fn each_scenario_fails_for_the_right_reason() {
             continue;
         };
         let trouble = &failed["trouble"];
-        let details = trouble["details"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let details =
+            ["causes", "evidence"].into_iter().flat_map(|key| trouble[key].as_array().into_iter().flatten()).filter_map(Value::as_str);
         let lines: Vec<&str> = trouble["summary"].as_str().into_iter().chain(details).collect();
         if failed["step"] != wrong.step || failed["verdict"] != "failed" {
             problems.push(format!("{} ended in {} {}: {lines:#?}", wrong.scenario, failed["step"], failed["verdict"]));

@@ -265,7 +265,7 @@ async fn each_fault_of_the_lab_is_reported_by_its_check_alone() {
     let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let failed = events.iter().find(|e| e["event"] == "step_finished" && e["step"] == "verify").unwrap_or_else(|| panic!("{all}"));
     let details: Vec<&str> =
-        failed["trouble"]["details"].as_array().unwrap_or_else(|| panic!("{failed}")).iter().filter_map(|d| d.as_str()).collect();
+        failed["trouble"]["causes"].as_array().unwrap_or_else(|| panic!("{failed}")).iter().filter_map(|d| d.as_str()).collect();
     // `VM: CHECK - ABOUT: expected …, actual …`, the VM named like its clone.
     let mut problems: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for line in &details {

@@ -1,6 +1,6 @@
 //! Finding VMs by name and by mark, in small and in large inventories.
 
-use mtv_test::providers::{CloneRequest, ProviderError};
+use mtv_test::providers::{CloneRequest, ProviderErrorKind};
 
 use crate::support::{Vcsim, count, total};
 

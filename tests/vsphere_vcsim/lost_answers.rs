@@ -31,16 +31,19 @@ async fn nobody_listens() {
     let Some(_vcsim) = Vcsim::start(&[]) else { return };
     let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let Err(error) = connect(&profile(&format!("https://{free}/sdk"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains(&free.to_string()) && text.contains("hint")), "{error:?}");
+    assert!(
+        error.is(ProviderErrorKind::Unreachable) && error.to_string().contains(&free.to_string()) && !error.hints().is_empty(),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn somebody_else_answers() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let Err(error) = connect(&profile(&vcsim.url.replace("/sdk", "/about"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("https://HOST/sdk")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.hints()[0].contains("https://HOST/sdk"), "{error:?}");
     let Err(error) = connect(&profile(&vcsim.url.replace("http:", "https:"))).await else { panic!("connected") };
-    assert!(matches!(&error, ProviderError::Unreachable(text) if text.contains("TLS")), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Unreachable) && error.to_string().contains("TLS"), "{error:?}");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
     until("the wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 2).await;
     vcsim.govc(&["vm.destroy", VM]);
     let error = waiting.await.unwrap().unwrap_err();
-    assert!(matches!(error, ProviderError::NotFound(_)), "{error:?}");
+    assert!(error.is(ProviderErrorKind::NotFound), "{error:?}");
 }
 
 /// Against what govc says of the same VM.

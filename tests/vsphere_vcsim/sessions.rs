@@ -30,9 +30,9 @@ async fn a_wrong_password_is_said_without_saying_it() {
     let mut profile = vcsim.profile();
     profile.password = Secret::new("not-the-password");
     let Err(error) = connect(&profile).await else { panic!("logged in") };
-    assert!(matches!(error, ProviderError::Login(_)), "{error:?}");
+    assert!(error.is(ProviderErrorKind::Login), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("for user `admin`") && text.contains("hint: check `username`"), "{text}");
+    assert!(text.contains("for user `admin`") && error.hints()[0].starts_with("check `username`"), "{text}");
     assert!(!text.contains("not-the-password"), "{text}");
 }
 

@@ -184,14 +184,14 @@ impl ProfileFile {
                 let missing = offload.missing();
                 if let (false, Some(at)) = (missing.is_empty(), &entry.offload_at) {
                     // A secret that cannot be fetched is reported with its own place.
-                    let missing = missing.into_iter().filter(|line| !given.names_secret_of(line));
+                    let missing = missing.into_iter().filter(|field| !given.names_secret_of(field));
                     let problem = missing.fold(
                         Problem::error(format!("`copyoffload` of profile `{}` is not complete", entry.name.value)).at(
                             &self.source,
                             at.clone(),
                             "scenarios with copy-offload need more keys",
                         ),
-                        |problem, line| problem.help(format!("add {line}")),
+                        |problem, field| problem.help(format!("add {field}")),
                     );
                     if !problem.helps().is_empty() {
                         found.push(problem);

@@ -52,7 +52,7 @@ pub async fn vm(cluster: &Cluster, gate: &RwLock<()>, request: &CloneRequest, gu
     let volume = watch::until(cluster, &kinds::DATA_VOLUME, &namespace, &request.name, DISK, &awaited, |volume| {
         match text(volume, "/status/phase") {
             "Succeeded" | "WaitForFirstConsumer" | "PendingPopulation" => Ok(true),
-            "Failed" => Err(ProviderError::Operation(format!("{doing}: the copy of the boot source failed"))),
+            "Failed" => Err(ProviderError::operation(format!("{doing}: the copy of the boot source failed"))),
             _ => Ok(false),
         }
     })
@@ -62,7 +62,7 @@ pub async fn vm(cluster: &Cluster, gate: &RwLock<()>, request: &CloneRequest, gu
         switch(cluster, &made, PowerWish::On).await?;
         switch(cluster, &made, PowerWish::Off).await?;
     }
-    made.metadata.uid.ok_or_else(|| ProviderError::Operation(format!("{doing}: the VM has no UID")))
+    made.metadata.uid.ok_or_else(|| ProviderError::operation(format!("{doing}: the VM has no UID")))
 }
 
 /// Switches a VM on or off and waits until it is.
@@ -74,7 +74,7 @@ pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: PowerWish) -> 
     };
     let doing = format!("{verb} VM {namespace}/{name}");
     if text(vm, "/status/printableStatus") != state {
-        cluster.switch(namespace, name, verb).await.map_err(|error| ProviderError::Operation(format!("{error:#}")))?;
+        cluster.switch(namespace, name, verb).await.map_err(|error| super::failed("", &error))?;
     }
     watch::until(cluster, &kinds::VM, namespace, name, SWITCH, &format!("{doing}: the VM to be {state}"), |vm| {
         Ok(text(vm, "/status/printableStatus") == state)
@@ -91,12 +91,10 @@ async fn boot_source(cluster: &Cluster, doing: &str) -> ProviderResult<()> {
         (&kinds::CLUSTER_INSTANCE_TYPE, None, machine::INSTANCE_TYPE),
         (&kinds::CLUSTER_PREFERENCE, None, machine::PREFERENCE),
     ] {
-        let found = cluster.get(kind, namespace, name).await.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))?;
+        let found = cluster.get(kind, namespace, name).await.map_err(|error| super::failed(doing, &error))?;
         if found.is_none() {
-            return Err(ProviderError::NotFound(format!(
-                "{doing}: {} does not exist; hint: OpenShift Virtualization brings it, are its common boot sources and instance types deployed?",
-                name_of(kind, namespace, name)
-            )));
+            return Err(ProviderError::not_found(format!("{doing}: {} does not exist", name_of(kind, namespace, name)))
+                .hint("OpenShift Virtualization brings it, are its common boot sources and instance types deployed?"));
         }
     }
     Ok(())
@@ -112,11 +110,11 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
             Ok(found) => found,
             Err(NotCreated::Failed { error, .. }) => return Err(refused(&error, &format!("{doing}: {object}"))),
             Err(NotCreated::Foreign) => {
-                return Err(ProviderError::Operation(format!(
+                return Err(ProviderError::operation(format!(
                     "{doing}: {object} exists already and is not of this run; it was left alone"
                 )));
             }
-            Err(NotCreated::Unseen(error)) => return Err(ProviderError::Operation(format!("{doing}: {error:#}"))),
+            Err(NotCreated::Unseen(error)) => return Err(super::failed(doing, &error)),
         };
         if kind != &kinds::NAMESPACE || found.metadata.deletion_timestamp.is_none() {
             return Ok(found);

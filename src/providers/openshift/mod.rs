@@ -17,7 +17,8 @@ use mtv_api::kinds;
 use tokio::sync::RwLock;
 
 use super::{
-    Access, CloneRequest, Cloner, Leaving, Machines, MarkedVm, ProviderError, ProviderResult, Source, SourceVm, VmDescription, http,
+    Access, CloneRequest, Cloner, Leaving, Machines, MarkedVm, ProviderError, ProviderErrorKind, ProviderResult, Source, SourceVm,
+    VmDescription, http,
 };
 use crate::{
     cluster::{Cluster, ConnectOptions, PasswordLogin},
@@ -25,6 +26,7 @@ use crate::{
         profile::{GuestLogin, Profile, ProviderKind},
         scenario::PowerWish,
     },
+    diagnosis::{Diagnosis, Id},
     secrets::SecretValue,
 };
 
@@ -49,7 +51,7 @@ impl Openshift {
         let (cluster, is_home) = match home {
             Some(home) if profile.api_url.is_empty() => (home.clone(), true),
             None if profile.api_url.is_empty() => {
-                return Err(ProviderError::Unreachable(format!(
+                return Err(ProviderError::unreachable(format!(
                     "profile `{}` names no api_url, so its VMs are on the cluster of the run, and there is none here",
                     profile.name
                 )));
@@ -72,7 +74,7 @@ impl Openshift {
     async fn by_id(&self, id: &str, doing: &str) -> ProviderResult<DynamicObject> {
         let all = self.marked_objects(doing).await?;
         let found = all.into_iter().find(|vm| vm.metadata.uid.as_deref() == Some(id));
-        found.ok_or_else(|| ProviderError::NotFound(format!("{doing}: there is no VM {id} (any more)")))
+        found.ok_or_else(|| ProviderError::not_found(format!("{doing}: there is no VM {id} (any more)")))
     }
 
     /// The VMs of all runs. A namespace in which a run has no VM stands for itself: the run died before it had one, or while the
@@ -85,7 +87,7 @@ impl Openshift {
             return Ok(all);
         }
         let namespaces = self.cluster.list(&kinds::NAMESPACE, None, RUN_LABEL).await;
-        for namespace in namespaces.map_err(|error| ProviderError::Operation(format!("look for namespaces of runs: {error:#}")))? {
+        for namespace in namespaces.map_err(|error| failed("look for namespaces of runs", &error))? {
             let found = listed(&namespace);
             let of_vms = found.run.as_deref().is_some_and(|run| machine::namespace(run) == found.name);
             if of_vms && !all.iter().any(|marked| marked.vm.run == found.run) {
@@ -97,7 +99,7 @@ impl Openshift {
 
     async fn marked_objects(&self, doing: &str) -> ProviderResult<Vec<DynamicObject>> {
         let listed = self.cluster.list(&kinds::VM, None, RUN_LABEL).await;
-        let all = listed.map_err(|error| ProviderError::Operation(format!("{doing}: {error:#}")))?;
+        let all = listed.map_err(|error| failed(doing, &error))?;
         // What Forklift makes of a source VM carries the labels of its Plan; it is no source VM.
         let of_forklift = |vm: &DynamicObject| vm.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("plan"));
         Ok(all.into_iter().filter(|vm| !of_forklift(vm)).collect())
@@ -117,18 +119,24 @@ async fn other(profile: &Profile) -> ProviderResult<Cluster> {
     let (insecure, plain_http) = (profile.insecure_skip_verify, profile.allow_plain_http);
     let options = ConnectOptions { login: Some(login), insecure, plain_http, ..ConnectOptions::default() };
     Cluster::connect(&options).await.map_err(|error| {
-        let text = format!("{error:#}");
+        let diagnosis = Diagnosis::of_error(&error);
+        let text = diagnosis.line(": ");
         // The hints of a cluster's own connection name the keys of another file.
-        let plain = text.split("; hint:").next().unwrap_or(&text);
-        let about = |hint: &str| format!("{plain}; hint: {hint}");
-        if text.contains("refused") && text.contains("password") {
-            ProviderError::Login(about("check `username` and `password` of the profile"))
-        } else if text.contains("certificate") {
-            ProviderError::Certificate(about("set `ca_file` of the profile to the cluster's CA, or `insecure_skip_verify = true`"))
-        } else {
-            ProviderError::Unreachable(about("check `api_url` of the profile, and the network"))
+        match diagnosis.id {
+            Id::ClusterAuthRefused => ProviderError::login(text).hint("check `username` and `password` of the profile"),
+            Id::ClusterCertificateUntrusted => {
+                ProviderError::certificate(text).hint("set `ca_file` of the profile to the cluster's CA, or `insecure_skip_verify = true`")
+            }
+            _ => ProviderError::unreachable(text).hint("check `api_url` of the profile, and the network"),
         }
     })
+}
+
+/// A request to the cluster that failed, with the hints that its error carries. `doing` may be empty.
+fn failed(doing: &str, error: &anyhow::Error) -> ProviderError {
+    let diagnosis = Diagnosis::of_error(error);
+    let doing = if doing.is_empty() { String::new() } else { format!("{doing}: ") };
+    ProviderError::operation(format!("{doing}{}", diagnosis.line(": "))).with_hints(diagnosis.hints)
 }
 
 fn listed(vm: &DynamicObject) -> SourceVm {
@@ -218,7 +226,7 @@ impl Cloner for Openshift {
             let doing = format!("describe VM {id}");
             let vm = self.by_id(id, &doing).await?;
             let namespace = vm.metadata.namespace.clone().unwrap_or_default();
-            let failed = |error: anyhow::Error| ProviderError::Operation(format!("{doing}: {error:#}"));
+            let failed = |error: anyhow::Error| failed(&doing, &error);
             let name = vm.metadata.name.clone().unwrap_or_default();
             let instance = self.cluster.get(&kinds::VMI, Some(&namespace), &name).await.map_err(failed)?;
             let claims = self.cluster.list(&kinds::PVC, Some(&namespace), "").await.map_err(failed)?;
@@ -254,7 +262,7 @@ impl Cloner for Openshift {
         async move {
             match self.by_id(id, &format!("delete VM {id}")).await {
                 Ok(vm) => remove::vm(&self.cluster, &vm).await,
-                Err(ProviderError::NotFound(_)) => Ok(()),
+                Err(error) if error.is(ProviderErrorKind::NotFound) => Ok(()),
                 Err(error) => Err(error),
             }
         }

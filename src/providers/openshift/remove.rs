@@ -21,7 +21,7 @@ pub async fn vm(cluster: &Cluster, vm: &DynamicObject) -> ProviderResult<()> {
     let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
     let uid = vm.metadata.uid.as_deref();
     let deleted = cluster.delete(&kinds::VM, Some(namespace), name, uid).await;
-    deleted.map_err(|error| ProviderError::Operation(format!("{error:#}")))?;
+    deleted.map_err(|error| super::failed("", &error))?;
     watch::gone(cluster, &kinds::VM, namespace, name, uid, GONE).await
 }
 
@@ -29,7 +29,7 @@ pub async fn vm(cluster: &Cluster, vm: &DynamicObject) -> ProviderResult<()> {
 pub async fn half_made(cluster: &Cluster, request: &CloneRequest) -> ProviderResult<()> {
     let namespace = machine::namespace(&request.run);
     let found = cluster.get(&kinds::VM, Some(&namespace), &request.name).await;
-    match found.map_err(|error| ProviderError::Operation(format!("{error:#}")))? {
+    match found.map_err(|error| super::failed("", &error))? {
         Some(found) if is_of(&found, &request.run) => vm(cluster, &found).await,
         _ => Ok(()),
     }
@@ -38,10 +38,10 @@ pub async fn half_made(cluster: &Cluster, request: &CloneRequest) -> ProviderRes
 /// What [`all_of`] would take.
 pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<Vec<String>> {
     let namespace = machine::namespace(leaving.run);
-    let failed = |error: anyhow::Error| ProviderError::Operation(format!("{error:#}"));
+    let failed = |error: anyhow::Error| super::failed("", &error);
     let Some(home) = cluster.get(&kinds::NAMESPACE, None, &namespace).await.map_err(failed)? else { return Ok(Vec::new()) };
     if !is_of(&home, leaving.run) {
-        return Err(ProviderError::Operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
+        return Err(ProviderError::operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
     }
     let mut all = Vec::new();
     if let Some(found) = cluster.get(&kinds::VM, Some(&namespace), leaving.name).await.map_err(failed)? {
@@ -63,10 +63,10 @@ pub async fn remains(cluster: &Cluster, leaving: Leaving<'_>) -> ProviderResult<
 /// come no further than that. `gate` keeps the namespace from being deleted under a VM that is just being created.
 pub async fn all_of(cluster: &Cluster, gate: &RwLock<()>, leaving: Leaving<'_>) -> ProviderResult<bool> {
     let namespace = machine::namespace(leaving.run);
-    let failed = |error: anyhow::Error| ProviderError::Operation(format!("{error:#}"));
+    let failed = |error: anyhow::Error| super::failed("", &error);
     let Some(home) = cluster.get(&kinds::NAMESPACE, None, &namespace).await.map_err(failed)? else { return Ok(false) };
     if !is_of(&home, leaving.run) {
-        return Err(ProviderError::Operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
+        return Err(ProviderError::operation(format!("namespace {namespace} does not carry the run's label; it was left alone")));
     }
     let mut removed = false;
     if let Some(found) = cluster.get(&kinds::VM, Some(&namespace), leaving.name).await.map_err(failed)? {
@@ -80,7 +80,7 @@ pub async fn all_of(cluster: &Cluster, gate: &RwLock<()>, leaving: Leaving<'_>) 
     if cluster.list(&kinds::VM, Some(&namespace), "").await.map_err(failed)?.is_empty() {
         let theirs = proof::strangers(cluster, &home, leaving.run).await.map_err(failed)?;
         if !theirs.is_empty() {
-            return Err(ProviderError::Operation(format!(
+            return Err(ProviderError::operation(format!(
                 "namespace {namespace} holds objects that are not of this run; it was left alone with them ({})",
                 theirs.join(", ")
             )));

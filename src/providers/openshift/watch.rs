@@ -15,8 +15,9 @@ use mtv_api::kinds::{self, Kind};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectExt as _, fate, name_of, state_of, words},
-    providers::{ProviderError, ProviderResult},
+    cluster::{Cluster, ObjectExt as _, fate, id_of, name_of, state_of, words},
+    diagnosis::Id,
+    providers::{ProviderError, ProviderErrorKind, ProviderResult},
     retry::{NoAnswer, Safety},
 };
 
@@ -84,7 +85,7 @@ pub async fn until(
     };
     match tokio::time::timeout(patience, watching).await {
         Ok(ended) => ended,
-        Err(_) => Err(ProviderError::Deadline(format!(
+        Err(_) => Err(ProviderError::deadline(format!(
             "waited {} s in vain to {what}; last state: {}",
             patience.as_secs(),
             state_of(last.as_ref())
@@ -114,7 +115,7 @@ pub async fn gone(
         return Ok(());
     }
     let object = name_of(kind, Some(namespace).filter(|n| !n.is_empty()), name);
-    Err(ProviderError::Deadline(format!(
+    Err(ProviderError::deadline(format!(
         "waited {} s in vain for {object} to be gone; last state: {}",
         patience.as_secs(),
         state_of(last.as_ref())
@@ -130,7 +131,7 @@ pub async fn guest(cluster: &Cluster, vm: &DynamicObject, patience: Duration) ->
     };
     match until(cluster, &kinds::VMI, namespace, name, patience, "hear of its guest", told).await {
         Ok(_) => Ok(true),
-        Err(ProviderError::Deadline(_)) => Ok(false),
+        Err(error) if error.is(ProviderErrorKind::Deadline) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -151,15 +152,15 @@ pub fn refused(error: &kube::Error, what: &str) -> ProviderError {
     let text = format!("{what}: {}", words(error));
     match error {
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
-            ProviderError::Login(format!("{text}; hint: the login needs rights on VirtualMachines, DataVolumes and namespaces"))
+            ProviderError::login(text).hint("the login needs rights on VirtualMachines, DataVolumes and namespaces")
         }
         kube::Error::Api(status) if status.code == 404 => {
-            ProviderError::NotFound(format!("{text}; hint: is OpenShift Virtualization installed on this cluster?"))
+            ProviderError::not_found(text).hint("is OpenShift Virtualization installed on this cluster?")
         }
-        kube::Error::Api(_) => ProviderError::Operation(text),
-        _ if text.contains("certificate") => {
-            ProviderError::Certificate(format!("{text}; hint: give the cluster's CA by `ca_file`, or set `insecure_skip_verify = true`"))
+        kube::Error::Api(_) => ProviderError::operation(text),
+        _ if id_of(error) == Id::ClusterCertificateUntrusted => {
+            ProviderError::certificate(text).hint("give the cluster's CA by `ca_file`, or set `insecure_skip_verify = true`")
         }
-        _ => ProviderError::Unreachable(format!("{text}; hint: check the address of the cluster, and the network")),
+        _ => ProviderError::unreachable(text).hint("check the address of the cluster, and the network"),
     }
 }

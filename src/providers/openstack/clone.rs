@@ -60,7 +60,7 @@ async fn whole(session: &Session, request: &CloneRequest) -> ProviderResult<Stri
         }));
     }
     if mapping.is_empty() {
-        return Err(ProviderError::Operation(format!("failed to {doing}: the server has neither an image nor a volume to boot from")));
+        return Err(ProviderError::operation(format!("failed to {doing}: the server has neither an image nor a volume to boot from")));
     }
     let mut body = json!({
         "name": request.name, "flavorRef": flavor, "networks": networks, "metadata": {MARK: request.run}, "block_device_mapping_v2": mapping,
@@ -98,9 +98,8 @@ async fn flavor(session: &Session, server: &Value, doing: &str) -> ProviderResul
     let all = session.list(Service::Compute, "flavors", "/flavors?is_public=None&limit=1000", doing).await?;
     let found = all.iter().find(|flavor| text(flavor, "/name") == name);
     found.map(|flavor| text(flavor, "/id").to_owned()).ok_or_else(|| {
-        ProviderError::NotFound(format!(
-            "failed to {doing}: its flavor `{name}` does not exist any more; hint: give the source another one"
-        ))
+        ProviderError::not_found(format!("failed to {doing}: its flavor `{name}` does not exist any more"))
+            .hint("give the source another one")
     })
 }
 
@@ -141,7 +140,7 @@ async fn copy_image(session: &Session, request: &CloneRequest, source: &str, doi
         match image.as_ref().map(|image| text(image, "/status")) {
             Some("active") => return Ok(id),
             Some("killed" | "deleted" | "deactivated") | None => {
-                return Err(ProviderError::Operation(format!("failed to {doing}: the image of the source could not be made")));
+                return Err(ProviderError::operation(format!("failed to {doing}: the image of the source could not be made")));
             }
             Some(status) => wait.pause(status).await?,
         }
@@ -192,10 +191,10 @@ async fn wait_for(session: &Session, kind: &str, id: &str, doing: &str) -> Provi
         match found.as_ref().map(|body| text(body, &format!("/{kind}/status"))) {
             Some("available") => return Ok(()),
             Some(state @ ("error" | "error_deleting")) => {
-                return Err(ProviderError::Operation(format!("failed to {doing}: {kind} {id} is in state {state}")));
+                return Err(ProviderError::operation(format!("failed to {doing}: {kind} {id} is in state {state}")));
             }
             Some(state) => wait.pause(state).await?,
-            None => return Err(ProviderError::Operation(format!("failed to {doing}: {kind} {id} is gone"))),
+            None => return Err(ProviderError::operation(format!("failed to {doing}: {kind} {id} is gone"))),
         }
     }
 }
@@ -209,7 +208,7 @@ async fn wait_for_boot(session: &Session, id: &str, doing: &str) -> ProviderResu
             "ACTIVE" | "SHUTOFF" => return Ok(()),
             "ERROR" => {
                 let why = text(server, "/fault/message");
-                return Err(ProviderError::Operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
+                return Err(ProviderError::operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
             }
             "" => return Err(session.refused(&reply, doing)),
             state => wait.pause(state).await?,

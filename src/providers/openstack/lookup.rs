@@ -50,7 +50,7 @@ pub async fn by_names(session: &Session, names: &[String]) -> ProviderResult<Vec
     for name in names {
         let same: Vec<&str> = found.iter().filter(|vm| vm.name == *name).map(|vm| vm.id.as_str()).collect();
         if same.len() > 1 {
-            return Err(ProviderError::NotFound(format!(
+            return Err(ProviderError::not_found(format!(
                 "{} servers are called `{name}`: {}; rename all but one",
                 same.len(),
                 same.join(", ")
@@ -67,7 +67,7 @@ pub async fn one(session: &Session, name: &str) -> ProviderResult<String> {
     }
     let all = servers(session, "", "list servers").await?;
     let hint = nearest(name, all.iter().map(|server| text(server, "/name"))).map(|near| format!("; did you mean `{near}`?"));
-    Err(ProviderError::NotFound(format!(
+    Err(ProviderError::not_found(format!(
         "no server is called `{name}` in project `{}`{} ({} were looked at)",
         session.project().await,
         hint.unwrap_or_default(),

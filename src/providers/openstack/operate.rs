@@ -54,13 +54,13 @@ pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> Provid
     let mut wait = Wait::new(format!("to {doing}"), POWER);
     loop {
         let Some(server) = find(session, id, &doing).await? else {
-            return Err(ProviderError::NotFound(format!("{doing}: the server does not exist (any more)")));
+            return Err(ProviderError::not_found(format!("{doing}: the server does not exist (any more)")));
         };
         match text(&server, "/status") {
             now if now == state => return Ok(()),
             "ERROR" => {
                 let why = text(&server, "/fault/message");
-                return Err(ProviderError::Operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
+                return Err(ProviderError::operation(format!("failed to {doing}: the server is in state ERROR: {why}")));
             }
             // What is refused may be refused for a moment only, while Nova does something else with the server.
             _ if !taken && busy(&server).is_none() => {
@@ -70,7 +70,7 @@ pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> Provid
                     continue;
                 };
                 if !tries.again(None).await {
-                    return Err(ProviderError::Operation(format!("failed to {doing}: Nova answered: {why}")));
+                    return Err(ProviderError::operation(format!("failed to {doing}: Nova answered: {why}")));
                 }
             }
             now => wait.pause(busy(&server).unwrap_or(now)).await?,
@@ -124,7 +124,7 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
         match image.as_ref().map(|image| text(image, "/status")) {
             Some("active") => return Ok(()),
             Some("killed" | "deleted") | None => {
-                return Err(ProviderError::Operation(format!("failed to {doing}: the image was given up")));
+                return Err(ProviderError::operation(format!("failed to {doing}: the image was given up")));
             }
             Some(status) => wait.pause(status).await?,
         }
@@ -153,7 +153,7 @@ async fn sweep(session: &Session, run: &str, name: &str, doing: &str) -> Provide
     if swept.left.is_empty() {
         return Ok(swept.removed > 0);
     }
-    Err(ProviderError::Operation(format!("failed to {doing}: what it was made of stays: {}", swept.left.join(", "))))
+    Err(ProviderError::operation(format!("failed to {doing}: what it was made of stays: {}", swept.left.join(", "))))
 }
 
 /// Removes a clone that may still be in the making: the process that asked for its parts has died, and what it asked for last may

@@ -144,12 +144,12 @@ async fn remove(session: &Session, service: Service, member: &str, id: &str) -> 
         let found = found.get(one).unwrap_or(&found);
         match text(found, "/status") {
             "deleted" => break,
-            state @ "error_deleting" => return Err(ProviderError::Operation(format!("{doing}: it is in state {state}"))),
+            state @ "error_deleting" => return Err(ProviderError::operation(format!("{doing}: it is in state {state}"))),
             // Also by a request whose answer was lost.
             state if asked || state == "deleting" => wait.pause(state).await?,
             state @ "in-use" => {
                 if let Some(server) = user_of(session, found, &doing).await? {
-                    return Err(ProviderError::Operation(format!("it is attached to server {server}, which is not of this run")));
+                    return Err(ProviderError::operation(format!("it is attached to server {server}, which is not of this run")));
                 }
                 wait.pause(state).await?;
             }

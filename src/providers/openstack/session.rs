@@ -133,16 +133,17 @@ impl Login for Keystone {
     fn address(&self, rest: &Rest, login: &Ticket, request: &Request<'_>) -> ProviderResult<Addressed> {
         let Request { service, path, .. } = *request;
         let endpoint = login.endpoints.get(&service).ok_or_else(|| {
-            ProviderError::NotFound(format!(
-                "the catalogue of {} has no {} service in region `{}`; hint: check `region_name` of the profile",
+            ProviderError::not_found(format!(
+                "the catalogue of {} has no {} service in region `{}`",
                 rest.address(),
                 service.name(),
                 self.cloud.region_name
             ))
+            .hint("check `region_name` of the profile")
         })?;
         let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
         let url =
-            Url::parse(&text).map_err(|error| ProviderError::Operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
+            Url::parse(&text).map_err(|error| ProviderError::operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
         http::require_tls(&url, &self.profile, &format!("the {} endpoint in the catalogue of {},", service.name(), rest.address()))?;
         let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
         if service == Service::Compute {
@@ -204,7 +205,7 @@ impl Session {
             let mut body = reply.body;
             let Value::Array(items) = body[member].take() else { return Ok(all) };
             let weight = items.iter().map(weight).sum();
-            total.add(weight).map_err(|why| ProviderError::Operation(format!("failed to {doing}: {}: {why}", self.rest().address())))?;
+            total.add(weight).map_err(|why| ProviderError::operation(format!("failed to {doing}: {}: {why}", self.rest().address())))?;
             // A page without anything is the last one, whatever it says of a next one.
             if items.is_empty() {
                 return Ok(all);
@@ -244,7 +245,7 @@ fn tokens(api: &Url) -> ProviderResult<Url> {
     let text = api.as_str().trim_end_matches('/');
     let version = if text.ends_with("/v3") { "" } else { "/v3" };
     Url::parse(&format!("{text}{version}/auth/tokens"))
-        .map_err(|error| ProviderError::Unreachable(format!("api_url `{}` is no URL: {error}; expected {SHAPE}", http::place(api))))
+        .map_err(|error| ProviderError::unreachable(format!("api_url `{}` is no URL: {error}; expected {SHAPE}", http::place(api))))
 }
 
 /// The question for a token of a project, as Keystone v3 has it.
@@ -284,15 +285,16 @@ async fn login(rest: &Rest, profile: &Profile, cloud: &OpenstackProfile) -> Prov
             endpoints: endpoints(&reply.body["token"], &cloud.region_name),
             project: text(&reply.body, "/token/project/name").to_owned(),
         }),
-        (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::Login(format!(
-            "{doing}: the user name or password was refused for user `{}`, or it has no role in the project; hint: check `username`, \
-             `password`, `project_name` and the domains of the profile",
+        (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::login(format!(
+            "{doing}: the user name or password was refused for user `{}`, or it has no role in the project",
             profile.username
-        ))),
-        (status, _) => Err(ProviderError::Unreachable(format!(
-            "{doing}: the answer is no token (HTTP {status}{}); hint: `api_url` should read {SHAPE}",
+        ))
+        .hint("check `username`, `password`, `project_name` and the domains of the profile")),
+        (status, _) => Err(ProviderError::unreachable(format!(
+            "{doing}: the answer is no token (HTTP {status}{})",
             fault(&reply.body).map(|why| format!(", {why}")).unwrap_or_default()
-        ))),
+        ))
+        .hint(format!("`api_url` should read {SHAPE}"))),
     }
 }
 

@@ -10,14 +10,14 @@ pub fn vm(vm: &Value) -> ProviderResult<VmDescription> {
     let text = |key: &str| vm[key].as_str().unwrap_or_default();
     let (id, name) = (text("id"), text("name"));
     if id.is_empty() || name.is_empty() {
-        return Err(ProviderError::Operation("the inventory names a VM without id or name".to_owned()));
+        return Err(ProviderError::operation("the inventory names a VM without id or name".to_owned()));
     }
     let number = |key: &str| vm[key].as_u64().unwrap_or_default();
     let small = |number: u64| u32::try_from(number).unwrap_or_default();
     let cores = number("coresPerSocket").max(1);
     let list = |key: &str| vm[key].as_array().map_or(&[][..], Vec::as_slice);
     let told = |what: String, read: Option<u64>| {
-        read.ok_or_else(|| ProviderError::Operation(format!("VM {name}: {what} of its OVF description cannot be read")))
+        read.ok_or_else(|| ProviderError::operation(format!("VM {name}: {what} of its OVF description cannot be read")))
     };
     let units = text("memoryUnits");
     // Without units OVF counts memory in mebibytes.

@@ -26,7 +26,7 @@ impl Ova {
         let share = profile.api_url.trim();
         match share.split_once(":/") {
             Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(Self { share: share.to_owned() }),
-            _ => Err(ProviderError::Unreachable(format!(
+            _ => Err(ProviderError::unreachable(format!(
                 "api_url `{share}` of profile `{}` is no NFS share; expected HOST:/PATH",
                 profile.name
             ))),

@@ -79,7 +79,7 @@ async fn wait_for_copy(session: &Session, id: &str, doing: &str, correlation: &s
         }
     };
     let why = why(session, correlation).await.unwrap_or_else(|| state.to_owned());
-    Err(ProviderError::Operation(format!("failed to {doing}: {why}")))
+    Err(ProviderError::operation(format!("failed to {doing}: {why}")))
 }
 
 /// What the engine says of a failed operation: its events of severity error, the oldest first, else the job that failed. The last
@@ -111,16 +111,15 @@ async fn check_data_center(session: &Session, cluster: &str, template: &str) -> 
     let body = session.get("GET clusters/ID", &format!("/clusters/{cluster}?follow=data_center"), &doing).await?;
     let (name, status) = (text(&body, "/data_center/name"), text(&body, "/data_center/status"));
     if let Some(wanted) = session.data_center().filter(|wanted| *wanted != name) {
-        return Err(ProviderError::NotFound(format!(
+        return Err(ProviderError::not_found(format!(
             "template `{template}` is in data center `{name}`, not in `{wanted}` that the profile names with `{DATA_CENTER}`"
         )));
     }
     if status.is_empty() || status == "up" {
         return Ok(());
     }
-    Err(ProviderError::Operation(format!(
-        "data center `{name}` is {status}, so nothing can be cloned there; hint: activate its storage domains"
-    )))
+    Err(ProviderError::operation(format!("data center `{name}` is {status}, so nothing can be cloned there"))
+        .hint("activate its storage domains"))
 }
 
 /// At connection time: a data center that the profile names must exist.
@@ -132,7 +131,7 @@ pub async fn find_data_center(session: &Session) -> ProviderResult<()> {
         return Ok(());
     }
     let names: Vec<&str> = all.iter().map(|center| text(center, "/name")).collect();
-    Err(ProviderError::NotFound(format!(
+    Err(ProviderError::not_found(format!(
         "no data center is called `{wanted}` (profile `{}`, `{DATA_CENTER}`); the engine has: {}",
         session.profile().name,
         names.join(", ")

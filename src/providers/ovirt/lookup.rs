@@ -47,7 +47,7 @@ pub async fn by_names(session: &Session, names: &[String]) -> ProviderResult<Vec
         let found = search(session, "vms", "vm", &query, "look virtual machines up by name").await?;
         for vm in found.iter().map(read).filter(|vm| batch.contains(&vm.name)) {
             if let Some(other) = out.iter().find(|other| other.name == vm.name) {
-                return Err(ProviderError::NotFound(format!(
+                return Err(ProviderError::not_found(format!(
                     "two VMs are called `{}`: {} and {}, in different data centers; rename one",
                     vm.name, other.id, vm.id
                 )));
@@ -90,12 +90,11 @@ pub async fn template(session: &Session, name: &str) -> ProviderResult<Value> {
 async fn missing(session: &Session, name: &str) -> ProviderError {
     let vms = by_names(session, &[name.to_owned()]).await.unwrap_or_default();
     if !vms.is_empty() {
-        return ProviderError::NotFound(format!(
-            "no template is called `{name}`, but a VM is; hint: oVirt clones templates: make a template of the VM"
-        ));
+        return ProviderError::not_found(format!("no template is called `{name}`, but a VM is"))
+            .hint("oVirt clones templates: make a template of the VM");
     }
     let all = search(session, "templates", "template", "", "list templates").await.unwrap_or_default();
     let names: Vec<&str> = all.iter().map(|t| text(t, "/name")).collect();
     let hint = nearest(name, names.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    ProviderError::NotFound(format!("no template is called `{name}`{hint} ({} were looked at)", names.len()))
+    ProviderError::not_found(format!("no template is called `{name}`{hint} ({} were looked at)", names.len()))
 }

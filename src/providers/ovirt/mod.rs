@@ -39,9 +39,8 @@ impl Ovirt {
         let api = session.get("GET api", "", &format!("read the API of {address}")).await?;
         let version = text(&api, "/product_info/version/full_version");
         if version.is_empty() && api.get("product_info").is_none() {
-            return Err(ProviderError::Unreachable(format!(
-                "{address} does not answer like an oVirt engine; hint: `api_url` should read https://HOST/ovirt-engine/api"
-            )));
+            return Err(ProviderError::unreachable(format!("{address} does not answer like an oVirt engine"))
+                .hint("`api_url` should read https://HOST/ovirt-engine/api"));
         }
         clone::find_data_center(&session).await?;
         let product = text(&api, "/product_info/name");

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::scenario::PowerWish,
-    providers::{Leaving, Power, ProviderError, ProviderResult, poll::Wait},
+    providers::{Leaving, Power, ProviderError, ProviderErrorKind, ProviderResult, poll::Wait},
 };
 
 /// Number of the event that says that a user stopped a VM. A shutdown, by whom ever, has another one.
@@ -74,7 +74,7 @@ async fn switch(session: &Session, id: &str, action: &str, (from, to): (&str, &s
     let mut taken = false;
     loop {
         match status(session, id, doing).await?.as_deref() {
-            None => return Err(ProviderError::NotFound(format!("{doing}: the VM does not exist (any more)"))),
+            None => return Err(ProviderError::not_found(format!("{doing}: the VM does not exist (any more)"))),
             Some(now) if now == to => return Ok(()),
             Some(now) if !taken && (now == from || action == "stop") => {
                 tries.begin();
@@ -83,7 +83,7 @@ async fn switch(session: &Session, id: &str, action: &str, (from, to): (&str, &s
                     continue;
                 };
                 if !tries.again(None).await {
-                    return Err(ProviderError::Operation(format!("failed to {doing}: the engine answered: {why}")));
+                    return Err(ProviderError::operation(format!("failed to {doing}: the engine answered: {why}")));
                 }
             }
             Some(now) => wait.pause(now).await?,
@@ -112,7 +112,7 @@ pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> 
         }
         match wait.pause("no address yet").await {
             Ok(()) => {}
-            Err(ProviderError::Deadline(_)) => return Ok(false),
+            Err(error) if error.is(ProviderErrorKind::Deadline) => return Ok(false),
             Err(other) => return Err(other),
         }
     }
@@ -134,7 +134,7 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
         match found.as_ref().map(|s| text(s, "/snapshot_status")) {
             Some("ok") => return Ok(()),
             Some(status) => wait.pause(status).await?,
-            None => return Err(ProviderError::Operation(format!("failed to {doing}: the engine removed it"))),
+            None => return Err(ProviderError::operation(format!("failed to {doing}: the engine removed it"))),
         }
     }
 }
@@ -172,7 +172,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
         None => return Ok(()),
         Some("down") => {}
         Some(now) => match switch(session, id, "stop", (now, "down"), &doing).await {
-            Err(ProviderError::NotFound(_)) => return Ok(()),
+            Err(error) if error.is(ProviderErrorKind::NotFound) => return Ok(()),
             other => other?,
         },
     }

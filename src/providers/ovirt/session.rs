@@ -68,7 +68,7 @@ impl Login for Engine {
     fn address(&self, rest: &Rest, token: &Secret, request: &Request<'_>) -> ProviderResult<Addressed> {
         let (base, path) = (rest.url.as_str().trim_end_matches('/'), request.path);
         let url =
-            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::Operation(format!("`{path}` is no path: {error}")))?;
+            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::operation(format!("`{path}` is no path: {error}")))?;
         let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
         Ok(Addressed { name: request.name.to_owned(), url, headers })
     }
@@ -159,7 +159,7 @@ fn sso(api: &Url, place: &str) -> ProviderResult<Url> {
         .strip_suffix("/v4")
         .unwrap_or(path)
         .strip_suffix("/api")
-        .ok_or_else(|| ProviderError::Unreachable(format!("api_url `{}` does not end in /api; expected {SHAPE}", http::place(api))))?;
+        .ok_or_else(|| ProviderError::unreachable(format!("api_url `{}` does not end in /api; expected {SHAPE}", http::place(api))))?;
     let mut url = api.clone();
     url.set_path(&format!("{engine}/{place}"));
     Ok(url)
@@ -188,18 +188,19 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Secret> {
     let why = [field("error_description"), field("error")].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     // The status is 400 or 401, depending on the engine's release.
     if reply.status == StatusCode::UNAUTHORIZED || denied(field("error_code")) || denied(field("error")) {
-        return Err(ProviderError::Login(format!(
-            "{doing}: the user name or password was refused for user `{}`{}; hint: check `username` (with its domain, as in \
-             admin@internal) and `password` of the profile",
+        return Err(ProviderError::login(format!(
+            "{doing}: the user name or password was refused for user `{}`{}",
             profile.username,
             if why.is_empty() { String::new() } else { format!(" ({})", why.trim_end_matches('.')) }
-        )));
+        ))
+        .hint("check `username` (with its domain, as in admin@internal) and `password` of the profile"));
     }
-    Err(ProviderError::Unreachable(format!(
-        "{doing}: the answer is no token (HTTP {}{}); hint: `api_url` should read {SHAPE}",
+    Err(ProviderError::unreachable(format!(
+        "{doing}: the answer is no token (HTTP {}{})",
         reply.status,
         if why.is_empty() { String::new() } else { format!(", {why}") }
-    )))
+    ))
+    .hint(format!("`api_url` should read {SHAPE}")))
 }
 
 #[cfg(test)]

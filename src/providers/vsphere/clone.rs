@@ -17,7 +17,7 @@ use super::{
     task::{self, Outcome},
     wire::{Fault, MoRef, request},
 };
-use crate::providers::{CloneRequest, Concerns, ProviderError, ProviderResult};
+use crate::providers::{CloneRequest, Concerns, ProviderError, ProviderErrorKind, ProviderResult};
 
 /// A full clone copies all disks; twenty minutes is what the suite of old allowed, and what its labs need.
 const CLONE: Duration = Duration::from_mins(20);
@@ -26,7 +26,7 @@ const CLONE: Duration = Duration::from_mins(20);
 pub async fn clone(session: &Session, wanted: &CloneRequest) -> ProviderResult<String> {
     let live = session.live().await;
     if !live.vcenter {
-        return Err(ProviderError::Unsupported(format!(
+        return Err(ProviderError::unsupported(format!(
             "{} cannot clone; its vCenter can (`clone_provider` of the profile)",
             live.product
         )));
@@ -79,7 +79,7 @@ async fn attempt(
                     // Some servers name no result; the clone has its name all the same.
                     Outcome::Success(None) => match trace(session, &source.id, wanted).await? {
                         Some(id) => return Ok(Ok(id)),
-                        None => return Err(ProviderError::Operation(format!("{doing}: {} succeeded but no clone is there", task.value))),
+                        None => return Err(ProviderError::operation(format!("{doing}: {} succeeded but no clone is there", task.value))),
                     },
                     Outcome::Failure(fault) => fault,
                 }
@@ -95,7 +95,7 @@ async fn attempt(
                     continue;
                 }
                 let story = tries.story();
-                return Err(ProviderError::Unreachable(format!("{doing}: each answer was lost ({why}) and no clone is there{story}")));
+                return Err(ProviderError::unreachable(format!("{doing}: each answer was lost ({why}) and no clone is there{story}")));
             }
             Err(CallError::Other(error)) => return Err(error),
         };
@@ -122,7 +122,7 @@ async fn trace(session: &Session, source: &MoRef, wanted: &CloneRequest) -> Prov
         None => Ok(None),
         Some(vm) if vm.run.as_deref() == Some(wanted.run.as_str()) => Ok(Some(vm.id)),
         Some(vm) => {
-            Err(ProviderError::Operation(format!("{doing}: {} has this name but is not of run {}; it stays as it is", vm.id, wanted.run)))
+            Err(ProviderError::operation(format!("{doing}: {} has this name but is not of run {}; it stays as it is", vm.id, wanted.run)))
         }
     }
 }
@@ -157,9 +157,11 @@ pub async fn settle(session: &Session, concerns: &Concerns<'_>, patience: Durati
         }
         match task::finish(session, &task.id, DOING, until.saturating_duration_since(Instant::now())).await {
             Ok(_) => {}
-            Err(ProviderError::Deadline(_)) => left.push(format!("{} still makes a clone of VM {source}", task.id.value)),
+            Err(error) if error.is(ProviderErrorKind::Deadline) => {
+                left.push(format!("{} still makes a clone of VM {source}", task.id.value));
+            }
             // It has ended and is forgotten already.
-            Err(ProviderError::Operation(why)) => tracing::debug!(%why, "a clone task could not be followed to its end"),
+            Err(why) if why.is(ProviderErrorKind::Operation) => tracing::debug!(%why, "a clone task could not be followed to its end"),
             Err(error) => return Err(error),
         }
     }
@@ -179,9 +181,9 @@ async fn complete(session: &Session, id: &str, wanted: &CloneRequest) -> Provide
     })
     .await
     .map_err(|error| error.explained(&doing))?;
-    let clone = objects.first().ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
+    let clone = objects.first().ok_or_else(|| ProviderError::not_found(format!("{doing}: it does not exist (any more)")))?;
     if let Some(state @ ("inaccessible" | "invalid" | "orphaned")) = clone.text("runtime.connectionState") {
-        return Err(ProviderError::Operation(format!("{doing}: its connection state is `{state}`")));
+        return Err(ProviderError::operation(format!("{doing}: its connection state is `{state}`")));
     }
     let unmarked = lookup::run_of(clone).as_deref() != Some(wanted.run.as_str());
     let untracked = wanted.changed_block_tracking && clone.text("config.changeTrackingEnabled") != Some("true");

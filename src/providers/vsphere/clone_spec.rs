@@ -53,7 +53,7 @@ fn added_disks(devices: &[&Node], place: &Place, request: &CloneRequest) -> Prov
     for (number, disk) in request.disks.iter().enumerate() {
         let NewDiskKind::Empty { bytes, provisioning, mode, controller } = disk.kind else { continue };
         let slot = slots.next(controller).ok_or_else(|| {
-            ProviderError::Unsupported(format!(
+            ProviderError::unsupported(format!(
                 "clone `{}`: its controllers have no room for {} more disks",
                 request.source,
                 request.disks.len()

@@ -16,8 +16,9 @@ use super::{
     wire::{MoRef, request},
 };
 use crate::{
+    diagnosis::Hinted,
     limits::{Total, weight_of_node},
-    providers::{ProviderError, ProviderResult},
+    providers::{ProviderError, ProviderErrorKind, ProviderResult},
 };
 
 /// Objects per answer. A name and a mark are about 400 bytes: below 1 MB, so that even a large inventory is read in few
@@ -58,7 +59,7 @@ enum Pages {
     Ended,
     /// A page was lost, or cannot be what the server has sent. Its token dies with its first use, so
     /// that only beginning anew helps.
-    Lost(String),
+    Lost(Hinted),
 }
 
 /// Collects properties: what `spec` selects, over all pages.
@@ -72,7 +73,7 @@ pub async fn retrieve(session: &Session, spec: impl Fn(&Live) -> Node) -> Result
             Pages::All(objects) => return Ok(objects),
             Pages::Ended if renewals.another() => live = session.renew(&live).await.map_err(CallError::Other)?,
             Pages::Ended => {
-                return Err(CallError::Other(ProviderError::Login("a new session may not read properties either".into())));
+                return Err(CallError::Other(ProviderError::login("a new session may not read properties either".into())));
             }
             Pages::Lost(why) => {
                 if !tries.again(None).await {
@@ -100,9 +101,9 @@ async fn retrieve_in(session: &Session, live: &Live, spec: &impl Fn(&Live) -> No
         let Some(result) = page.child("returnval") else { break };
         for content in result.children_named("objects") {
             let Some(object) = Object::read(content) else {
-                return Ok(Pages::Lost("the server answers with an object that has no id".to_owned()));
+                return Ok(Pages::Lost("the server answers with an object that has no id".to_owned().into()));
             };
-            total.add(weight_of_node(content)).map_err(|why| CallError::Other(ProviderError::Operation(why.to_string())))?;
+            total.add(weight_of_node(content)).map_err(|why| CallError::Other(ProviderError::operation(why.to_string())))?;
             objects.push(object);
         }
         let Some(token) = result.get("token").filter(|token| !token.is_empty()) else { break };
@@ -161,7 +162,7 @@ pub async fn wait<T>(
             }
             Err(CallError::Fault(fault)) if matches!(fault.kind.as_str(), "NotAuthenticated") => match session.renew(&live).await {
                 Ok(_) => {}
-                Err(ProviderError::Unreachable(why)) => tracing::debug!(%why, what = awaited.what, "no new session yet"),
+                Err(why) if why.is(ProviderErrorKind::Unreachable) => tracing::debug!(%why, what = awaited.what, "no new session yet"),
                 Err(error) => return Err(error),
             },
             // The collector or its version is lost: that of an ended session, of a restarted server.
@@ -172,7 +173,7 @@ pub async fn wait<T>(
             }
             Err(CallError::Unclear(why)) => tracing::debug!(%why, what = awaited.what, "the wait was cut; beginning anew"),
             // A vCenter that restarts is away for minutes; the deadline says how many of them are too many.
-            Err(CallError::Other(ProviderError::Unreachable(why))) => {
+            Err(CallError::Other(why)) if why.is(ProviderErrorKind::Unreachable) => {
                 tracing::debug!(%why, what = awaited.what, "the wait cannot reach the server; beginning anew");
             }
             Err(CallError::Fault(fault)) => return Err(explain(&fault, &format!("wait for {}", awaited.what))),
@@ -219,7 +220,7 @@ async fn create(session: &Session, live: &Live) -> Result<Collector, CallError> 
     let answer = session.call_in(live, Safety::Repeatable, CALL, &body).await?;
     let id = answer.child("returnval").and_then(MoRef::read);
     let id =
-        id.ok_or_else(|| CallError::Other(ProviderError::Operation("the answer to CreatePropertyCollector names no collector".into())))?;
+        id.ok_or_else(|| CallError::Other(ProviderError::operation("the answer to CreatePropertyCollector names no collector".into())))?;
     Ok(Collector { id, filters: 0 })
 }
 

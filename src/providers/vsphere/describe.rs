@@ -55,7 +55,7 @@ pub async fn vm(session: &Session, id: &str) -> ProviderResult<VmDescription> {
     .await
     .map_err(|error| error.explained(&doing))?;
     let object =
-        objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::NotFound(format!("{doing}: {id} does not exist (any more)")))?;
+        objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::not_found(format!("{doing}: {id} does not exist (any more)")))?;
     health::check(object, &objects)?;
     Ok(describe(object, &objects))
 }

@@ -32,7 +32,7 @@ pub async fn make_folders(session: &Session, place: &Place, wanted: &CloneReques
         let doing = format!("make the folder `{path}`");
         let files = session.live().await.files.clone();
         let (Some(files), Some(datacenter)) = (files, place.datacenter.clone()) else {
-            return Err(ProviderError::Unsupported(format!("{doing}: the server has no file manager or no datacenter")));
+            return Err(ProviderError::unsupported(format!("{doing}: the server has no file manager or no datacenter")));
         };
         let body = || {
             request("MakeDirectory", &files).field("name", &path).with(datacenter.node("datacenter")).field("createParentDirectories", true)
@@ -66,7 +66,7 @@ pub async fn map_luns(session: &Session, id: &str, place: &Place, wanted: &Clone
     .await
     .map_err(|error| error.explained(&doing))?;
     let clone =
-        objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))?;
+        objects.iter().find(|o| o.id == vm).ok_or_else(|| ProviderError::not_found(format!("{doing}: it does not exist (any more)")))?;
     let host = objects.iter().find(|o| o.id.kind == "HostSystem");
     let devices: Vec<&Node> = clone.props.get("config.hardware").map(|h| h.children_named("device").collect()).unwrap_or_default();
     let mut slots = Slots::of(&devices);
@@ -74,10 +74,10 @@ pub async fn map_luns(session: &Session, id: &str, place: &Place, wanted: &Clone
     let mut options = Vec::new();
     for (number, disk) in asked.into_iter().enumerate() {
         let NewDiskKind::Rdm { lun, mode } = &disk.kind else { continue };
-        let uuid = find_lun(host, lun).map_err(|why| ProviderError::NotFound(format!("{doing}: {why}")))?;
+        let uuid = find_lun(host, lun).map_err(|why| ProviderError::not_found(format!("{doing}: {why}")))?;
         let slot = slots
             .next(DiskController::Scsi)
-            .ok_or_else(|| ProviderError::Unsupported(format!("{doing}: its SCSI controllers are full")))?;
+            .ok_or_else(|| ProviderError::unsupported(format!("{doing}: its SCSI controllers are full")))?;
         let store = place.store(disk.datastore.as_deref())?;
         let file = format!("[{}]", store.name);
         changes.push(disk_spec::raw(number, &slot, &store.id, &file, lun, uuid.as_deref(), *mode));

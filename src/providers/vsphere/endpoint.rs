@@ -22,8 +22,8 @@ use crate::{
         scenario::PowerWish,
     },
     providers::{
-        CloneRequest, Cloner, Concerns, Leaving, Machines, MarkedVm, ProviderError, ProviderResult, Snapshots, Source, SourceVm,
-        VmDescription, poll::Wait,
+        CloneRequest, Cloner, Concerns, Leaving, Machines, MarkedVm, ProviderError, ProviderErrorKind, ProviderResult, Snapshots, Source,
+        SourceVm, VmDescription, poll::Wait,
     },
 };
 
@@ -51,35 +51,31 @@ impl Endpoint {
         let (host, center) = (host?, center?);
         let live = host.session.live().await;
         if live.vcenter {
-            return Err(ProviderError::Unsupported(format!(
-                "{} is {}, but profile `{}` says that it is an ESXi host; hint: remove `endpoint_type` and `clone_provider`, or write the \
-                 host's own address into `api_url`",
+            return Err(ProviderError::unsupported(format!(
+                "{} is {}, but profile `{}` says that it is an ESXi host",
                 address(&host),
                 live.product,
                 profile.name
-            )));
+            ))
+            .hint("remove `endpoint_type` and `clone_provider`, or write the host's own address into `api_url`"));
         }
         let cloning = center.session.live().await;
         if !cloning.vcenter {
-            return Err(ProviderError::Unsupported(format!(
-                "{} is {}, which cannot clone; hint: `clone_provider` of profile `{}` must name the profile of a vCenter",
-                address(&center),
-                cloning.product,
-                profile.name
-            )));
+            return Err(ProviderError::unsupported(format!("{} is {}, which cannot clone", address(&center), cloning.product))
+                .hint(format!("`clone_provider` of profile `{}` must name the profile of a vCenter", profile.name)));
         }
         let (here, there) = join!(hosts(&host.session), hosts(&center.session));
         let here = here?.into_iter().next().map(|host| host.1).unwrap_or_default();
         let there = there?;
         let Some((name, _)) = there.iter().find(|(_, uuid)| !here.is_empty() && uuid.eq_ignore_ascii_case(&here)) else {
             let names: Vec<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(ProviderError::NotFound(format!(
-                "the vCenter {} of `clone_provider` does not manage the ESXi host {} (hardware UUID {here}); its hosts are {}; hint: \
-                 name the profile of the vCenter that manages this host",
+            return Err(ProviderError::not_found(format!(
+                "the vCenter {} of `clone_provider` does not manage the ESXi host {} (hardware UUID {here}); its hosts are {}",
                 address(&center),
                 address(&host),
                 names.join(", ")
-            )));
+            ))
+            .hint("name the profile of the vCenter that manages this host"));
         };
         Ok(Self { name: name.clone(), host, center })
     }
@@ -87,11 +83,11 @@ impl Endpoint {
     /// The request for a clone on this host.
     fn on_host(&self, request: &CloneRequest) -> ProviderResult<CloneRequest> {
         match &request.host {
-            Some(other) if *other != self.name => Err(ProviderError::Unsupported(format!(
-                "clone `{}` is wanted on host `{other}`, but the source is the ESXi host `{}`; hint: leave `target_esxi_host` out, or \
-                 use the profile of the vCenter",
+            Some(other) if *other != self.name => Err(ProviderError::unsupported(format!(
+                "clone `{}` is wanted on host `{other}`, but the source is the ESXi host `{}`",
                 request.name, self.name
-            ))),
+            ))
+            .hint("leave `target_esxi_host` out, or use the profile of the vCenter")),
             _ => Ok(CloneRequest { host: Some(self.name.clone()), ..request.clone() }),
         }
     }
@@ -116,7 +112,7 @@ impl Endpoint {
                 return Ok(here);
             }
             wait.pause("not there").await.map_err(|error| {
-                ProviderError::Operation(format!("{error}; hint: does DRS of the cluster place machines on other hosts?"))
+                ProviderError::operation(error.to_string()).hint("does DRS of the cluster place machines on other hosts?")
             })?;
         }
     }
@@ -128,7 +124,7 @@ impl Endpoint {
         }
         match instance_of(&self.host.session, id).await {
             Ok(instance) => by_instance(&self.center.session, &instance).await,
-            Err(ProviderError::NotFound(_)) => Ok(None),
+            Err(error) if error.is(ProviderErrorKind::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -158,7 +154,7 @@ async fn instance_of(session: &Session, id: &str) -> ProviderResult<String> {
         .await
         .map_err(|error| error.explained(&doing))?;
     let found = objects.first().and_then(|vm| vm.text(INSTANCE)).map(str::to_owned);
-    found.ok_or_else(|| ProviderError::NotFound(format!("{doing}: it does not exist (any more)")))
+    found.ok_or_else(|| ProviderError::not_found(format!("{doing}: it does not exist (any more)")))
 }
 
 /// The machine with an instance UUID.

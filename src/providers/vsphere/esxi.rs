@@ -98,11 +98,11 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
     let address = address(offload);
     let doing = format!("log in to the ESXi host {address} by SSH");
     let (Some(user), Some(password)) = (esxi.user.clone(), esxi.password.clone()) else {
-        return Err(ProviderError::Login(format!("{doing}: the profile has no `esxi_user` and `esxi_password`")));
+        return Err(ProviderError::login(format!("{doing}: the profile has no `esxi_user` and `esxi_password`")));
     };
     let login = GuestLogin { user, password };
     let host_key = HostKey::of(esxi.ssh_host_key.as_deref(), &address)
-        .map_err(|forms| ProviderError::Login(format!("{doing}: the profile's `esxi_ssh_host_key` is not a host key; hint: {forms}")))?;
+        .map_err(|forms| ProviderError::login(format!("{doing}: the profile's `esxi_ssh_host_key` is not a host key")).hint(forms))?;
     let attempt = async {
         let stream = TcpStream::connect(&address).await.map_err(|e| SshError::Connection(e.to_string()))?;
         Ssh::connect_to(stream, &login, host_key).await
@@ -112,17 +112,13 @@ async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {
     kill_points::pass("logged in to the ESXi host");
     match ended {
         Ok(Ok(ssh)) => Ok(ssh),
-        Ok(Err(SshError::Refused(why))) => Err(ProviderError::Login(format!(
-            "{doing}: {why}; hint: check `esxi_user` and `esxi_password` of the profile's copyoffload section"
-        ))),
-        Ok(Err(SshError::HostKey(why))) => Err(ProviderError::Certificate(format!(
-            "{doing}: {why}, so the password was not sent; hint: is this the right host? If its key was changed, correct \
-             `esxi_ssh_host_key` of the profile's copyoffload section"
-        ))),
-        Ok(Err(SshError::Connection(why))) => Err(ProviderError::Unreachable(format!(
-            "{doing}: {why}; hint: is SSH enabled on the host (service TSM-SSH), and is `esxi_ssh_address` right?"
-        ))),
-        Err(_) => Err(ProviderError::Unreachable(format!("{doing}: no answer within {} s", PATIENCE.as_secs()))),
+        Ok(Err(SshError::Refused(why))) => Err(ProviderError::login(format!("{doing}: {why}"))
+            .hint("check `esxi_user` and `esxi_password` of the profile's copyoffload section")),
+        Ok(Err(SshError::HostKey(why))) => Err(ProviderError::certificate(format!("{doing}: {why}, so the password was not sent"))
+            .hint("is this the right host? If its key was changed, correct `esxi_ssh_host_key` of the profile's copyoffload section")),
+        Ok(Err(SshError::Connection(why))) => Err(ProviderError::unreachable(format!("{doing}: {why}"))
+            .hint("is SSH enabled on the host (service TSM-SSH), and is `esxi_ssh_address` right?")),
+        Err(_) => Err(ProviderError::unreachable(format!("{doing}: no answer within {} s", PATIENCE.as_secs()))),
     }
 }
 
@@ -143,7 +139,7 @@ fn line(key: &str, run: &str, datastore: &str) -> ProviderResult<String> {
     let mine = Mine::new(key, run)?;
     let safe = |c: char| !c.is_control() && !['"', '\'', '\\', '$', '`'].contains(&c);
     if !datastore.chars().all(safe) || datastore.contains('/') {
-        return Err(ProviderError::Unsupported(format!("datastore `{datastore}` has a name that cannot stand in a command")));
+        return Err(ProviderError::unsupported(format!("datastore `{datastore}` has a name that cannot stand in a command")));
     }
     Ok(format!(
         "{}\\\"$c\\\" in DS=*) d=${{c%%;*}}; d=${{d#DS=}}; case \\\"$d\\\" in '') echo SSH_OK;; */*) exit 1;; \
@@ -166,10 +162,10 @@ impl Mine {
     fn new(key: &str, run: &str) -> ProviderResult<Self> {
         let one_line = !key.chars().any(char::is_control) && key.trim() == key && PublicKey::from_openssh(key).is_ok();
         let Some(blob) = key.split(' ').nth(1).filter(|_| one_line) else {
-            return Err(ProviderError::Unsupported("the SSH key is not a public key in one line of OpenSSH's form".to_owned()));
+            return Err(ProviderError::unsupported("the SSH key is not a public key in one line of OpenSSH's form".to_owned()));
         };
         if run.is_empty() || !run.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(ProviderError::Unsupported(format!("`{run}` is not the ID of a run, so no SSH key can be its")));
+            return Err(ProviderError::unsupported(format!("`{run}` is not the ID of a run, so no SSH key can be its")));
         }
         Ok(Self { beginning: beginning(run), ending: ending(key), blob: blob.to_owned() })
     }
@@ -247,7 +243,7 @@ fn changing(offload: &CopyOffload) -> String {
 }
 
 fn somebody_else(doing: &str) -> ProviderError {
-    ProviderError::Operation(format!("{doing}: somebody else changed it at the same time, {ROUNDS} times"))
+    ProviderError::operation(format!("{doing}: somebody else changed it at the same time, {ROUNDS} times"))
 }
 
 /// The file's text; empty if it does not exist.
@@ -266,8 +262,8 @@ async fn bounded(work: impl Future<Output = Result<Output, SshError>>, doing: &s
     kill_points::pass("answer of the ESXi host");
     match ended {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(ProviderError::Unreachable(format!("{doing}: {error}"))),
-        Err(_) => Err(ProviderError::Deadline(format!("{doing}: no end within {} s", PATIENCE.as_secs()))),
+        Ok(Err(error)) => Err(ProviderError::unreachable(format!("{doing}: {error}"))),
+        Err(_) => Err(ProviderError::deadline(format!("{doing}: no end within {} s", PATIENCE.as_secs()))),
     }
 }
 
@@ -277,7 +273,7 @@ fn done(output: Output, doing: &str) -> ProviderResult<()> {
 
 fn failed(doing: &str, output: &Output) -> ProviderError {
     let code = output.status.map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
-    ProviderError::Operation(format!("{doing}: {code}: {}", output.stderr.trim()))
+    ProviderError::operation(format!("{doing}: {code}: {}", output.stderr.trim()))
 }
 
 #[cfg(test)]

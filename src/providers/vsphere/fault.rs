@@ -7,24 +7,24 @@ use crate::{providers::ProviderError, secrets::excerpt};
 pub fn explain(fault: &Fault, doing: &str) -> ProviderError {
     let text = |rest: String| format!("{doing}: {rest}");
     match fault.kind.as_str() {
-        "InvalidLogin" => ProviderError::Login(text("the user name or password was refused".into())),
-        "NotAuthenticated" => ProviderError::Login(text("the session ended and a new login did not help".into())),
+        "InvalidLogin" => ProviderError::login(text("the user name or password was refused".into())),
+        "NotAuthenticated" => ProviderError::login(text("the session ended and a new login did not help".into())),
         "NoPermission" => {
             let privilege = fault.detail.get("privilegeId").filter(|p| !p.is_empty()).unwrap_or("(not named)");
             let object = fault.detail.get("object").unwrap_or("the object");
-            ProviderError::Operation(text(format!("the user lacks the privilege {privilege} on {object}")))
+            ProviderError::operation(text(format!("the user lacks the privilege {privilege} on {object}")))
         }
         "ManagedObjectNotFound" => {
             let object = fault.detail.get("obj").unwrap_or("the object");
-            ProviderError::NotFound(text(format!("{object} does not exist (any more)")))
+            ProviderError::not_found(text(format!("{object} does not exist (any more)")))
         }
         "InvalidPowerState" => {
             let is = fault.detail.get("existingState").unwrap_or("unknown");
             let wanted = fault.detail.get("requestedState").unwrap_or("another");
-            ProviderError::Operation(text(format!("the VM is {is}, the operation needs {wanted}")))
+            ProviderError::operation(text(format!("the VM is {is}, the operation needs {wanted}")))
         }
-        "MethodNotFound" | "NotSupported" | "NotImplemented" => ProviderError::Unsupported(text(words(fault))),
-        _ => ProviderError::Operation(text(words(fault))),
+        "MethodNotFound" | "NotSupported" | "NotImplemented" => ProviderError::unsupported(text(words(fault))),
+        _ => ProviderError::operation(text(words(fault))).said(words(fault)),
     }
 }
 
@@ -77,7 +77,8 @@ mod tests {
             ),
         ];
         for (fault, expected) in cases {
-            assert_eq!(format!("{:?}", explain(&fault, "log in")), expected, "{}", fault.kind);
+            let error = explain(&fault, "log in");
+            assert_eq!(format!("{:?}({:?})", error.kind(), error.to_string()), expected, "{}", fault.kind);
         }
     }
 }

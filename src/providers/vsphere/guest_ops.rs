@@ -72,7 +72,7 @@ fn auth(login: &GuestLogin) -> Node {
 }
 
 async fn managers(session: &Session, doing: &str) -> ProviderResult<Managers> {
-    let missing = || ProviderError::Unsupported(format!("{doing}: this server offers no guest operations"));
+    let missing = || ProviderError::unsupported(format!("{doing}: this server offers no guest operations"));
     let manager = session.live().await.guest.clone().ok_or_else(missing)?;
     let paths = ["processManager", "fileManager"];
     let spec = |_: &_| filter("specSet", [properties("GuestOperationsManager", &paths)], [start(&manager, false, [])]);
@@ -86,15 +86,12 @@ async fn managers(session: &Session, doing: &str) -> ProviderResult<Managers> {
 fn refused(error: CallError, doing: &str, login: &GuestLogin) -> ProviderError {
     match error {
         CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidGuestLogin" | "GuestPermissionDenied") => {
-            ProviderError::Login(format!(
-                "{doing}: the guest refuses user `{}`; hint: check guest_vm_linux_user and guest_vm_linux_password of the profile",
-                login.user
-            ))
+            ProviderError::login(format!("{doing}: the guest refuses user `{}`", login.user))
+                .hint("check guest_vm_linux_user and guest_vm_linux_password of the profile")
         }
         CallError::Fault(fault) if matches!(fault.kind.as_str(), "GuestOperationsUnavailable" | "ToolsUnavailable") => {
-            ProviderError::Operation(format!(
-                "{doing}: its tools do not run, or take no commands; hint: is open-vm-tools up to date there?"
-            ))
+            ProviderError::operation(format!("{doing}: its tools do not run, or take no commands"))
+                .hint("is open-vm-tools up to date there?")
         }
         CallError::Fault(fault) => explain(&fault, doing),
         other => other.explained(doing),
@@ -111,7 +108,7 @@ async fn ended(session: &Session, doing: &str, ask: impl Fn() -> Node) -> Provid
             return Ok(program.get("exitCode").and_then(|code| code.trim().parse().ok()).unwrap_or_default());
         }
         if !pauses.wait().await {
-            return Err(ProviderError::Deadline(format!("{doing}: it did not end within {} s", COMMAND.as_secs())));
+            return Err(ProviderError::deadline(format!("{doing}: it did not end within {} s", COMMAND.as_secs())));
         }
     }
 }
@@ -128,7 +125,7 @@ async fn fetch(session: &Session, doing: &str, ask: impl Fn() -> Node) -> Provid
     let response = session.call(Safety::Repeatable, CALL, |_| ask()).await.map_err(|error| error.explained(doing))?;
     let told = response.at(&["returnval", "url"]).map(|url| url.text.trim().to_owned()).unwrap_or_default();
     let url = Url::parse(&at_server(&told, session.endpoint()))
-        .map_err(|error| ProviderError::Operation(format!("{doing}: `{told}` is no address of its output: {error}")))?;
+        .map_err(|error| ProviderError::operation(format!("{doing}: `{told}` is no address of its output: {error}")))?;
     session.fetch(&url).await
 }
 

@@ -8,7 +8,7 @@ use crate::providers::{ProviderError, ProviderResult};
 /// Needs `name`, `runtime.connectionState`, `config.hardware` and `datastore` of the VM and `summary.accessible` of its datastores.
 pub fn check(vm: &Object, around: &[Object]) -> ProviderResult<()> {
     let name = vm.text("name").unwrap_or(&vm.id.value);
-    let bad = |why: String| Err(ProviderError::Operation(format!("VM `{name}` ({}) is not usable: {why}", vm.id.value)));
+    let bad = |why: String| Err(ProviderError::operation(format!("VM `{name}` ({}) is not usable: {why}", vm.id.value)));
     match vm.text("runtime.connectionState") {
         Some(state @ ("inaccessible" | "invalid")) => {
             return bad(format!("its connection state is `{state}`: vCenter cannot read its configuration (datastore or .vmx file lost?)"));

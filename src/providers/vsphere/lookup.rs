@@ -92,7 +92,7 @@ pub async fn one(session: &Session, name: &str) -> ProviderResult<SourceVm> {
     let (found, others): (Vec<_>, Vec<_>) = vms.into_iter().partition(|vm| vm.name == name);
     match only(session, name, found).await? {
         Some(vm) => Ok(vm),
-        None => Err(ProviderError::NotFound(format!(
+        None => Err(ProviderError::not_found(format!(
             "no VM or template is called `{name}`{} ({count} were looked at)",
             hint(name, others.iter().map(|vm| vm.name.as_str()))
         ))),
@@ -107,7 +107,7 @@ async fn only(session: &Session, name: &str, found: Vec<SourceVm>) -> ProviderRe
     let ids: Vec<_> = found.iter().map(|vm| MoRef::vm(&vm.id)).collect();
     let mut paths = paths(session, &ids).await?;
     paths.sort();
-    Err(ProviderError::NotFound(format!("{} VMs are called `{name}`: {}; rename all but one", found.len(), paths.join(", "))))
+    Err(ProviderError::not_found(format!("{} VMs are called `{name}`: {}; rename all but one", found.len(), paths.join(", "))))
 }
 
 /// Inventory paths, from the parents of all of them in one collection.

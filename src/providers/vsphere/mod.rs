@@ -52,11 +52,8 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn Source>> {
         return Ok(Box::new(connected));
     }
     connected.disconnect().await;
-    Err(ProviderError::Unsupported(format!(
-        "{} of profile `{}` is {}, which cannot clone; hint: write `endpoint_type = \"esxi\"` into the profile, and `clone_provider` with \
-         the name of the profile of its vCenter",
-        profile.api_url, profile.name, live.product
-    )))
+    Err(ProviderError::unsupported(format!("{} of profile `{}` is {}, which cannot clone", profile.api_url, profile.name, live.product))
+        .hint("write `endpoint_type = \"esxi\"` into the profile, and `clone_provider` with the name of the profile of its vCenter"))
 }
 
 /// A connected vCenter (or ESXi host, which can do all but clone).

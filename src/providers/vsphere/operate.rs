@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::scenario::PowerWish,
-    providers::{Power, ProviderError, ProviderResult},
+    providers::{Power, ProviderError, ProviderErrorKind, ProviderResult},
 };
 
 /// Powering on or off. Hosts under load take a minute; the suite of old gave up after one.
@@ -85,7 +85,7 @@ pub async fn wait_for_guest(session: &Session, id: &str, patience: Duration) -> 
     .await?;
     match ended {
         Ended::Done(()) => Ok(true),
-        Ended::Gone => Err(ProviderError::NotFound(format!("wait for guest information: {id} does not exist (any more)"))),
+        Ended::Gone => Err(ProviderError::not_found(format!("wait for guest information: {id} does not exist (any more)"))),
         Ended::Late(seen) => {
             tracing::debug!(
                 vm = id,
@@ -125,7 +125,7 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
         }
         if !tries.again(None).await {
             let story = tries.story();
-            return Err(ProviderError::Unreachable(format!("{doing}: each answer was lost ({why}) and no snapshot is there{story}")));
+            return Err(ProviderError::unreachable(format!("{doing}: each answer was lost ({why}) and no snapshot is there{story}")));
         }
     }
 }
@@ -144,7 +144,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     let Some(object) = objects.first() else { return Ok(()) };
     if power(object.text("runtime.powerState")) != Power::Off {
         match set_power(session, id, PowerWish::Off).await {
-            Err(ProviderError::NotFound(_)) => return Ok(()),
+            Err(error) if error.is(ProviderErrorKind::NotFound) => return Ok(()),
             other => other?,
         }
     }

@@ -56,7 +56,7 @@ pub struct Draft {
 /// The source among what was collected, if it is whole.
 pub fn source<'o>(id: &MoRef, objects: &'o [Object], wanted: &CloneRequest) -> ProviderResult<&'o Object> {
     let source = objects.iter().find(|o| o.id == *id);
-    let source = source.ok_or_else(|| ProviderError::NotFound(format!("{}: it does not exist (any more)", doing(id, wanted))))?;
+    let source = source.ok_or_else(|| ProviderError::not_found(format!("{}: it does not exist (any more)", doing(id, wanted))))?;
     health::check(source, objects)?;
     Ok(source)
 }
@@ -80,10 +80,11 @@ pub fn decide(source: &Object, objects: &[Object], around: Option<&Surroundings>
         _ => None,
     };
     if let Some(host) = host.as_ref().filter(|host| wanted.avoided_hosts.contains(&host.value)) {
-        return Err(ProviderError::Operation(format!(
-            "{doing}: its clone is to be placed on {}, which is one of the hosts that it must not be on; hint: take another esxi_host, or another list of dedicated_migration_hosts",
+        return Err(ProviderError::operation(format!(
+            "{doing}: its clone is to be placed on {}, which is one of the hosts that it must not be on",
             host.value
-        )));
+        ))
+        .hint("take another esxi_host, or another list of dedicated_migration_hosts"));
     }
     let folder = source
         .reference("parent")
@@ -112,7 +113,7 @@ fn home(source: &Object, objects: &[Object]) -> Option<MoRef> {
 }
 
 fn missing(doing: &str, what: &str) -> ProviderError {
-    ProviderError::Operation(format!("{doing}: it has no {what}"))
+    ProviderError::operation(format!("{doing}: it has no {what}"))
 }
 
 impl Draft {
@@ -158,7 +159,7 @@ impl Place {
             let store = self.store(Some(id))?;
             if let Some(free) = store.free.filter(|free| *free < bytes) {
                 let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-                return Err(ProviderError::Operation(format!(
+                return Err(ProviderError::operation(format!(
                     "clone `{}`: its thick disks need {:.1} GiB of datastore `{}` ({id}), which has {:.1} GiB free",
                     wanted.source,
                     gib(bytes),
@@ -175,7 +176,7 @@ impl Place {
 pub fn store<'s>(stores: &'s [Store], id: &str) -> ProviderResult<&'s Store> {
     stores.iter().find(|store| store.id.value == id).ok_or_else(|| {
         let known: Vec<String> = stores.iter().map(|store| format!("{} (`{}`)", store.id.value, store.name)).collect();
-        ProviderError::NotFound(format!("no datastore has the id `{id}`; there are {}", known.join(", ")))
+        ProviderError::not_found(format!("no datastore has the id `{id}`; there are {}", known.join(", ")))
     })
 }
 
@@ -216,7 +217,7 @@ impl Surroundings {
             let mut known: Vec<&str> = all().filter_map(|o| o.text("name")).collect();
             known.sort_unstable();
             known.dedup();
-            ProviderError::NotFound(format!(
+            ProviderError::not_found(format!(
                 "no {what} is called `{name}`{}; there are {}",
                 lookup::hint(name, known.iter().copied()),
                 known.join(", ")
@@ -234,10 +235,8 @@ impl Surroundings {
         hosts.sort_by(|a, b| a.text("name").cmp(&b.text("name")));
         let free = hosts.iter().find(|host| !avoided.contains(&host.id.value));
         free.map(|host| host.id.clone()).ok_or_else(|| {
-            ProviderError::NotFound(format!(
-                "every ESXi host is one of dedicated_migration_hosts ({}); hint: leave one out",
-                avoided.join(", ")
-            ))
+            ProviderError::not_found(format!("every ESXi host is one of dedicated_migration_hosts ({})", avoided.join(", ")))
+                .hint("leave one out")
         })
     }
 

@@ -14,10 +14,11 @@ use super::{
 pub use crate::providers::http::Safety;
 use crate::{
     config::profile::Profile,
+    diagnosis::Hinted,
     kill_points,
     limits::{Form, Limit},
     providers::{
-        ProviderError, ProviderResult,
+        ProviderError, ProviderErrorKind, ProviderResult,
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
@@ -37,7 +38,7 @@ pub enum CallError {
     /// The server answered with a fault.
     Fault(Fault),
     /// It is not known whether the request was carried out.
-    Unclear(String),
+    Unclear(Hinted),
     /// Anything else, in the tool's terms.
     Other(ProviderError),
 }
@@ -47,7 +48,7 @@ impl CallError {
     pub fn explained(self, doing: &str) -> ProviderError {
         match self {
             Self::Fault(fault) => explain(&fault, doing),
-            Self::Unclear(why) => ProviderError::Unreachable(format!("{doing}: the answer was lost: {why}")),
+            Self::Unclear(why) => ProviderError::unreachable(format!("{doing}: the answer was lost: {why}")).with_hints(why.hints),
             Self::Other(error) => error,
         }
     }
@@ -195,11 +196,11 @@ impl Session {
             Err(gave_up) => Err(match gave_up.error {
                 TryError::Lost(lost) => lost.explained(url, gave_up.story).await,
                 TryError::Busy(status, ..) => {
-                    ProviderError::Unreachable(format!("{} answered HTTP {status}{}", address(url), gave_up.story))
+                    ProviderError::unreachable(format!("{} answered HTTP {status}{}", address(url), gave_up.story))
                 }
                 TryError::Refused(Refusal::Fault(fault)) => explain(&fault, "read a file of the guest"),
                 TryError::Garbled(_, why) | TryError::Refused(Refusal::Foreign(why)) => {
-                    ProviderError::Operation(format!("{} does not give a file of the guest: {why}{}", address(url), gave_up.story))
+                    ProviderError::operation(format!("{} does not give a file of the guest: {why}{}", address(url), gave_up.story))
                 }
             }),
         }
@@ -244,7 +245,7 @@ pub fn session_ended(fault: &Fault, live: &Live) -> bool {
 /// Why a login did not come to its end.
 enum Unfinished {
     /// Its answer was lost. The same session cannot log in again if the server has carried it out: a new one has to.
-    Lost(String),
+    Lost(ProviderError),
     Failed(ProviderError),
 }
 
@@ -259,7 +260,7 @@ impl From<ProviderError> for Unfinished {
 fn unfinished(error: CallError, doing: &str) -> Unfinished {
     let ended = matches!(&error, CallError::Fault(fault) if fault.kind == "NotAuthenticated");
     let error = error.explained(doing);
-    if ended { Unfinished::Lost(error.to_string()) } else { Unfinished::Failed(error) }
+    if ended { Unfinished::Lost(error) } else { Unfinished::Failed(error) }
 }
 
 async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, policy: Policy, generation: u64) -> ProviderResult<Live> {
@@ -271,7 +272,10 @@ async fn login(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, pol
             Err(Unfinished::Failed(error)) => return Err(error),
             // The session that nobody knows ends by itself.
             Err(Unfinished::Lost(_)) if tries.again(None).await => {}
-            Err(Unfinished::Lost(why)) => return Err(ProviderError::Unreachable(format!("{why}{}", tries.story()))),
+            Err(Unfinished::Lost(why)) => {
+                let lost = ProviderError::unreachable(format!("{why}{}", tries.story()));
+                return Err(lost.with_hints(why.hints().iter().cloned()));
+            }
         }
     }
 }
@@ -292,7 +296,7 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     let content = response.child("returnval").cloned().unwrap_or_default();
     let part = |name: &str| {
         content.child(name).and_then(MoRef::read).ok_or_else(|| {
-            ProviderError::Unreachable(format!(
+            ProviderError::unreachable(format!(
                 "{doing}: the server's content has no {name}; is {} the SDK of a vCenter?",
                 http::place(url)
             ))
@@ -307,11 +311,14 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     };
     let body = request("Login", &sessions).field("userName", &profile.username).field("password", profile.password.expose());
     ask(&action, Safety::Once, body).await.map_err(|error| match error {
-        CallError::Unclear(_) => Unfinished::Lost(error.explained(&doing).to_string()),
-        CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::Login(format!(
-            "{doing}: {} for user `{}`; hint: check `username`{} and `password` of the profile",
+        CallError::Unclear(_) => Unfinished::Lost(error.explained(&doing)),
+        CallError::Fault(fault) if matches!(fault.kind.as_str(), "InvalidLogin" | "NoPermission") => ProviderError::login(format!(
+            "{doing}: {} for user `{}`",
             if fault.kind == "InvalidLogin" { "the user name or password was refused" } else { "logging in is not permitted" },
-            profile.username,
+            profile.username
+        ))
+        .hint(format!(
+            "check `username`{} and `password` of the profile",
             // The users of a host have no domain.
             if about.get("apiType") == Some("HostAgent") { "" } else { " (with its domain, as in user@vsphere.local)" }
         ))
@@ -327,7 +334,7 @@ async fn log_in(url: &Url, profile: &Profile, trust: &Trust, counts: &Counts, po
     let view = response
         .child("returnval")
         .and_then(MoRef::read)
-        .ok_or_else(|| ProviderError::Operation(format!("{doing}: the answer to CreateContainerView names no view")))?;
+        .ok_or_else(|| ProviderError::operation(format!("{doing}: the answer to CreateContainerView names no view")))?;
     Ok(Live {
         generation,
         client,
@@ -426,20 +433,23 @@ impl Send<'_> {
     /// From a failed try to what callers see, with the address and a hint.
     async fn refine(&self, error: TryError, story: Story) -> CallError {
         let address = address(self.url);
-        let foreign =
-            |why: &str| format!("{address} does not answer like a vCenter: {why}{story}; hint: `api_url` should read https://HOST/sdk");
+        let foreign = |why: &str| {
+            Hinted::new(format!("{address} does not answer like a vCenter: {why}{story}"), "`api_url` should read https://HOST/sdk")
+        };
         match error {
             TryError::Refused(Refusal::Fault(fault)) => CallError::Fault(fault),
-            TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
+            TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}").into()),
             // Only what may be sent twice has ended with it for good.
-            TryError::Lost(Lost::TooLarge(why)) => CallError::Unclear(format!("{address}: {why}{story}")),
+            TryError::Lost(Lost::TooLarge(why)) => CallError::Unclear(format!("{address}: {why}{story}").into()),
             TryError::Busy(status, RetryFate::NotNow(_), _) => {
-                CallError::Other(ProviderError::Unreachable(format!("{address} answered HTTP {status}{story}")))
+                CallError::Other(ProviderError::unreachable(format!("{address} answered HTTP {status}{story}")))
             }
-            TryError::Busy(status, ..) => CallError::Unclear(format!("{address} answered HTTP {status}{story}")),
+            TryError::Busy(status, ..) => CallError::Unclear(format!("{address} answered HTTP {status}{story}").into()),
             TryError::Lost(lost) => CallError::Other(lost.explained(self.url, story).await),
             TryError::Garbled(status, what) => CallError::Unclear(foreign(&format!("HTTP {status}{what}"))),
-            TryError::Refused(Refusal::Foreign(why)) => CallError::Other(ProviderError::Unreachable(foreign(&why))),
+            TryError::Refused(Refusal::Foreign(why)) => {
+                CallError::Other(ProviderError::from_hinted(ProviderErrorKind::Unreachable, foreign(&why)))
+            }
         }
     }
 }
@@ -600,7 +610,7 @@ mod tests {
     async fn a_refused_login_is_not_repeated() {
         let server = Vcenter { ends: |_, _| false, refuses: true }.serve().await;
         let error = opened(&server).await.unwrap_err();
-        assert!(matches!(&error, ProviderError::Login(text) if text.contains("refused for user `joe`")), "{error:?}");
+        assert!(error.is(ProviderErrorKind::Login) && error.to_string().contains("refused for user `joe`"), "{error:?}");
         assert_eq!(count(&server, "Login"), 1, "more would lock the account");
     }
 }

@@ -31,7 +31,7 @@ pub fn of_response(response: &Node, doing: &str) -> ProviderResult<MoRef> {
     response
         .child("returnval")
         .and_then(MoRef::read)
-        .ok_or_else(|| ProviderError::Operation(format!("{doing}: the answer `{}` names no task", response.name)))
+        .ok_or_else(|| ProviderError::operation(format!("{doing}: the answer `{}` names no task", response.name)))
 }
 
 /// Waits for a task's end.
@@ -48,8 +48,8 @@ pub async fn finish(session: &Session, task: &MoRef, doing: &str, patience: Dura
     .await?;
     match ended {
         Ended::Done(outcome) => Ok(outcome),
-        Ended::Gone => Err(ProviderError::Operation(format!("{doing}: {} vanished before its end was seen", task.value))),
-        Ended::Late(_) => Err(ProviderError::Deadline(format!(
+        Ended::Gone => Err(ProviderError::operation(format!("{doing}: {} vanished before its end was seen", task.value))),
+        Ended::Late(_) => Err(ProviderError::deadline(format!(
             "{doing}: {} did not end within {} s, its last state is `{}`",
             task.value,
             patience.as_secs(),

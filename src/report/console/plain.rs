@@ -2,6 +2,7 @@
 
 use super::style::Paint;
 use crate::{
+    diagnosis::with_hints,
     engine::human,
     events::{Event, Verdict, What},
     report::{
@@ -50,7 +51,7 @@ pub(super) fn line(what: &What, paint: Paint, verbosity: u8) -> Option<String> {
         What::StepSkipped { reason } => format!("skipped: {reason}"),
         What::ScenarioFinished { verdict: Verdict::Skipped, .. } => paint.verdict(Verdict::Skipped, 0),
         What::ScenarioFinished { verdict, took } => format!("scenario {} after {}", paint.verdict(*verdict, 0), human(*took)),
-        What::Warning { message } => format!("{}: {message}", paint.warning("warning")),
+        What::Warning { message, hints } => format!("{}: {}", paint.warning("warning"), with_hints(message, hints)),
         What::CancelBegun { reason, .. } => paint.warning(reason),
         What::Collected { folder, files } => format!("collected {} in {}", count(*files, "file"), folder.display()),
         What::LeftBehind { object, reason } => format!("{}: {object}: {reason}", paint.warning("left behind")),

@@ -7,8 +7,9 @@ use super::{
     style::{Paint, word},
 };
 use crate::{
+    diagnosis::Diagnosis,
     engine::{SET_UP, TEAR_DOWN, human},
-    events::{Trouble, Verdict},
+    events::Verdict,
     exit,
     report::model::{Run, Scenario, Step, StepState},
 };
@@ -39,7 +40,9 @@ pub fn summary(run: &Run, paint: Paint, clean: Option<&str>) -> String {
         line(&mut text, &paint.warning(format!("{}:", count(warnings.len(), "warning"))));
         for (scenario, message) in warnings {
             let place = scenario.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-            line(&mut text, &format!("  {place}{message}"));
+            for (at, part) in message.lines().enumerate() {
+                line(&mut text, &if at == 0 { format!("  {place}{part}") } else { format!("    {part}") });
+            }
         }
     }
     if !run.collected.is_empty() {
@@ -79,11 +82,11 @@ fn stopped_here(step: &Step) -> bool {
     matches!(step.state, StepState::Ended { verdict, .. } if verdict != Verdict::Passed)
 }
 
-fn failure(text: &mut String, trouble: &Trouble, notes: &[String], paint: Paint) {
+fn failure(text: &mut String, trouble: &Diagnosis, notes: &[String], paint: Paint) {
     for part in trouble.summary.lines() {
         line(text, &format!("  {part}"));
     }
-    for detail in trouble.details.iter().filter(|detail| **detail != trouble.summary).chain(notes).flat_map(|d| d.lines()) {
+    for detail in trouble.details().filter(|detail| **detail != trouble.summary).chain(notes).flat_map(|d| d.lines()) {
         line(text, &format!("    {detail}"));
     }
     for hint in &trouble.hints {

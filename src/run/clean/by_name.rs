@@ -20,6 +20,7 @@ use crate::{
     cluster::Cluster,
     config::profile::ProviderKind,
     engine::{Failure, Leftover, StepCx},
+    exit,
     journal::{Entry, Header, Journal, Read, Record},
     providers::Source,
     run::{
@@ -85,7 +86,7 @@ pub async fn clean(request: &CleanRequest, path: &Path, found: &Read, by_name: b
     if found.records.iter().any(|record| matches!(record.entry, Entry::Clone { .. } | Entry::VolumeSnapshot { .. }))
         && let Some(name) = &request.settings.settings.source_provider
     {
-        let profile = load_profile(request, None, name).map_err(CliError::usage)?;
+        let profile = load_profile(request, None, name).map_err(|diagnosis| CliError::diagnosed(exit::USAGE, diagnosis))?;
         sources.insert(name.clone(), connect_source(&profile, &cluster).await);
     }
     let result = supervised(request, "mtv-api-tests", async |cx| {
@@ -257,7 +258,7 @@ fn source_of(sources: &Sources, provider: ProviderKind) -> Result<(&str, &dyn So
         None => Err(format!("name the profile of its source ({provider}) with --provider")),
         Some((profile, Ok(source))) if source.kind() == provider => Ok((profile, source.as_ref())),
         Some((profile, Ok(_))) => Err(format!("profile `{profile}` is of another kind than {provider}")),
-        Some((_, Err(reason))) => Err(reason.clone()),
+        Some((_, Err(diagnosis))) => Err(diagnosis.one_line()),
     }
 }
 

@@ -32,8 +32,8 @@ use crate::{
         profile::{Profile, ProviderKind},
         profile_file::ProfileFile,
     },
+    diagnosis::{Diagnosis, Id},
     engine::{Deadline, Emitter, Failure, Leftover, StepCx, human, signals},
-    events::Trouble,
     exit,
     journal::{self, Entry, Header, Journal, Record, State},
     providers::{self, Source, SourceVm},
@@ -218,11 +218,14 @@ async fn carries_label(cluster: &Cluster, run: &str, path: &Path) -> Result<(), 
         return Ok(());
     }
     Err(Unusable::Another(Failure::Errored(
-        Trouble::new(format!(
-            "{} has lost which cluster it is of, and nothing on {} carries the label of run {run}; nothing was deleted",
-            path.display(),
-            cluster.server()
-        ))
+        Diagnosis::new(
+            Id::ClusterMismatch,
+            format!(
+                "{} has lost which cluster it is of, and nothing on {} carries the label of run {run}; nothing was deleted",
+                path.display(),
+                cluster.server()
+            ),
+        )
         .hint("choose another cluster with --kubeconfig and --context"),
     )))
 }
@@ -249,7 +252,7 @@ async fn unlisted(
         for (profile, source) in &teardown.sources {
             let searched = match source {
                 Ok(source) => match source.cloner() {
-                    Some(cloner) => cloner.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(|why| why.to_string()),
+                    Some(cloner) => cloner.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(Diagnosis::from),
                     None => continue,
                 },
                 Err(why) => Err(why.clone()),
@@ -264,7 +267,10 @@ async fn unlisted(
                         }
                     }
                 }
-                Err(why) => cx.warn(format!("source `{profile}` could not be searched for what carries the run's mark: {why}")),
+                Err(why) => cx.warn_with(
+                    format!("source `{profile}` could not be searched for what carries the run's mark: {}", why.line(": ")),
+                    why.hints,
+                ),
             }
         }
         (entries, kept)
@@ -320,7 +326,7 @@ async fn supervised(
         () = interrupted => Err(Failure::Interrupted),
         // Waits end by themselves before; this is for a server that does not answer.
         () = tokio::time::sleep_until(cx.deadline.at() + GRACE) => Err(Failure::Errored(
-            Trouble::new(format!("not done within {}", human(request.timeout))).hint("--timeout sets the time"),
+            Diagnosis::new(Id::TeardownTimeout, format!("not done within {}", human(request.timeout))).hint("--timeout sets the time"),
         )),
     };
     drop(cx);
@@ -369,12 +375,15 @@ async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Unusabl
     let id = system.and_then(|n| n.metadata.uid).unwrap_or_default();
     match &header.cluster {
         Some(of_run) if of_run.id != id => Err(Unusable::Another(Failure::Errored(
-            Trouble::new(format!(
-                "the journal is of cluster {} (id {}), but {} is another one (id {id}); nothing was deleted",
-                of_run.server,
-                of_run.id,
-                cluster.server()
-            ))
+            Diagnosis::new(
+                Id::ClusterMismatch,
+                format!(
+                    "the journal is of cluster {} (id {}), but {} is another one (id {id}); nothing was deleted",
+                    of_run.server,
+                    of_run.id,
+                    cluster.server()
+                ),
+            )
             .hint("choose the right one with --kubeconfig and --context"),
         ))),
         _ => Ok(()),
@@ -385,7 +394,7 @@ async fn check_cluster(cluster: &Cluster, header: &Header) -> Result<(), Unusabl
 fn without_cluster(failure: Failure, done: &Done) -> Failure {
     let (Failure::Failed(mut trouble) | Failure::Errored(mut trouble)) = failure else { return failure };
     for left in &done.left {
-        trouble.details.push(format!("{} is left: {}", left.object, left.reason));
+        trouble.evidence.push(format!("{} is left: {}", left.object, left.reason));
     }
     let sources = if done.left.is_empty() { "nothing is left on the sources; " } else { "" };
     Failure::Errored(trouble.hint(format!("{sources}the same command takes the rest when the cluster can be used again")))
@@ -411,52 +420,57 @@ async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Hea
     sources
 }
 
-async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn Source>, String> {
+async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn Source>, Diagnosis> {
     // Boxed: each source has a large future of its own.
     let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn Source>::from) });
-    in_its_share(connect, |error| error.to_string()).await
+    in_its_share(connect, Diagnosis::from).await
 }
 
 /// Does something that a source must not take all of the time for: a third of what is left.
-async fn in_its_share<T, E>(work: impl Future<Output = Result<T, E>>, text: impl FnOnce(E) -> String) -> Result<T, String> {
-    let Some(whole) = Deadline::current() else { return work.await.map_err(text) };
+async fn in_its_share<T, E>(work: impl Future<Output = Result<T, E>>, diagnosed: impl FnOnce(E) -> Diagnosis) -> Result<T, Diagnosis> {
+    let Some(whole) = Deadline::current() else { return work.await.map_err(diagnosed) };
     let share = whole.left() / 3;
     let done = tokio::time::timeout(share + GRACE, whole.within(share).scope(work)).await;
     match done {
-        Ok(result) => result.map_err(text),
-        Err(_) => Err(format!("no answer within {}, a third of the time; --timeout sets it", human(share))),
+        Ok(result) => result.map_err(diagnosed),
+        Err(_) => {
+            let text = format!("no answer within {}, a third of the time; --timeout sets it", human(share));
+            Err(Diagnosis::new(Id::SourceTimeout, text))
+        }
     }
 }
 
 /// The profile of a clone, from the user's own file only: `--providers`, a setting or the default. A path in a journal could be
 /// anybody's, and a profile decides which secrets are read and where they are sent. A profile of the same name that is of another
 /// source than the run's is refused before anybody is contacted.
-fn load_profile(request: &CleanRequest, journal: Option<&Header>, name: &str) -> Result<Profile, String> {
+fn load_profile(request: &CleanRequest, journal: Option<&Header>, name: &str) -> Result<Profile, Diagnosis> {
+    let unusable = |text: String| Diagnosis::new(Id::TeardownProfileUnusable, text);
     let settings = &request.settings.settings;
     let file = &settings.providers;
     let shown = name.escape_debug();
     let load = || ProfileFile::load(file)?.select(name, &|name| std::env::var(name).ok());
     let (mut profile, _) = load().map_err(|error| {
         let of_run = journal.and_then(|header| header.providers_file.as_deref()).filter(|of_run| !same_file(of_run, file));
-        let hint = of_run.map_or_else(String::new, |of_run| {
+        let hint = of_run.map(|of_run| {
             let of_run = of_run.display().to_string();
             let of_run = of_run.escape_debug();
-            format!("; hint: the run used profiles from {of_run}: if you trust that file, pass it with --providers")
+            format!("the run used profiles from {of_run}: if you trust that file, pass it with --providers")
         });
-        format!("profile `{shown}` cannot be used: {error}{hint}")
+        unusable(format!("profile `{shown}` cannot be used: {error}")).hints(hint)
     })?;
     let known = journal.map(|header| header.profiles.as_slice()).unwrap_or_default();
     match known.iter().find(|known| known.name == name) {
         Some(of_run) if of_run.kind != profile.kind() || address(&of_run.endpoint) != address(&profile.api_url) => {
-            return Err(format!(
-                "profile `{shown}` of {} is of another source ({}) than that of the run ({}), which was not contacted; hint: choose the run's \
-                 file with --providers; `clean --orphans --provider {shown}` takes what carries the mark of runs that are over",
+            return Err(unusable(format!(
+                "profile `{shown}` of {} is of another source ({}) than that of the run ({}), which was not contacted",
                 file.display(),
                 place(profile.kind(), &profile.api_url),
                 place(of_run.kind, &of_run.endpoint),
-            ));
+            ))
+            .hint("choose the run's file with --providers")
+            .hint(format!("`clean --orphans --provider {shown}` takes what carries the mark of runs that are over")));
         }
-        None if !known.is_empty() => return Err(format!("the journal does not say that the run used profile `{shown}`")),
+        None if !known.is_empty() => return Err(unusable(format!("the journal does not say that the run used profile `{shown}`"))),
         _ => {}
     }
     profile.override_tls(settings);
@@ -485,10 +499,7 @@ fn place(kind: ProviderKind, endpoint: &str) -> String {
 /// What keeps a command from its work, as the error that it ends with.
 pub(super) fn environment(failure: Failure) -> CliError {
     match failure {
-        Failure::Failed(Trouble { summary, details, hints }) | Failure::Errored(Trouble { summary, details, hints }) => {
-            let text = std::iter::once(summary).chain(details).collect::<Vec<_>>().join(": ");
-            hints.into_iter().fold(CliError::environment(text), CliError::hint)
-        }
+        Failure::Failed(diagnosis) | Failure::Errored(diagnosis) => CliError::diagnosed(exit::ENVIRONMENT, diagnosis),
         Failure::Interrupted => CliError::new(exit::INTERRUPTED, "interrupted"),
     }
 }

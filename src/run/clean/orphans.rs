@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cli::{CleanRequest, CliError, CliResult, say, tell},
     cluster::Cluster,
+    diagnosis::Diagnosis,
     engine::{Failure, Leftover, StepCx, human},
     exit,
     journal::{self, Header, Holder, Journal},
@@ -35,7 +36,7 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
     let cluster = connect(request).await?;
     let mut sources = Sources::new();
     if let Some(name) = &request.settings.settings.source_provider {
-        let profile = load_profile(request, None, name).map_err(CliError::usage)?;
+        let profile = load_profile(request, None, name).map_err(|diagnosis| CliError::diagnosed(exit::USAGE, diagnosis))?;
         sources.insert(name.clone(), connect_source(&profile, &cluster).await);
     }
     // A source that cannot be searched keeps its clones; the cluster is cleaned all the same.
@@ -44,10 +45,11 @@ pub async fn clean(request: &CleanRequest, older_than: Duration) -> CliResult {
         let mut found = found::on_cluster(&cluster, None).await;
         for (profile, source) in &sources {
             let searched = match source {
-                Ok(source) => in_its_share(found.add_source(source.as_ref(), profile), |error| error.to_string()).await,
+                Ok(source) => in_its_share(found.add_source(source.as_ref(), profile), Diagnosis::from).await,
                 Err(reason) => Err(reason.clone()),
             };
-            if let Err(reason) = searched {
+            if let Err(diagnosis) = searched {
+                let reason = diagnosis.one_line();
                 unsearched.push(Leftover { object: format!("clones on the source `{profile}`, if there are any"), reason });
             }
         }

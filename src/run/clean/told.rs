@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::environment;
 use crate::{
     cli::{CliResult, say, tell, unwritten},
+    diagnosis::with_hints,
     engine::{Failure, Leftover},
     events::{Event, What},
     exit,
@@ -118,7 +119,7 @@ impl Sink for Lines {
         match &event.what {
             What::Deleted { object } => say(&format!("deleted {object}")),
             What::Restored { object } => say(&format!("restored {object}")),
-            What::Warning { message } => tell(&format!("warning: {message}")),
+            What::Warning { message, hints } => tell(&format!("warning: {}", with_hints(message, hints))),
             What::StepProgress { doing, .. } if self.verbose > 0 => tell(doing),
             _ => {}
         }

@@ -4,8 +4,8 @@
 use super::super::Scene;
 use crate::{
     config::profile::GuestLogin,
+    diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
-    events::Trouble,
     guest::{GuestNic, LINUX_ADDRESSES, linux_adapters},
     providers::{GuestCommand, GuestExec, Power, VmDescription},
     run::provider_failure,
@@ -47,7 +47,9 @@ pub async fn ask(scene: &Scene<'_>, source: &mut VmDescription, cx: &StepCx) -> 
             answer.status,
             answer.output.trim()
         )),
-        Err(error) => cx.warn(format!("names of adapters in VM {} are not compared: {error}", source.name)),
+        Err(error) => {
+            cx.warn_with(format!("names of adapters in VM {} are not compared: {error}", source.name), error.hints().to_vec());
+        }
     }
     Ok(())
 }
@@ -73,7 +75,7 @@ pub async fn mark(scene: &Scene<'_>, source: &VmDescription, cx: &StepCx) -> Res
     }
     let cannot = |why: String| {
         Failure::Errored(
-            Trouble::new(format!("the data marker cannot be written into VM {}: {why}", source.name))
+            Diagnosis::new(Id::GuestPreparationFailed, format!("the data marker cannot be written into VM {}: {why}", source.name))
                 .hint("data_marker needs a running Linux guest with open-vm-tools, and its login in the profile"),
         )
     };

@@ -103,7 +103,7 @@ async fn wait_for_agent(cluster: &Cluster, cx: &StepCx, namespace: &str, name: &
         .await;
     match connected {
         Ok(()) => Ok(Asked::Yes("connected".to_owned())),
-        Err(Failure::Errored(trouble)) => Ok(Asked::Failed(format!("{}; {}", trouble.summary, trouble.details.join("; ")))),
+        Err(Failure::Errored(trouble)) => Ok(Asked::Failed(trouble.line("; "))),
         Err(other) => Err(other),
     }
 }
@@ -129,7 +129,7 @@ async fn look(
         let ssh = match guest::log_in(cx, session.cluster(), namespace, name, login, end.left()).await {
             Ok(ssh) => ssh,
             Err(Failure::Failed(trouble)) => {
-                let more: Vec<String> = trouble.details.into_iter().chain(trouble.hints).collect();
+                let more: Vec<&str> = trouble.details().chain(&trouble.hints).map(String::as_str).collect();
                 let found = format!("{}: {}", trouble.summary, more.join("; "));
                 // Without a login there are no adapters to compare: that is told once.
                 let no_login = || "no login to the guest".to_owned();

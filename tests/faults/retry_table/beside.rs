@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Row, Seen, kubernetes::Bed};
 
 /// Counts what comes after the fault by a second rule that changes nothing.
-async fn counted<T>(faults: &Faults, rule: Rule, work: impl Future<Output = Result<T, String>>) -> Seen {
+async fn counted<T, E: std::fmt::Debug>(faults: &Faults, rule: Rule, work: impl Future<Output = Result<T, E>>) -> Seen {
     let counter = Rule { seconds: Some(0.0), ..Rule::new(rule.server.unwrap(), Effect::Stall) };
     let counter = Rule { path: rule.path.clone(), verb: rule.verb.clone(), ..counter };
     let rule = faults.add(rule).unwrap();
@@ -32,7 +32,7 @@ async fn counted<T>(faults: &Faults, rule: Rule, work: impl Future<Output = Resu
     let more = faults.list().into_iter().find(|rule| rule.id == counter).map_or(0, |rule| rule.done);
     faults.remove(rule);
     faults.remove(counter);
-    Seen { result, sends: 1 + more, looked: false, made: None }
+    Seen { result: result.map_err(|error| format!("{error:?}")), sends: 1 + more, looked: false, made: None }
 }
 
 async fn oauth(bed: Arc<Bed>, rule: Rule, path: &'static str) -> Seen {

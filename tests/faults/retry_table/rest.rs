@@ -88,7 +88,7 @@ async fn cell(verb: Verb, rule: Rule) -> Seen {
         _ => {}
     }
     // A login that has run out is renewed and no reason to send anything twice.
-    assert!(!matches!(result, Err(ProviderError::Deadline(_))), "{result:?}");
+    assert!(!result.as_ref().is_err_and(|error| error.is(ProviderErrorKind::Deadline)), "{result:?}");
     Seen { result: result.map_err(|error| error.to_string()), sends, looked, made }
 }
 
