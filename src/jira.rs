@@ -14,7 +14,7 @@ use crate::{
         http::{self, Lost},
         tls::Trust,
     },
-    retry::{Fate, GaveUp, Policy, Safety},
+    retry::{self, Fate, GaveUp, Policy, Safety},
     secrets::Secret,
 };
 
@@ -53,20 +53,7 @@ pub struct Jira {
 }
 
 /// Why one try gave no answer that can be used.
-enum TryError {
-    Lost(Lost),
-    /// It stumbled, or somebody in front of it answered.
-    Busy(StatusCode, Fate),
-}
-
-impl TryError {
-    fn fate(&self) -> Fate {
-        match self {
-            Self::Lost(lost) => lost.fate(Safety::Repeatable),
-            Self::Busy(_, fate) => *fate,
-        }
-    }
-}
+type TryError = retry::TryError<Lost>;
 
 impl Jira {
     /// Prepares the connection; contacts nobody. TLS is verified.
@@ -97,14 +84,15 @@ impl Jira {
         let address = http::address(&self.url);
         let url = self.url.join(&format!("rest/api/2/issue/{key}?fields=status,resolution"));
         let url = url.map_err(|e| format!("issue {key} cannot be asked about: {e}"))?;
-        let response = match self.policy.run(Safety::Repeatable, TryError::fate, |patience| self.once(&url, patience)).await {
+        let fate = |error: &TryError| error.fate(|lost| lost.fate(Safety::Repeatable));
+        let response = match self.policy.run(Safety::Repeatable, fate, |patience| self.once(&url, patience)).await {
             Ok(response) => response,
             Err(GaveUp { error, story }) => {
                 let error = match error {
                     TryError::Lost(Lost::NotSent(why) | Lost::NoFiles(why)) => {
                         format!("Jira at {address} cannot be reached{}: {why}{story}", http::through(&self.url))
                     }
-                    TryError::Lost(Lost::Unclear(why)) => {
+                    TryError::Lost(Lost::Unclear(why)) | TryError::Garbled(_, why) => {
                         format!("Jira at {address} did not answer{}: {why}{story}", http::through(&self.url))
                     }
                     TryError::Lost(Lost::TooLarge(why)) => format!("Jira at {address}, asked about issue {key}: {why}"),
@@ -115,7 +103,7 @@ impl Jira {
                         ));
                     }
                     TryError::Lost(lost @ Lost::Tls(_)) => return Err(lost.explained(&self.url, story).await.into()),
-                    TryError::Busy(status, _) => format!("Jira at {address} answered {status} about issue {key}{story}"),
+                    TryError::Busy(status, ..) => format!("Jira at {address} answered {status} about issue {key}{story}"),
                 };
                 return Err(error.into());
             }
@@ -151,11 +139,11 @@ impl Jira {
             _ => Fate::of_status(status.as_u16(), pause),
         };
         if let Some(fate) = fate {
-            return Err(TryError::Busy(status, fate));
+            return Err(TryError::Busy(status, fate, String::new()));
         }
         // Cut on its way, or changed by a proxy.
         if status.is_success() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-            return Err(TryError::Lost(Lost::Unclear("its answer is no JSON".to_owned())));
+            return Err(TryError::Garbled(status, "its answer is no JSON".to_owned()));
         }
         Ok((status, body))
     }

@@ -3,9 +3,9 @@
 //! Only what is transient is asked again, only what is safe is sent again, with jitter, with the pause that a server asks for,
 //! and never beyond the deadline of the step that asks. A client joins by telling the [`Fate`] of its errors.
 
-use std::{fmt, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822};
 use tokio::time::Instant;
 
@@ -39,6 +39,33 @@ impl Fate {
             429 => Some(Self::NotNow(after)),
             502..=504 => Some(Self::Unclear(after)),
             _ => None,
+        }
+    }
+}
+
+/// Why one try of a request gave no answer that can be used. `L` is how a client says that it had none, `R` what it knows of
+/// answers that refuse for good, if it tells them apart from others here.
+#[derive(Debug)]
+pub enum TryError<L, R = Infallible> {
+    /// No answer.
+    Lost(L),
+    /// 429 or 5xx: the service is busy or stumbled, or somebody in front of it answered. With its words, if it has any.
+    Busy(StatusCode, Fate, String),
+    /// An answer that the service does not give, of a proxy for example, or cut: what is wrong with it. The request may have been
+    /// carried out.
+    Garbled(StatusCode, String),
+    /// The service's own refusal.
+    Refused(R),
+}
+
+impl<L, R> TryError<L, R> {
+    /// What it says of the request; `lost` judges a missing answer.
+    pub fn fate(&self, lost: impl FnOnce(&L) -> Fate) -> Fate {
+        match self {
+            Self::Lost(why) => lost(why),
+            Self::Busy(_, fate, _) => *fate,
+            Self::Garbled(..) => Fate::Unclear(None),
+            Self::Refused(_) => Fate::Final,
         }
     }
 }

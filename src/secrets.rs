@@ -56,6 +56,72 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret as it stands in a file of which only a part is used: the passwords of all profiles are read, but an ordinary word
+/// that is the password of another profile must not be masked in this one's reports. It cannot be looked at, and is wiped from
+/// memory; [`Sealed::open`] makes a [`Secret`] of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Zeroizing<String>);
+
+impl Sealed {
+    /// The secret, which is masked from here on.
+    pub fn open(&self) -> Secret {
+        register(&self.0);
+        Secret(self.0.clone())
+    }
+
+    /// Whether there is nothing to hide.
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Sealed {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|value| Self(Zeroizing::new(value)))
+    }
+}
+
+/// A text like any other.
+impl schemars::JsonSchema for Sealed {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        String::inline_schema()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
+/// A value of a Kubernetes Secret. Not all of them are secrets: were `true` of `insecureSkipVerify` masked wherever it stands, half
+/// of a report would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretValue {
+    /// Addresses, user names, ids, switches: may be shown.
+    Plain(String),
+    /// Passwords, tokens, and whatever a user adds.
+    Secret(Secret),
+}
+
+impl SecretValue {
+    /// The value itself, for the request that creates the Kubernetes Secret.
+    pub fn expose(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
 /// Everything that is masked.
 #[derive(Default)]
 struct Registry {

@@ -13,11 +13,19 @@ use mtv_lab::{
     world::World,
 };
 use mtv_test::{
-    config::profile::{Profile, ProviderKind},
-    providers::{CloneRequest, Power, ProviderErrorKind, SourceProvider, connect},
+    config::{
+        profile::{Details, Profile, VsphereProfile},
+        scenario::PowerWish,
+    },
+    providers::{CloneRequest, Power, ProviderErrorKind, Source, connect},
     secrets::Secret,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A host that this vCenter clones for.
+fn cloned_by(center: &Profile) -> Details {
+    Details::from(VsphereProfile { clone_provider: Some(Box::new(center.clone())), ..VsphereProfile::default() })
+}
 
 struct Lab {
     vcenter: Vcenter,
@@ -44,38 +52,24 @@ async fn lab() -> Lab {
     let address = serve(vcenter.clone()).await;
     let host = serve(vcenter.agent("esxi-0.lab").unwrap()).await;
     let profile = Profile {
-        name: "lab".into(),
-        file: "providers.toml".into(),
-        kind: ProviderKind::Vsphere,
-        version: "8.0".into(),
-        fqdn: "127.0.0.1".into(),
         api_url: format!("https://{address}/sdk"),
         username: login.user,
         password: Secret::new(login.password),
-        insecure_skip_verify: false,
-        allow_plain_http: false,
-        ca_file: None,
-        vddk_init_image: None,
-        guest_linux: None,
-        guest_windows: None,
         ca_pem: Some(authority.pem().to_owned()),
-        extra: std::collections::BTreeMap::default(),
-        extra_secrets: std::collections::BTreeMap::default(),
-        copyoffload: None,
-        clone_provider: None,
+        ..Profile::new("lab", Details::from(VsphereProfile::default()))
     };
     let esxi = Profile {
         name: "esxi".into(),
         api_url: format!("https://{host}/sdk"),
         username: on_host.user,
         password: Secret::new(on_host.password),
-        clone_provider: Some(Box::new(profile.clone())),
+        details: cloned_by(&profile),
         ..profile.clone()
     };
     Lab { vcenter, profile, esxi, _stop: cancel.drop_guard() }
 }
 
-async fn client(lab: &Lab) -> Box<dyn SourceProvider> {
+async fn client(lab: &Lab) -> Box<dyn Source> {
     connect(&lab.profile).await.unwrap()
 }
 
@@ -90,20 +84,20 @@ async fn a_scenario_s_way_with_its_source() {
         changed_block_tracking: true,
         ..CloneRequest::default()
     };
-    let id = source.clone_vm(&request).await.unwrap();
-    assert_eq!(source.of_run("r1").await.unwrap().len(), 1);
-    source.snapshot(&id, "before").await.unwrap();
-    source.set_power(&id, Power::On).await.unwrap();
-    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
-    let vm = source.describe_vm(&id).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request).await.unwrap();
+    assert_eq!(source.cloner().unwrap().of_run("r1").await.unwrap().len(), 1);
+    source.snapshots().unwrap().snapshot(&id, "before").await.unwrap();
+    source.cloner().unwrap().set_power(&id, PowerWish::On).await.unwrap();
+    assert!(source.cloner().unwrap().wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
+    let vm = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert_eq!((vm.sockets, vm.cores_per_socket, vm.memory_mib), (Some(2), Some(2), Some(2048)));
     assert_eq!(vm.nics.iter().map(|n| n.network.as_str()).collect::<Vec<_>>(), ["VM Network", "VM Test Network", "cnv-test"]);
     assert_eq!(vm.disks.iter().map(|d| (d.bytes >> 30, d.storage.as_str())).collect::<Vec<_>>(), [(16, "nfs-datastore")]);
     assert_eq!(vm.snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["before"]);
     assert!(vm.tools_running && !vm.windows);
-    source.set_power(&id, Power::Off).await.unwrap();
-    source.delete(&id).await.unwrap();
-    assert!(source.of_run("r1").await.unwrap().is_empty());
+    source.cloner().unwrap().set_power(&id, PowerWish::Off).await.unwrap();
+    source.cloner().unwrap().delete(&id).await.unwrap();
+    assert!(source.cloner().unwrap().of_run("r1").await.unwrap().is_empty());
     assert!(lab.vcenter.look(|m| m.named("VirtualMachine", "clone").is_none()));
 }
 
@@ -118,8 +112,8 @@ async fn a_template_is_cloned_and_a_taken_name_is_refused() {
         changed_block_tracking: false,
         ..CloneRequest::default()
     };
-    source.clone_vm(&request("from-template")).await.unwrap();
-    let error = source.clone_vm(&request("mtv-tests-rhel8")).await.unwrap_err();
+    source.cloner().unwrap().clone_vm(&request("from-template")).await.unwrap();
+    let error = source.cloner().unwrap().clone_vm(&request("mtv-tests-rhel8")).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Operation) && error.to_string().contains("DuplicateName"), "{error:?}");
 }
 
@@ -128,7 +122,7 @@ async fn an_ended_session_is_renewed() {
     let lab = lab().await;
     let source = client(&lab).await;
     lab.vcenter.end_sessions();
-    assert_eq!(source.find(&["mtv-tests-rhel8".to_owned()]).await.unwrap().len(), 1);
+    assert_eq!(source.cloner().unwrap().find(&["mtv-tests-rhel8".to_owned()]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -148,26 +142,26 @@ fn clone_of(source: &str, name: &str) -> CloneRequest {
 async fn a_scenario_s_way_with_a_host() {
     let lab = lab().await;
     let source = connect(&lab.esxi).await.unwrap();
-    let id = source.clone_vm(&clone_of("mtv-tests-rhel8", "clone")).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&clone_of("mtv-tests-rhel8", "clone")).await.unwrap();
     assert!(id.parse::<u64>().is_ok(), "an id of the host: {id}");
     let there = lab.vcenter.look(|m| m.named("VirtualMachine", "clone").map(|vm| (vm.id.clone(), vm.vm().unwrap().host.clone())));
     let (in_center, host) = there.unwrap();
     assert_ne!(in_center, id);
     assert_eq!(lab.vcenter.look(|m| m.entity(&host).unwrap().name.clone()), "esxi-0.lab");
-    source.snapshot(&id, "before").await.unwrap();
-    source.set_power(&id, Power::On).await.unwrap();
-    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
-    let vm = source.describe_vm(&id).await.unwrap();
+    source.snapshots().unwrap().snapshot(&id, "before").await.unwrap();
+    source.cloner().unwrap().set_power(&id, PowerWish::On).await.unwrap();
+    assert!(source.cloner().unwrap().wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
+    let vm = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert_eq!(
         (vm.id.as_str(), vm.power, vm.sockets, vm.cores_per_socket, vm.memory_mib),
         (id.as_str(), Power::On, Some(2), Some(2), Some(2048))
     );
     assert_eq!(vm.disks.iter().map(|d| (d.bytes >> 30, d.storage.as_str())).collect::<Vec<_>>(), [(16, "nfs-datastore")]);
     assert_eq!(vm.snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["before"]);
-    source.set_power(&id, Power::Off).await.unwrap();
-    source.delete(&id).await.unwrap();
-    source.delete(&id).await.expect("what is gone already is success");
-    assert!(source.of_run("r1").await.unwrap().is_empty());
+    source.cloner().unwrap().set_power(&id, PowerWish::Off).await.unwrap();
+    source.cloner().unwrap().delete(&id).await.unwrap();
+    source.cloner().unwrap().delete(&id).await.expect("what is gone already is success");
+    assert!(source.cloner().unwrap().of_run("r1").await.unwrap().is_empty());
     assert!(lab.vcenter.look(|m| m.named("VirtualMachine", "clone").is_none()));
 }
 
@@ -176,7 +170,7 @@ async fn a_scenario_s_way_with_a_host() {
 async fn what_is_wrong_with_a_host_is_told_apart() {
     let lab = lab().await;
     let told = async |profile: &Profile| connect(profile).await.err().unwrap();
-    let with_center = |center: Profile| Profile { clone_provider: Some(Box::new(center)), ..lab.esxi.clone() };
+    let with_center = |center: Profile| Profile { details: cloned_by(&center), ..lab.esxi.clone() };
     let wrong = |profile: &Profile| Profile { password: Secret::new("wrong"), ..profile.clone() };
     let untrusted = |profile: &Profile| Profile { ca_pem: None, ..profile.clone() };
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -195,10 +189,10 @@ async fn what_is_wrong_with_a_host_is_told_apart() {
         assert!(error.is(ProviderErrorKind::Unreachable) && !error.hints().is_empty(), "{error}");
     }
     let source = connect(&lab.esxi).await.unwrap();
-    let missing = source.clone_vm(&clone_of("mtv-tests-rhel", "x")).await.unwrap_err();
+    let missing = source.cloner().unwrap().clone_vm(&clone_of("mtv-tests-rhel", "x")).await.unwrap_err();
     assert!(missing.is(ProviderErrorKind::NotFound) && missing.to_string().contains("mtv-tests-rhel8"), "{missing}");
     let elsewhere = CloneRequest { host: Some("esxi-1.lab".into()), ..clone_of("mtv-tests-rhel8", "x") };
-    let error = source.clone_vm(&elsewhere).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&elsewhere).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Unsupported) && error.to_string().contains("esxi-0.lab"), "{error}");
 }
 
@@ -210,13 +204,13 @@ async fn requests_are_few() {
         let source = connect(profile).await.unwrap();
         let count = || source.requests().values().sum::<u64>();
         let before = count();
-        let id = source.clone_vm(&clone_of("mtv-tests-rhel8", "counted")).await.unwrap();
+        let id = source.cloner().unwrap().clone_vm(&clone_of("mtv-tests-rhel8", "counted")).await.unwrap();
         let cloned = count() - before;
         let before = count();
-        source.describe_vm(&id).await.unwrap();
+        source.cloner().unwrap().describe_vm(&id).await.unwrap();
         let described = count() - before;
         println!("{name}: clone {cloned}, description {described}");
         assert!(cloned <= most.0 && described <= most.1, "{name}: clone {cloned}, description {described}: {:?}", source.requests());
-        source.delete(&id).await.unwrap();
+        source.cloner().unwrap().delete(&id).await.unwrap();
     }
 }

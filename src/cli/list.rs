@@ -110,7 +110,7 @@ fn json(plan: &PlanOfRun, kind: Option<ProviderKind>, profile: Option<&Profile>)
 
 /// Name of the VM that is cloned for an entry: a profile can have another one in its place.
 fn cloned<'a>(vm: &'a ScenarioVm, profile: Option<&'a Profile>) -> &'a str {
-    profile.and_then(|profile| profile.copyoffload.as_ref()).map_or(vm.name.as_str(), |offload| offload.source_name(vm))
+    profile.and_then(|profile| profile.copyoffload()).map_or(vm.name.as_str(), |offload| offload.source_name(vm))
 }
 
 fn row<'a>(selected: &'a Selected, kind: Option<ProviderKind>, profile: Option<&'a Profile>) -> Row<'a> {

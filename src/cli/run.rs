@@ -233,7 +233,7 @@ impl Args {
             let (mut profile, warnings) = file.select(&name, &|name| std::env::var(name).ok())?;
             print_warnings(&warnings);
             profile.override_tls(&resolved.settings);
-            let known = context::Known::new(Some(profile.kind), Some(profile.clone()), &resolved.settings);
+            let known = context::Known::new(Some(profile.kind()), Some(profile.clone()), &resolved.settings);
             (select::plan(&catalogue, &selection, &known.surroundings())?, ProfileChoice::File(Box::new(profile)), connect)
         };
         let jira = context::jira(&resolved.settings)?;

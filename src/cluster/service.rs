@@ -10,7 +10,7 @@ use serde::de::{Error as _, IgnoredAny};
 use super::{Cluster, describe, fate};
 use crate::{
     diagnosis::{Diagnosis, Explained},
-    retry::{Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
+    retry::{self, Fate, GaveUp, NoAnswer, Policy, Safety, asked_pause},
     secrets::excerpt,
 };
 
@@ -21,10 +21,7 @@ const REPEATED: usize = 300;
 const WHY: &str = "Forklift-Error-Message";
 
 /// Why one try gave no answer that can be used.
-enum Lost {
-    Broken(kube::Error),
-    Busy(StatusCode, Fate, String),
-}
+type TryError = retry::TryError<kube::Error>;
 
 /// A service that cannot be used, and will not be by waiting: its certificate is not trusted, or it refuses the login.
 #[derive(Debug)]
@@ -51,15 +48,6 @@ pub fn said(body: &[u8]) -> String {
     if text.is_empty() { text } else { format!(": {text}") }
 }
 
-impl Lost {
-    fn fate(&self) -> Fate {
-        match self {
-            Self::Broken(error) => fate(error),
-            Self::Busy(_, fate, _) => *fate,
-        }
-    }
-}
-
 /// A service, as seen with the login to the cluster.
 #[derive(Clone)]
 pub struct Service {
@@ -82,9 +70,9 @@ impl Service {
     /// # Errors
     /// No answer, or none but that the service is busy; with how often it was asked.
     pub async fn read(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-        match self.policy.run(Safety::Repeatable, Lost::fate, |patience| self.ask(path, patience)).await {
+        match self.policy.run(Safety::Repeatable, |error: &TryError| error.fate(fate), |patience| self.ask(path, patience)).await {
             Ok(answer) => Ok(answer),
-            Err(GaveUp { error: Lost::Broken(error), story }) => {
+            Err(GaveUp { error: TryError::Lost(error), story }) => {
                 let described = describe(&error, story, "read", &format!("{path} of {}", self.name));
                 match (fate(&error), described.downcast::<Explained>()) {
                     (Fate::Final, Ok(Explained(trouble))) => Err(unusable(trouble)),
@@ -92,8 +80,11 @@ impl Service {
                     (_, Err(other)) => Err(other),
                 }
             }
-            Err(GaveUp { error: Lost::Busy(status, _, said), story }) => {
+            Err(GaveUp { error: TryError::Busy(status, _, said), story }) => {
                 Err(anyhow::anyhow!("{} answered {status}{story}{said}", self.name)).with_context(|| self.failed(path))
+            }
+            Err(GaveUp { error: TryError::Garbled(status, what), story }) => {
+                Err(anyhow::anyhow!("{} answered {status} {what}{story}", self.name)).with_context(|| self.failed(path))
             }
         }
     }
@@ -103,25 +94,25 @@ impl Service {
         format!("failed to read {path} of {}", self.name)
     }
 
-    async fn ask(&self, path: &str, patience: std::time::Duration) -> Result<(StatusCode, Bytes), Lost> {
-        let request = Request::get(path).body(Body::empty()).map_err(|error| Lost::Broken(kube::Error::HttpError(error)))?;
+    async fn ask(&self, path: &str, patience: std::time::Duration) -> Result<(StatusCode, Bytes), TryError> {
+        let request = Request::get(path).body(Body::empty()).map_err(|error| TryError::Lost(kube::Error::HttpError(error)))?;
         let whole = async {
             let response = self.client.send(request).await?;
             let (head, body) = response.into_parts();
             Ok((head, body.collect().await?.to_bytes()))
         };
         let late = |_| kube::Error::Service(Box::new(NoAnswer(patience)));
-        let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(Lost::Broken)?;
+        let (head, body) = tokio::time::timeout(patience, whole).await.map_err(late).flatten().map_err(TryError::Lost)?;
         let pause = asked_pause(&head.headers);
         match head.status {
             // These services have no errors of a moment but those of their own reads.
-            StatusCode::INTERNAL_SERVER_ERROR => Err(Lost::Busy(head.status, Fate::Unclear(pause), said(&body))),
+            StatusCode::INTERNAL_SERVER_ERROR => Err(TryError::Busy(head.status, Fate::Unclear(pause), said(&body))),
             // An answer that was cut without a word, or that a proxy changed.
             StatusCode::OK if serde_json::from_slice::<IgnoredAny>(&body).is_err() => {
-                Err(Lost::Broken(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
+                Err(TryError::Lost(kube::Error::SerdeError(serde_json::Error::custom("it is no JSON"))))
             }
             status => match Fate::of_status(status.as_u16(), pause) {
-                Some(fate) => Err(Lost::Busy(status, fate, said(&body))),
+                Some(fate) => Err(TryError::Busy(status, fate, said(&body))),
                 None if body.is_empty() => {
                     let why = head.headers.get(WHY).map(|why| Bytes::copy_from_slice(why.as_bytes()));
                     Ok((status, why.unwrap_or(body)))

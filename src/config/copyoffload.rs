@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Datastore, ScenarioVm};
-use crate::secrets::Secret;
+use crate::secrets::{Secret, SecretValue};
 
 /// Start of the environment variables that win over the profile: `COPYOFFLOAD_STORAGE_PASSWORD` over `storage_password`.
 pub const ENV_PREFIX: &str = "COPYOFFLOAD_";
@@ -133,25 +133,6 @@ pub fn variable(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.to_uppercase())
 }
 
-/// A value of the storage Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageValue {
-    /// Addresses, user names, ids: not masked, else half of a report would be.
-    Plain(String),
-    /// Passwords, tokens, and whatever a user adds.
-    Secret(Secret),
-}
-
-impl StorageValue {
-    /// The value, for the Secret.
-    pub fn expose(&self) -> &str {
-        match self {
-            Self::Plain(text) => text,
-            Self::Secret(secret) => secret.expose(),
-        }
-    }
-}
-
 /// How to get into the ESXi host that copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Esxi {
@@ -187,7 +168,7 @@ pub struct CopyOffload {
     /// ESXi hosts that copy, in place of the VM's own: managed object references.
     pub dedicated_migration_hosts: Vec<String>,
     /// The storage Secret, as far as it is given.
-    pub storage: BTreeMap<String, StorageValue>,
+    pub storage: BTreeMap<String, SecretValue>,
     /// How MTV makes an ESXi host copy.
     pub clone_method: EsxiCloneMethod,
     /// The ESXi host.
@@ -297,7 +278,7 @@ mod tests {
     use super::*;
 
     fn complete(vendor: StorageVendor) -> CopyOffload {
-        let plain = |field: &StorageField| (field.secret_key.to_owned(), StorageValue::Plain("x".into()));
+        let plain = |field: &StorageField| (field.secret_key.to_owned(), SecretValue::Plain("x".into()));
         let storage = STORAGE_FIELDS.iter().filter(|f| f.vendor.is_none_or(|v| v == vendor)).map(plain).collect();
         CopyOffload { vendor: Some(vendor), datastore_id: Some("datastore-1".into()), storage, ..CopyOffload::default() }
     }
@@ -329,7 +310,7 @@ mod tests {
             let mut offload = complete(vendor);
             offload.storage.remove("STORAGE_USERNAME");
             offload.storage.remove("STORAGE_PASSWORD");
-            offload.storage.insert(TOKEN.into(), StorageValue::Secret(Secret::new("token-of-the-array")));
+            offload.storage.insert(TOKEN.into(), SecretValue::Secret(Secret::new("token-of-the-array")));
             assert_eq!(offload.missing().len(), expected, "{vendor}");
         }
     }

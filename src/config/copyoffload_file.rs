@@ -7,16 +7,14 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    copyoffload::{
-        CopyOffload, ENV_PREFIX, Esxi, EsxiCloneMethod, MissingField, STORAGE_FIELDS, StorageValue, StorageVendor, TOKEN, variable,
-    },
+    copyoffload::{CopyOffload, ENV_PREFIX, Esxi, EsxiCloneMethod, MissingField, STORAGE_FIELDS, StorageVendor, TOKEN, variable},
     diagnostics::{Problem, Problems, Source},
     profile_file::{Env, Secrets},
     read::{self, At, Kind},
 };
 use crate::{
     guest::{HOST_KEY_FORMS, parse_host_key},
-    secrets::Secret,
+    secrets::{Sealed, Secret, SecretValue},
 };
 
 /// Copying by the storage array. Variables `COPYOFFLOAD_…` win over the keys of storage and ESXi: `COPYOFFLOAD_STORAGE_PASSWORD`
@@ -41,13 +39,13 @@ pub(super) struct RawCopyOffload {
     /// User of the array.
     storage_username: Option<At<String>>,
     /// Password of the array's user, inline.
-    storage_password: Option<At<String>>,
+    storage_password: Option<At<Sealed>>,
     /// Environment variable that holds the password of the array's user.
     storage_password_env: Option<At<String>>,
     /// File that holds the password of the array's user.
     storage_password_file: Option<At<String>>,
     /// Token of the array in place of user and password (pureFlashArray), inline.
-    storage_token: Option<At<String>>,
+    storage_token: Option<At<Sealed>>,
     /// Environment variable that holds the array's token.
     storage_token_env: Option<At<String>>,
     /// File that holds the array's token.
@@ -79,7 +77,7 @@ pub(super) struct RawCopyOffload {
     /// User of the ESXi host's SSH server.
     esxi_user: Option<At<String>>,
     /// Password of the ESXi host's user, inline.
-    esxi_password: Option<At<String>>,
+    esxi_password: Option<At<Sealed>>,
     /// Environment variable that holds the password of the ESXi host's user.
     esxi_password_env: Option<At<String>>,
     /// File that holds the password of the ESXi host's user.
@@ -119,7 +117,7 @@ pub(super) struct Given {
     raw: RawCopyOffload,
     vendor: Option<StorageVendor>,
     method: EsxiCloneMethod,
-    extra: BTreeMap<String, StorageValue>,
+    extra: BTreeMap<String, SecretValue>,
 }
 
 impl RawCopyOffload {
@@ -158,7 +156,7 @@ pub(super) fn read(source: &Arc<Source>, mut table: At<DeTable<'_>>, problems: &
     given
 }
 
-fn extra_keys(source: &Arc<Source>, table: &DeTable<'_>, problems: &mut Problems) -> BTreeMap<String, StorageValue> {
+fn extra_keys(source: &Arc<Source>, table: &DeTable<'_>, problems: &mut Problems) -> BTreeMap<String, SecretValue> {
     let mut extra = BTreeMap::new();
     for (key, value) in table {
         let name = key.get_ref().to_string();
@@ -168,8 +166,8 @@ fn extra_keys(source: &Arc<Source>, table: &DeTable<'_>, problems: &mut Problems
         }
         let value = match value.get_ref() {
             DeValue::String(text) => text_value(text),
-            DeValue::Boolean(on) => Some(StorageValue::Plain(on.to_string())),
-            DeValue::Integer(number) => Some(StorageValue::Plain(number.as_str().to_owned())),
+            DeValue::Boolean(on) => Some(SecretValue::Plain(on.to_string())),
+            DeValue::Integer(number) => Some(SecretValue::Plain(number.as_str().to_owned())),
             other => {
                 let problem = read::wrong_kind(source, value.span(), &name, "a text, a number or true and false", other);
                 problems.push(problem.help("values of a Secret are texts"));
@@ -182,8 +180,8 @@ fn extra_keys(source: &Arc<Source>, table: &DeTable<'_>, problems: &mut Problems
 }
 
 /// Empty ones are left out, as mtv-api-tests does.
-fn text_value(text: &str) -> Option<StorageValue> {
-    (!text.trim().is_empty()).then(|| StorageValue::Secret(Secret::new(text)))
+fn text_value(text: &str) -> Option<SecretValue> {
+    (!text.trim().is_empty()).then(|| SecretValue::Secret(Secret::new(text)))
 }
 
 /// What Kubernetes allows as a key of a Secret.
@@ -328,13 +326,13 @@ impl Given {
                 secrets.problems.push(Problem::error(title).help(help));
             }
             let value = from_env.or_else(|| raw.field(field.key).map(|found| found.value.clone()));
-            storage.extend(value.filter(|v| !v.trim().is_empty()).map(|v| (field.secret_key.to_owned(), StorageValue::Plain(v))));
+            storage.extend(value.filter(|v| !v.trim().is_empty()).map(|v| (field.secret_key.to_owned(), SecretValue::Plain(v))));
         }
-        storage.extend(password.map(|password| ("STORAGE_PASSWORD".to_owned(), StorageValue::Secret(password))));
-        storage.extend(token.map(|token| (TOKEN.to_owned(), StorageValue::Secret(token))));
+        storage.extend(password.map(|password| ("STORAGE_PASSWORD".to_owned(), SecretValue::Secret(password))));
+        storage.extend(token.map(|token| (TOKEN.to_owned(), SecretValue::Secret(token))));
         let skip = given("storage_skip_ssl_verification").map(|text| matches!(text.to_lowercase().as_str(), "true" | "1" | "yes"));
         if let Some(skip) = skip.or_else(|| raw.storage_skip_ssl_verification.as_ref().map(|skip| skip.value)) {
-            storage.insert("STORAGE_SKIP_SSL_VERIFICATION".to_owned(), StorageValue::Plain(skip.to_string()));
+            storage.insert("STORAGE_SKIP_SSL_VERIFICATION".to_owned(), SecretValue::Plain(skip.to_string()));
         }
         // In this order, the last one wins: fields, the file's further keys, those of the environment.
         storage.extend(self.extra.clone());
@@ -375,7 +373,7 @@ const FILE_ONLY: &[&str] = &[
 ];
 
 /// `COPYOFFLOAD_STORAGE_SECRET_EXTRA`: a JSON object of texts, numbers and switches. It may hold secrets and is never shown.
-fn extra_of_environment(env: Env<'_>, problems: &mut Problems) -> BTreeMap<String, StorageValue> {
+fn extra_of_environment(env: Env<'_>, problems: &mut Problems) -> BTreeMap<String, SecretValue> {
     let name = format!("{ENV_PREFIX}STORAGE_SECRET_EXTRA");
     let Some(text) = env(&name).filter(|text| !text.trim().is_empty()) else { return BTreeMap::new() };
     let wrong = |what: String| {
@@ -402,8 +400,8 @@ fn extra_of_environment(env: Env<'_>, problems: &mut Problems) -> BTreeMap<Strin
         let value = match value {
             serde_json::Value::Null => None,
             serde_json::Value::String(text) => text_value(&text),
-            serde_json::Value::Bool(on) => Some(StorageValue::Plain(on.to_string())),
-            serde_json::Value::Number(number) => Some(StorageValue::Plain(number.to_string())),
+            serde_json::Value::Bool(on) => Some(SecretValue::Plain(on.to_string())),
+            serde_json::Value::Number(number) => Some(SecretValue::Plain(number.to_string())),
             _ => {
                 problems.push(wrong(format!("has a value that is no text, number or switch: that of `{key}`")));
                 None

@@ -6,26 +6,27 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{ProviderError, ProviderResult};
-use crate::retry::Policy;
+use crate::{
+    engine::Deadline,
+    retry::{Pauses, Policy},
+};
 
-/// First pause; short, because a lab answers at once.
-const FIRST: Duration = Duration::from_millis(250);
-/// Longest pause: what the old suite's clients used all the time is between one and five seconds.
-const LONGEST: Duration = Duration::from_secs(5);
+/// First and longest pause: the first is short, because a lab answers at once; what the old suite's clients used all the time is
+/// between one and five seconds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// A wait: look, and pause when it is not over.
 #[derive(Debug)]
 pub struct Wait {
     what: String,
     patience: Duration,
-    deadline: Instant,
-    pause: Duration,
+    pauses: Pauses,
 }
 
 impl Wait {
     /// Begins now. `what` is awaited, as in "to delete vm-1".
     pub fn new(what: impl Into<String>, patience: Duration) -> Self {
-        Self { what: what.into(), patience, deadline: Instant::now() + patience, pause: FIRST }
+        Self { what: what.into(), patience, pauses: Pauses::new(PAUSES, Deadline::after(patience)) }
     }
 
     /// Pauses before the next look; the last one is at the deadline. `state` is what was seen.
@@ -33,15 +34,11 @@ impl Wait {
     /// # Errors
     /// Time is up: what was awaited, how long, and the last state.
     pub async fn pause(&mut self, state: &str) -> ProviderResult<()> {
-        let now = Instant::now();
-        if now >= self.deadline {
-            let state = if state.is_empty() { String::new() } else { format!("; last state: {state}") };
-            let text = format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what);
-            return Err(ProviderError::deadline(text));
+        if self.pauses.wait().await {
+            return Ok(());
         }
-        tokio::time::sleep_until((now + self.pause).min(self.deadline)).await;
-        self.pause = (self.pause * 2).min(LONGEST);
-        Ok(())
+        let state = if state.is_empty() { String::new() } else { format!("; last state: {state}") };
+        Err(ProviderError::deadline(format!("waited {} s in vain {}{state}", self.patience.as_secs(), self.what)))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     config::profile::Profile,
     kill_points,
     limits::{Form, Limit},
-    retry::{Fate, Policy, Story},
+    retry::{self, Fate, Policy, Story},
     secrets::excerpt,
     trace::Exchange,
 };
@@ -181,35 +181,20 @@ pub enum Sent {
 }
 
 /// Why one try gave no answer that can be used.
-enum TryError {
-    Lost(Lost),
-    /// 429, 500, 502, 503, 504: the service is busy or stumbled, or somebody in front of it answered. With its words.
-    Busy(StatusCode, Fate, String),
-    /// An answer that the source does not give: what it lacks.
-    Garbled(StatusCode, String),
-}
+type TryError = retry::TryError<Lost>;
 
-impl TryError {
-    fn fate(&self, safety: Safety) -> Fate {
-        match self {
-            Self::Lost(lost) => lost.fate(safety),
-            Self::Busy(_, fate, _) => *fate,
-            Self::Garbled(..) => Fate::Unclear(None),
+/// In the tool's terms, with the address, how often it was tried, and a hint.
+async fn explained(error: TryError, url: &Url, story: Story) -> ProviderError {
+    let address = http::address(url);
+    match error {
+        TryError::Lost(lost) => lost.explained(url, story).await,
+        TryError::Busy(status, _, words) if words.is_empty() => {
+            ProviderError::unreachable(format!("{address} answered HTTP {status}{story}"))
         }
-    }
-
-    async fn explained(self, url: &Url, story: Story) -> ProviderError {
-        let address = http::address(url);
-        match self {
-            Self::Lost(lost) => lost.explained(url, story).await,
-            Self::Busy(status, _, words) if words.is_empty() => {
-                ProviderError::unreachable(format!("{address} answered HTTP {status}{story}"))
-            }
-            Self::Busy(status, _, words) => ProviderError::unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
-            Self::Garbled(status, what) => {
-                ProviderError::unreachable(format!("{address} answered HTTP {status} {what}, as a proxy in front of it would{story}"))
-                    .hint("check `api_url` of the profile")
-            }
+        TryError::Busy(status, _, words) => ProviderError::unreachable(format!("{address} answered HTTP {status}: {words}{story}")),
+        TryError::Garbled(status, what) => {
+            ProviderError::unreachable(format!("{address} answered HTTP {status} {what}, as a proxy in front of it would{story}"))
+                .hint("check `api_url` of the profile")
         }
     }
 }
@@ -274,11 +259,12 @@ impl Rest {
         };
         // Only the first request may find that the address is wrong.
         let policy = if self.answered.load(Ordering::Relaxed) { self.policy } else { self.policy.first_contact() };
-        match policy.run(call.safety, |error: &TryError| error.fate(call.safety), once).await {
+        let fate = |error: &TryError| error.fate(|lost| lost.fate(call.safety));
+        match policy.run(call.safety, fate, once).await {
             Ok(reply) => Ok(Sent::Answered(reply)),
             Err(gave_up) => {
-                let fate = gave_up.error.fate(call.safety);
-                let error = gave_up.error.explained(&call.url, gave_up.story).await;
+                let fate = fate(&gave_up.error);
+                let error = explained(gave_up.error, &call.url, gave_up.story).await;
                 if matches!(fate, Fate::Unclear(_)) { Ok(Sent::Unclear(error)) } else { Err(error) }
             }
         }
@@ -332,9 +318,14 @@ impl Rest {
         Ok(reply)
     }
 
+    /// Why the source refuses, in its own words.
+    pub fn fault(&self, reply: &Reply) -> Option<String> {
+        (self.dialect.fault)(&reply.body)
+    }
+
     /// Whether a refusal is not in the source's own form.
     fn is_foreign(&self, reply: &Reply) -> bool {
-        (self.dialect.fault)(&reply.body).is_none() && !(self.dialect.bare_404 && reply.is_bare())
+        self.fault(reply).is_none() && !(self.dialect.bare_404 && reply.is_bare())
     }
 }
 

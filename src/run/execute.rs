@@ -237,7 +237,11 @@ fn header(run: &str, place: &Place, settings: &Settings) -> Header {
         started: Timestamp::now(),
         label: format!("{}={run}", names::RUN_LABEL),
         cluster: None,
-        profiles: vec![ProfileRef { name: place.profile.name.clone(), kind: place.profile.kind, endpoint: place.profile.api_url.clone() }],
+        profiles: vec![ProfileRef {
+            name: place.profile.name.clone(),
+            kind: place.profile.kind(),
+            endpoint: place.profile.api_url.clone(),
+        }],
         // `clean` may be called from another folder.
         providers_file: (!place.ephemeral).then(|| std::path::absolute(&settings.providers).unwrap_or_else(|_| settings.providers.clone())),
         ephemeral: place.ephemeral,

@@ -24,7 +24,7 @@ pub use execute::{execute, runtime};
 pub use must_gather::must_gather;
 pub use offload::{Offload, storage_secret};
 pub use owned::Owner;
-pub use session::{ClusterFacts, Session, connect_cluster, namespace_body, provider_failure, source_secret};
+pub use session::{ClusterFacts, Session, cannot, connect_cluster, namespace_body, provider_failure, source_secret};
 pub use shared::{Changed, Field, Shared};
 pub use state::{ClonesUnderWay, Migrating, PlanState, ScenarioState};
 pub use teardown::{Done, Sources, Teardown};

@@ -18,7 +18,7 @@ use crate::{
     engine::{Failure, StepCx},
     events::What,
     journal::Entry,
-    providers::SourceProvider,
+    providers::{OffloadHost, Source},
 };
 
 /// Name of the Secret, which every StorageMap of the run refers to.
@@ -38,7 +38,7 @@ pub struct Offload {
 
 /// Annotations of the source Provider: without a VDDK image on purpose, as the console of MTV writes it.
 pub fn provider_annotations(profile: &Profile) -> Option<Value> {
-    profile.copyoffload.is_some().then(|| json!({ "forklift.konveyor.io/empty-vddk-init-image": "yes" }))
+    profile.copyoffload().is_some().then(|| json!({ "forklift.konveyor.io/empty-vddk-init-image": "yes" }))
 }
 
 /// Creates the Secret and lets MTV's key into the ESXi host, if that is how it copies.
@@ -48,28 +48,36 @@ pub fn provider_annotations(profile: &Profile) -> Option<Value> {
 pub async fn prepare(
     owner: &Owner,
     cx: &StepCx,
-    source: &dyn SourceProvider,
+    source: &dyn Source,
     profile: &Profile,
     namespace: &str,
     provider: &str,
 ) -> Result<Offload, Failure> {
     let offload = complete(profile)?;
     cx.progress("preparing copies by the storage array", None);
+    let host = host_of(source, &profile.name)?;
     // Ids that do not exist are told now, not by clones and maps later.
     let mut name = String::new();
     for id in offload.datastores().into_iter().rev() {
-        name = source.datastore_name(id).await.map_err(provider_failure)?;
+        name = host.datastore_name(id).await.map_err(provider_failure)?;
     }
     owner.create(&kinds::SECRET, storage_secret(offload, namespace), None).await?;
     if offload.clone_method == EsxiCloneMethod::Ssh {
-        authorize(owner, cx, source, profile, namespace, provider, &name).await?;
+        authorize(owner, cx, host, profile, namespace, provider, &name).await?;
     }
     Ok(Offload { secret: SECRET.to_owned(), vendor: offload.vendor.map(|v| v.name().to_owned()).unwrap_or_default() })
 }
 
+/// The host that copies for a source.
+pub(super) fn host_of<'a>(source: &'a dyn Source, profile: &str) -> Result<&'a dyn OffloadHost, Failure> {
+    source.offload_host().ok_or_else(|| {
+        Failure::Errored(Diagnosis::new(Id::OffloadNotConfigured, format!("provider profile `{profile}` has no copyoffload section")))
+    })
+}
+
 /// The copy-offload section of the profile, if it says all that every such scenario needs.
 fn complete(profile: &Profile) -> Result<&CopyOffload, Failure> {
-    let Some(offload) = &profile.copyoffload else {
+    let Some(offload) = profile.copyoffload() else {
         return Err(Failure::Errored(
             Diagnosis::new(Id::OffloadNotConfigured, format!("provider profile `{}` has no copyoffload section", profile.name))
                 .hint(format!("write a table `[provider.{}.copyoffload]`; providers.example.toml shows its keys", profile.name)),
@@ -100,7 +108,7 @@ pub fn storage_secret(offload: &CopyOffload, namespace: &str) -> Value {
 async fn authorize(
     owner: &Owner,
     cx: &StepCx,
-    source: &dyn SourceProvider,
+    copier: &dyn OffloadHost,
     profile: &Profile,
     namespace: &str,
     provider: &str,
@@ -110,20 +118,20 @@ async fn authorize(
     cx.progress(format!("waiting for MTV's SSH key in Secret {namespace}/{name}"), None);
     let awaited = Awaited { kind: &kinds::SECRET, namespace: Some(namespace), name: &name, until: "to hold MTV's SSH key", limit: KEYS };
     let key = owner.cluster.wait(cx, awaited, |secret| Ok(secret.and_then(public_key))).await?;
-    let host = profile.copyoffload.as_ref().and_then(|offload| offload.esxi.host.clone()).unwrap_or_default();
+    let host = profile.copyoffload().and_then(|offload| offload.esxi.host.clone()).unwrap_or_default();
     cx.progress(format!("letting MTV's SSH key into the ESXi host {host}"), None);
     let entry = Entry::AuthorizedKey { profile: profile.name.clone(), host: host.clone(), key: key.clone() };
     let entry = owner.journal.intend(entry).await?;
-    let authorized = source.authorize_key(&key, &owner.run, datastore).await;
-    report_host_key(source, cx);
+    let authorized = copier.authorize_key(&key, &owner.run, datastore).await;
+    report_host_key(copier, cx);
     authorized.map_err(provider_failure)?;
     owner.journal.created(entry, host).await?;
     Ok(())
 }
 
 /// Reports a host key that was taken without proof: whoever answered was sent the host's password.
-pub(super) fn report_host_key(source: &dyn SourceProvider, cx: &StepCx) {
-    let Some(key) = source.unverified_host_key() else { return };
+pub(super) fn report_host_key(host: &dyn OffloadHost, cx: &StepCx) {
+    let Some(key) = host.unverified_host_key() else { return };
     cx.warn(format!(
         "the SSH host key of the ESXi host {} was not verified: {} was trusted on first use; to verify it, set esxi_ssh_host_key in the \
          profile's copyoffload section to this fingerprint, or to `{}`",
@@ -144,13 +152,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{config::copyoffload::StorageValue, secrets::Secret};
+    use crate::secrets::{Secret, SecretValue};
 
     #[test]
     fn the_secret_holds_what_the_populator_reads() {
         let storage = BTreeMap::from([
-            ("STORAGE_HOSTNAME".to_owned(), StorageValue::Plain("array".into())),
-            ("STORAGE_PASSWORD".to_owned(), StorageValue::Secret(Secret::new("pass of array"))),
+            ("STORAGE_HOSTNAME".to_owned(), SecretValue::Plain("array".into())),
+            ("STORAGE_PASSWORD".to_owned(), SecretValue::Secret(Secret::new("pass of array"))),
         ]);
         let secret = storage_secret(&CopyOffload { storage, ..CopyOffload::default() }, "ns");
         assert_eq!(secret["data"]["STORAGE_HOSTNAME"], STANDARD.encode("array"));

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
-use serde::de::Error as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -12,12 +11,11 @@ use super::{
     shared::{Shared, joinable},
 };
 use crate::{
-    cluster::{Cluster, describe, fate, is_conflict, name_of},
+    cluster::{Cluster, NotCreated, describe, name_of},
     diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx, emit_here},
     events::What,
     journal::{Entry, Journal},
-    retry::Fate,
 };
 
 /// How often a namespace is looked for that another run makes at the same moment.
@@ -38,9 +36,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Creates an object, once. When the answer is unclear or the name is taken, the object there is ours only if it carries the
-    /// run's label: a name conflict is answered "is it mine?", never adopted. What is not there is sent again; a name is unique,
-    /// so that a first request that arrives late makes the second one a conflict, and no second object.
+    /// Creates an object, once. One that is there is ours only if it carries the run's label, see [`Cluster::create_once`].
     pub async fn create(&self, kind: &'static Kind, mut body: Value, scenario: Option<&str>) -> Result<DynamicObject, Failure> {
         let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
@@ -60,50 +56,23 @@ impl Owner {
                 scenario: scenario.map(str::to_owned),
             })
             .await?;
-        let mut tries = self.cluster.policy().start();
-        // Whether an attempt may have made the object without our knowing.
-        let mut unclear = false;
-        let object = loop {
-            let patience = tries.begin();
-            let error = match self.cluster.post(kind, namespace.as_deref(), &body, patience).await {
-                Ok(object) if object.metadata.uid.is_some() && object.metadata.name.as_deref() == Some(&*name) => break object,
-                Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is not the object that was sent, with a UID")),
-                Err(error) => error,
-            };
-            let after = match fate(&error) {
-                Fate::NotNow(after) => after,
-                Fate::Final if !is_conflict(&error) => {
-                    // Only a refusal proves that nothing was made; after an unclear answer before it the entry stays, for the teardown.
-                    if !unclear {
-                        self.journal.gone(entry).await?;
-                    }
-                    return Err(describe(&error, tries.story(), "create", &object_name).into());
-                }
-                Fate::Unclear(after) => {
-                    unclear = true;
-                    after
-                }
-                Fate::Final => None,
-            };
-            if unclear || is_conflict(&error) {
-                match self.cluster.get(kind, namespace.as_deref(), &name).await? {
-                    Some(object) if self.is_ours(&object) => break object,
-                    Some(_) => {
-                        self.journal.gone(entry).await?;
-                        return Err(Failure::Errored(
-                            Diagnosis::new(Id::ObjectExists, format!("{object_name} exists already and is not of this run"))
-                                .hint("it was left alone; delete it or use another target_namespace_prefix"),
-                        ));
-                    }
-                    None => {}
-                }
-            }
-            if !tries.again(after).await {
+        let object = match self.cluster.create_once(kind, &body, |object| self.is_ours(object)).await {
+            Ok(object) => object,
+            Err(NotCreated::Failed { error, story, unclear }) => {
+                // Only a refusal proves that nothing was made; after an unclear answer before it the entry stays, for the teardown.
                 if !unclear {
                     self.journal.gone(entry).await?;
                 }
-                return Err(describe(&error, tries.story(), "create", &object_name).into());
+                return Err(describe(&error, story, "create", &object_name).into());
             }
+            Err(NotCreated::Foreign) => {
+                self.journal.gone(entry).await?;
+                return Err(Failure::Errored(
+                    Diagnosis::new(Id::ObjectExists, format!("{object_name} exists already and is not of this run"))
+                        .hint("it was left alone; delete it or use another target_namespace_prefix"),
+                ));
+            }
+            Err(NotCreated::Unseen(error)) => return Err(error.into()),
         };
         self.journal.created(entry, object.metadata.uid.clone().unwrap_or_default()).await?;
         emit_here(What::Created { object: object_name });

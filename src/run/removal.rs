@@ -12,7 +12,7 @@ use mtv_api::{
 use serde_json::{Value, json};
 
 use super::{
-    Teardown, migrated, names, offload,
+    Teardown, cannot, migrated, names, offload,
     proof::{self, Whose},
     provider_failure,
     shared::{Field, Restored, Shared},
@@ -24,7 +24,7 @@ use crate::{
     engine::{Failure, StepCx},
     forklift::Execution,
     journal::{Entry, EntryId, Record, State},
-    providers::{Leaving, SourceProvider},
+    providers::{Cloner, Leaving, Source},
 };
 
 /// Longest wait for a cancel or an archive, as mtv-api-tests has it.
@@ -130,15 +130,17 @@ impl Teardown<'_> {
                 }
             }
             Entry::Clone { profile, name, .. } => {
-                self.delete_clone(self.source(profile)?, (profile.as_str(), name.as_str()), record, cx).await?
+                let source = self.source(profile)?;
+                let cloner = source.cloner().ok_or_else(|| cannot(source, "makes no clones"))?;
+                self.delete_clone(cloner, (profile.as_str(), name.as_str()), record, cx).await?
             }
             Entry::AuthorizedKey { profile, key, .. } => {
-                let source = self.source(profile)?;
+                let host = offload::host_of(self.source(profile)?, profile)?;
                 if !self.dry {
                     self.note_deleting(record.id, cx).await;
                 }
-                let revoked = source.revoke_key(key, &self.run, self.dry).await;
-                offload::report_host_key(source, cx);
+                let revoked = host.revoke_key(key, &self.run, self.dry).await;
+                offload::report_host_key(host, cx);
                 match revoked.map_err(provider_failure)? {
                     false => Removed::Absent,
                     true if self.dry => Removed::would(format!("delete {}", record.entry)),
@@ -148,12 +150,13 @@ impl Teardown<'_> {
             Entry::VolumeSnapshot { .. } if !self.looked_up => return Err(unproved("runs make no entries of this kind")),
             Entry::VolumeSnapshot { profile, name, .. } => {
                 let source = self.source(profile)?;
+                let snapshots = source.volume_snapshots().ok_or_else(|| cannot(source, "keeps no volume snapshots"))?;
                 let id = record.reference.as_deref().ok_or_else(|| unproved("its ID is not known"))?;
                 if self.dry {
                     return Ok(Removed::would(format!("delete volume snapshot {name} on {profile}")));
                 }
                 self.note_deleting(record.id, cx).await;
-                source.delete_volume_snapshot(id).await.map_err(provider_failure)?;
+                snapshots.delete_volume_snapshot(id).await.map_err(provider_failure)?;
                 Removed::Deleted
             }
             Entry::Patch { .. } => {
@@ -174,7 +177,7 @@ impl Teardown<'_> {
     }
 
     /// The source of a profile, if it can be used.
-    fn source(&self, profile: &str) -> Result<&dyn SourceProvider, Failure> {
+    fn source(&self, profile: &str) -> Result<&dyn Source, Failure> {
         match self.sources.get(profile) {
             Some(Ok(source)) => Ok(source.as_ref()),
             Some(Err(reason)) => Err(Failure::Errored(reason.clone())),
@@ -231,7 +234,7 @@ impl Teardown<'_> {
     /// Deletes a clone by name with all that its making left, if it carries the run's mark.
     async fn delete_clone(
         &self,
-        source: &dyn SourceProvider,
+        cloner: &dyn Cloner,
         (profile, name): (&str, &str),
         record: &Record,
         cx: &StepCx,
@@ -243,13 +246,13 @@ impl Teardown<'_> {
         let id = record.reference.as_deref();
         let leaving = Leaving { looked_up: self.looked_up, ..Leaving::of_run(&self.run, name, id) };
         if self.dry {
-            let all = source.remains(leaving).await.map_err(provider_failure)?;
+            let all = cloner.remains(leaving).await.map_err(provider_failure)?;
             return Ok(Removed::Would(all.iter().map(|one| format!("would delete {one} on {profile}")).collect()));
         }
         if id.is_none() {
             // Nobody knows whether it was made, or is being made right now.
             let concerns = |vm: &str| names::is_clone_of(&self.run, vm, name);
-            let left = source.settle(&concerns, self.limit.min(cx.deadline.left())).await.map_err(provider_failure)?;
+            let left = cloner.settle(&concerns, self.limit.min(cx.deadline.left())).await.map_err(provider_failure)?;
             if !left.is_empty() {
                 return Err(Failure::Errored(
                     Diagnosis::new(Id::TeardownLeftovers, "it may still be in the making")
@@ -259,7 +262,7 @@ impl Teardown<'_> {
             }
         }
         self.note_deleting(record.id, cx).await;
-        let removed = source.remove(leaving).await.map_err(provider_failure)?;
+        let removed = cloner.remove(leaving).await.map_err(provider_failure)?;
         Ok(if removed { Removed::Deleted } else { Removed::Absent })
     }
 

@@ -30,7 +30,8 @@ use crate::{
     events::What,
     forklift::{self, Inventory},
     journal::Journal,
-    providers::{self, Access, ProviderError, SourceProvider, http::without_login},
+    providers::{Access, ProviderError, Source, http::without_login},
+    secrets::SecretValue,
     select::Version,
     verify::LabelledNode,
 };
@@ -62,7 +63,7 @@ pub struct Session {
     /// Creates objects.
     pub owner: Owner,
     /// The source.
-    pub source: Arc<dyn SourceProvider>,
+    pub source: Arc<dyn Source>,
     /// Its profile.
     pub profile: Profile,
     /// Settings.
@@ -153,6 +154,11 @@ pub async fn connect_cluster(options: &ConnectOptions) -> Result<Cluster, Failur
 /// What a provider's error means for a step.
 pub fn provider_failure(error: ProviderError) -> Failure {
     Failure::Errored(error.into())
+}
+
+/// A source lacks what is needed of it.
+pub fn cannot(source: &dyn Source, what: &str) -> Failure {
+    Failure::Errored(Diagnosis::new(Id::SourceUnsupported, format!("a source of type {} {what}", source.kind())))
 }
 
 /// MTV must be installed in that namespace: told at once, where waiting for its pods would take minutes. What may not be read is
@@ -265,7 +271,7 @@ pub async fn own_namespace(owner: &Owner, cx: &StepCx, settings: &Settings) -> R
 pub async fn open(
     owner: Owner,
     cx: &StepCx,
-    source: Arc<dyn SourceProvider>,
+    source: Arc<dyn Source>,
     profile: Profile,
     settings: Settings,
     facts: ClusterFacts,
@@ -273,16 +279,16 @@ pub async fn open(
 ) -> Result<Session, Failure> {
     let namespace = names::namespace(&settings.target_namespace_prefix, &owner.run);
     let ca = source.ca_chain().await.map_err(provider_failure)?;
-    let secret_name = format!("{}-credentials", profile.kind);
+    let secret_name = format!("{}-credentials", profile.kind());
     let access = source.access().unwrap_or_else(|| forklift::access(&profile, ca.as_deref()));
     let mut secret = ObjectRef::default();
     if !access.secret.is_empty() {
         secret = ObjectRef::new(&namespace, &secret_name);
-        owner.create(&kinds::SECRET, source_secret(profile.kind, &namespace, &secret_name, &access), None).await?;
+        owner.create(&kinds::SECRET, source_secret(profile.kind(), &namespace, &secret_name, &access), None).await?;
     }
-    let source_ref = ObjectRef::new(&namespace, format!("source-{}", profile.kind));
+    let source_ref = ObjectRef::new(&namespace, format!("source-{}", profile.kind()));
     let destination_ref = ObjectRef::new(&namespace, "destination-host");
-    let spec = ProviderSpec { kind: profile.kind.to_string(), url: access.url, secret, settings: forklift::settings(&profile) };
+    let spec = ProviderSpec { kind: profile.kind().to_string(), url: access.url, secret, settings: forklift::settings(&profile) };
     let host = ProviderSpec { kind: "openshift".to_owned(), ..ProviderSpec::default() };
     let manifest = |r: &ObjectRef, spec: &ProviderSpec| forklift::manifest(&kinds::PROVIDER, Some(&r.namespace), &r.name, spec);
     owner.create(&kinds::PROVIDER, manifest(&destination_ref, &host), None).await?;
@@ -294,7 +300,7 @@ pub async fn open(
     let limit = settings.provider_ready_timeout;
     for provider in [&destination_ref, &source_ref] {
         // The server that a Provider of OVA files starts first cannot be reached for a while, and its share may flap.
-        let settle = if profile.kind == ProviderKind::Ova { limit } else { forklift::SETTLE };
+        let settle = if profile.kind() == ProviderKind::Ova { limit } else { forklift::SETTLE };
         forklift::wait_ready_unless(&owner.cluster, cx, &kinds::PROVIDER, &namespace, &provider.name, limit, settle).await.map_err(
             |failure| match failure {
                 // A Provider that does not come up is the environment's trouble: nothing was tested yet.
@@ -311,7 +317,7 @@ pub async fn open(
         set_precopy_interval(&owner, cx, &settings).await?;
     }
     let uid = created.metadata.uid.unwrap_or_default();
-    let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind, &uid).await?;
+    let inventory = Inventory::connect(&owner.cluster, &settings.mtv_namespace, profile.kind(), &uid).await?;
     inventory.check_rights().await?;
     let remote = remote.map(|destination| ProviderPair { source: source_ref.clone(), destination });
     let providers = ProviderPair { source: source_ref, destination: destination_ref };
@@ -333,7 +339,7 @@ pub async fn open(
 
 /// The source's credentials as Forklift wants them.
 pub fn source_secret(kind: ProviderKind, namespace: &str, name: &str, access: &Access) -> Value {
-    let base64 = |value: &providers::Field| json!(base64::engine::general_purpose::STANDARD.encode(value.expose()));
+    let base64 = |value: &SecretValue| json!(base64::engine::general_purpose::STANDARD.encode(value.expose()));
     let data: serde_json::Map<String, Value> = access.secret.iter().map(|(key, value)| ((*key).to_owned(), base64(value))).collect();
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
@@ -406,7 +412,7 @@ impl TlsExceptions {
         } else if !cluster.tls_verified() {
             found.unverified.push(format!("cluster {} and its inventory (kubeconfig, or insecure_verify_skip)", cluster.server()));
         }
-        for profile in std::iter::once(profile).chain(profile.clone_provider.as_deref()) {
+        for profile in std::iter::once(profile).chain(profile.clone_provider()) {
             let (url, name) = (without_login(&profile.api_url), &profile.name);
             if profile.plain_http() {
                 found.plain.push(format!("source {url} (allow_plain_http of profile `{name}`)"));
@@ -447,7 +453,7 @@ fn skew_warning(skew: SignedDuration, here: Timestamp) -> Option<String> {
 }
 
 /// Tells the report what the run stands on.
-pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn SourceProvider, profile: &Profile) {
+pub fn tell_facts(cx: &StepCx, facts: &ClusterFacts, cluster: &Cluster, source: &dyn Source, profile: &Profile) {
     let text = |v: &Option<Version>| v.as_ref().map_or("unknown".to_owned(), ToString::to_string);
     let exceptions = TlsExceptions::of(cluster, profile);
     if !exceptions.unverified.is_empty() {

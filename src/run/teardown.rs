@@ -24,7 +24,7 @@ use crate::{
         Entry, Journal, Record, State,
         order::{Action, Stage, order},
     },
-    providers::SourceProvider,
+    providers::Source,
 };
 
 /// So many objects are removed at the same time.
@@ -82,7 +82,7 @@ impl Removed {
 }
 
 /// Sources by profile name; those that could not be reached with the reason.
-pub type Sources = BTreeMap<String, Result<Arc<dyn SourceProvider>, Diagnosis>>;
+pub type Sources = BTreeMap<String, Result<Arc<dyn Source>, Diagnosis>>;
 
 /// Carries a teardown out.
 pub struct Teardown<'a> {

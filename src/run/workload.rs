@@ -23,7 +23,7 @@ use crate::{
     engine::{Closed, Failure, Leftover, StepCx, Workload},
     jira::{self, Jira},
     journal::{self, Journal},
-    providers::{self, SourceProvider},
+    providers::{self, Source},
     select::{Product, Skip, Surroundings, Version, closed, known_issue, too_low},
     steps::{Scene, Step, collect},
 };
@@ -60,7 +60,7 @@ pub struct MigrationRun {
     issues: OnceLock<BTreeMap<String, Closed>>,
     /// Set as soon as there is a connection: the teardown needs them even when the set-up fails half-way.
     cluster: OnceLock<Cluster>,
-    source: OnceLock<Arc<dyn SourceProvider>>,
+    source: OnceLock<Arc<dyn Source>>,
     session: OnceLock<Session>,
     /// Its sign of life on the cluster.
     heartbeat: Mutex<Heartbeat>,
@@ -116,7 +116,7 @@ impl MigrationRun {
         protect::check(cluster, &self.settings.protect).await?;
         let (facts, source) = tokio::join!(cluster_facts(cluster, &self.settings), providers::connect_at(&self.profile, Some(cluster)));
         let facts = facts?;
-        let source: Arc<dyn SourceProvider> = source.map_err(provider_failure)?.into();
+        let source: Arc<dyn Source> = source.map_err(provider_failure)?.into();
         let source = self.source.get_or_init(|| source).clone();
         self.journal.connected(journal::Cluster { server: cluster.server(), id: facts.id.clone() }).await?;
         tell_facts(cx, &facts, cluster, source.as_ref(), &self.profile);
@@ -148,7 +148,7 @@ impl MigrationRun {
     /// the scenario could run. Resolved ones are left out.
     async fn ask_about_issues(&self, cx: &StepCx) -> BTreeMap<String, Closed> {
         let wanted = self.scenarios.iter().filter(|s| s.wanted);
-        let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind))).collect();
+        let keys: BTreeSet<&str> = wanted.filter_map(|s| known_issue(&s.scenario, Some(self.profile.kind()))).collect();
         let Some(options) = self.jira.as_ref().filter(|_| !keys.is_empty()) else { return BTreeMap::new() };
         cx.progress(format!("asking Jira at {}", options.url), None);
         let jira = Jira::new(options.clone());
@@ -181,7 +181,7 @@ impl MigrationRun {
     /// The first gate that is closed, as far as profile, settings and Jira tell.
     fn closed(&self, scenario: &Scenario) -> Option<Closed> {
         let known = Surroundings {
-            kind: Some(self.profile.kind),
+            kind: Some(self.profile.kind()),
             profile: Some(&self.profile),
             remote: self.settings.remote_ocp_cluster.is_some(),
             jira: self.jira.is_some(),
@@ -282,7 +282,7 @@ impl Workload for MigrationRun {
         let cluster = self.cluster.get().map(Cluster::requests).unwrap_or_default();
         let source = self.source.get().map(|s| s.requests()).unwrap_or_default();
         let named = |service: &'static str| move |(verb, count): (String, u64)| (format!("{service} {verb}"), count);
-        let kind = self.profile.kind.to_string();
+        let kind = self.profile.kind().to_string();
         cluster
             .into_iter()
             .map(named("kubernetes"))

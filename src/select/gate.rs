@@ -77,7 +77,7 @@ pub fn closed(scenario: &Scenario, known: &Surroundings<'_>) -> Option<Skip> {
         && let Some(reason) = unsuited(scenario, profile)
     {
         // Who runs the whole catalogue from a source without an array has not asked for copy-offload.
-        let error = known.chosen || profile.copyoffload.is_some();
+        let error = known.chosen || profile.copyoffload().is_some();
         return Some(Skip { gate: Gate::CopyOffload, reason, error });
     }
     if let Some(issue) = known_issue(scenario, known.kind)
@@ -114,7 +114,7 @@ fn unsuited(scenario: &Scenario, profile: &Profile) -> Option<String> {
         return None;
     }
     let name = &profile.name;
-    let Some(offload) = &profile.copyoffload else {
+    let Some(offload) = profile.copyoffload() else {
         return Some(format!("profile `{name}` has no `copyoffload` section."));
     };
     let given = |field: &str| match field {

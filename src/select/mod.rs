@@ -107,10 +107,13 @@ pub fn plan(catalogue: &Catalogue, selection: &Selection, known: &Surroundings<'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{
-        copyoffload::{CopyOffload, StorageValue, StorageVendor},
-        profile::{Profile, ProviderKind},
-        profile_file::ProfileFile,
+    use crate::{
+        config::{
+            copyoffload::{CopyOffload, StorageVendor},
+            profile::{Details, Profile, ProviderKind, VsphereProfile},
+            profile_file::ProfileFile,
+        },
+        secrets::SecretValue,
     };
 
     fn names_in(selection: &Selection, known: &Surroundings<'_>) -> Vec<(String, Option<String>)> {
@@ -135,7 +138,7 @@ mod tests {
         let path = folder.path().join("p.toml");
         std::fs::write(&path, text).unwrap();
         let (profile, _) = ProfileFile::load(&path).unwrap().select("v", &|_| None).unwrap();
-        Profile { copyoffload, ..profile }
+        Profile { details: Details::from(VsphereProfile { copyoffload, ..VsphereProfile::default() }), ..profile }
     }
 
     /// Each scenario is skipped for exactly what the profile lacks, and runs as soon as nothing is missing.
@@ -149,11 +152,11 @@ mod tests {
             secondary_datastore_id: some("datastore-2"),
             non_xcopy_datastore_id: some("datastore-3"),
             rdm_lun_uuid: some("naa.1"),
-            storage: storage.map(|key| (key.to_owned(), StorageValue::Plain("x".to_owned()))).into(),
+            storage: storage.map(|key| (key.to_owned(), SecretValue::Plain("x".to_owned()))).into(),
             ..CopyOffload::default()
         };
         let reason = |name: &str, profile: &Profile| {
-            only(name, &Surroundings { kind: Some(profile.kind), profile: Some(profile), ..Surroundings::default() })
+            only(name, &Surroundings { kind: Some(profile.kind()), profile: Some(profile), ..Surroundings::default() })
         };
         let section = "the `copyoffload` section of profile `v` has no";
         for (name, change, missing) in [
@@ -198,7 +201,7 @@ mod tests {
             (&Selection::default(), Some(CopyOffload::default()), true),
         ] {
             let profile = profile(section.clone());
-            let known = Surroundings { kind: Some(profile.kind), profile: Some(&profile), ..Surroundings::default() };
+            let known = Surroundings { kind: Some(profile.kind()), profile: Some(&profile), ..Surroundings::default() };
             let plan = plan(&catalogue, selection, &known).unwrap();
             let skip = plan.scenarios.iter().find(|s| s.scenario.name == "copyoffload-thin").unwrap().skip.clone().unwrap();
             assert_eq!((skip.gate, skip.error), (Gate::CopyOffload, error), "{selection:?} {section:?}");

@@ -20,7 +20,7 @@ use crate::{
 
 /// Adds to a clone's request what its entry in the scenario asks for, and where the profile wants clones of copy-offload.
 pub fn describe(scene: &Scene<'_>, wish: &ScenarioVm, request: &mut CloneRequest) -> Result<(), Failure> {
-    let offload = scene.session.profile.copyoffload.as_ref();
+    let offload = scene.session.profile.copyoffload();
     // Only a Plan with copy-offload needs its clones on the array.
     let placed = offload.filter(|_| scene.scenario.copies_offload());
     request.datastore = match &wish.target_datastore_id {
@@ -78,7 +78,7 @@ fn missing(field: &str) -> Failure {
 
 /// Rows of the StorageMap of a Plan with copy-offload.
 pub fn storage_entries(scene: &Scene<'_>, storage_class: &str) -> Result<Vec<StorageEntry>, Failure> {
-    let (Some(profile), Some(offload)) = (&scene.session.profile.copyoffload, &scene.session.offload) else {
+    let (Some(profile), Some(offload)) = (scene.session.profile.copyoffload(), &scene.session.offload) else {
         return Err(Failure::Errored(Diagnosis::new(Id::OffloadNotConfigured, "the run was not prepared for copy-offload")));
     };
     let hosts = dedicated(scene.scenario, profile);
@@ -163,7 +163,7 @@ pub async fn follow(
         forklift::read_last_logs(cluster, namespace, migration, &mut copies).await;
     }
     forklift::add_tasks(&status, &mut copies);
-    let profile = scene.session.profile.copyoffload.as_ref();
+    let profile = scene.session.profile.copyoffload();
     let non_xcopy = profile.and_then(|offload| offload.non_xcopy_datastore_id.clone());
     let hosts = profile.map(|offload| dedicated(scene.scenario, offload)).unwrap_or_default();
     Ok((status, Offloaded { copies, non_xcopy, hosts }))

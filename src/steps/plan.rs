@@ -29,7 +29,7 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         let spec = forklift::plan_spec(PlanInput {
             scenario: scene.scenario,
             plan,
-            kind: session.profile.kind,
+            kind: session.profile.kind(),
             provider: scene.providers()?,
             map: PlanInput::maps(&session.namespace, &name, &name),
             target_namespace: &state.target_namespace,

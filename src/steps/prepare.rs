@@ -17,8 +17,8 @@ use crate::{
     engine::{Failure, StepCx},
     events::What,
     journal::Entry,
-    providers::{CloneRequest, Power, VmDescription},
-    run::{Migrating, ScenarioState, names, provider_failure},
+    providers::{CloneRequest, InventoryDescribed, Machines, VmDescription},
+    run::{Migrating, ScenarioState, cannot, names, provider_failure},
     verify::has_static_addresses,
 };
 
@@ -40,7 +40,7 @@ pub async fn run(scene: &Scene<'_>, state: &mut ScenarioState, cx: &StepCx) -> R
         .iter()
         .map(|vm| {
             let d = &vm.source;
-            let how = if scene.session.source.abilities().clones { "cloned to" } else { "taken as" };
+            let how = if scene.session.source.cloner().is_some() { "cloned to" } else { "taken as" };
             let count = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
             format!(
                 "VM {} {how} {} ({}): {} sockets of {} cores, {} MiB, {} disks, {} adapters",
@@ -76,12 +76,12 @@ async fn names_are_free(scene: &Scene<'_>, namespace: &str, cx: &StepCx) -> Resu
 
 async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {
     let session = scene.session;
-    let abilities = session.source.abilities();
-    if !abilities.clones {
-        return take(scene, index, wish, cx).await;
-    }
+    let cloner = match session.source.machines() {
+        Machines::Cloned(cloner) => cloner,
+        Machines::Taken(inventory) => return take(scene, inventory, index, wish, cx).await,
+    };
     let mut wish = wish.clone();
-    if let Some(offload) = &session.profile.copyoffload {
+    if let Some(offload) = session.profile.copyoffload() {
         // From here on the VM has the name of the one that is really cloned.
         wish.name = offload.source_name(&wish).to_owned();
     }
@@ -101,37 +101,38 @@ async fn prepare_vm(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &Ste
     cx.progress(format!("cloning VM {} to {}", request.source, request.name), None);
     let id = make_clone(scene, &request, cx).await?;
     if let Some(power) = wish.source_vm_power {
-        let power = if power == PowerWish::On { Power::On } else { Power::Off };
         cx.progress(format!("bringing VM {} to power {power:?}", request.name).to_lowercase(), None);
-        guarded(cx, async { session.source.set_power(&id, power).await.map_err(provider_failure) }).await?;
+        guarded(cx, async { cloner.set_power(&id, power).await.map_err(provider_failure) }).await?;
     }
     if wish.source_vm_power == Some(PowerWish::On) {
         cx.progress(format!("waiting for the guest of VM {} to report its network", request.name), None);
         // Addresses that are to be kept must be known; others are only looked at.
         let patience =
             if scene.scenario.preserve_static_ips { GUEST_PATIENCE.max(scene.scenario.guest_agent_timeout) } else { GUEST_PATIENCE };
-        let told = guarded(cx, async { session.source.wait_for_guest(&id, patience).await.map_err(provider_failure) }).await?;
+        let told = guarded(cx, async { cloner.wait_for_guest(&id, patience).await.map_err(provider_failure) }).await?;
         if !told {
             cx.warn(format!("the guest of VM {} did not report its network within {}s; going on", request.name, patience.as_secs()));
         }
     }
-    if !abilities.snapshots && wish.snapshots > 0 {
-        cx.warn(format!("VM {} gets no snapshots: a source of type {} takes none", request.name, session.profile.kind));
-    }
-    for number in 1..=wish.snapshots {
-        if !abilities.snapshots {
-            break;
+    match session.source.snapshots() {
+        Some(snapshots) => {
+            for number in 1..=wish.snapshots {
+                let name = format!("{}-snapshot-{number}", request.name);
+                cx.progress(format!("taking snapshot {number} of VM {}", request.name), None);
+                guarded(cx, async { snapshots.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
+            }
         }
-        let name = format!("{}-snapshot-{number}", request.name);
-        cx.progress(format!("taking snapshot {number} of VM {}", request.name), None);
-        guarded(cx, async { session.source.snapshot(&id, &name).await.map_err(provider_failure) }).await?;
+        None if wish.snapshots > 0 => {
+            cx.warn(format!("VM {} gets no snapshots: a source of type {} takes none", request.name, session.profile.kind()));
+        }
+        None => {}
     }
-    let mut source = guarded(cx, async { session.source.describe_vm(&id).await.map_err(provider_failure) }).await?;
+    let mut source = guarded(cx, async { cloner.describe_vm(&id).await.map_err(provider_failure) }).await?;
     if scene.scenario.preserve_static_ips {
         guest::ask(scene, &mut source, cx).await?;
     }
     let marked = guest::mark(scene, &source, cx).await?;
-    if scene.scenario.preserve_static_ips && session.profile.kind == ProviderKind::Vsphere && !has_static_addresses(&source) {
+    if scene.scenario.preserve_static_ips && session.profile.kind() == ProviderKind::Vsphere && !has_static_addresses(&source) {
         return Err(nothing_to_keep(&source));
     }
     let limit = scene.scenario.inventory_timeout.unwrap_or(session.settings.inventory_timeout);
@@ -159,11 +160,17 @@ fn nothing_to_keep(source: &VmDescription) -> Failure {
 }
 
 /// Takes a VM as it is, where the source makes no clones: it is migrated under a name of the run, so that runs do not meet.
-async fn take(scene: &Scene<'_>, index: usize, wish: &ScenarioVm, cx: &StepCx) -> Result<Migrating, Failure> {
+async fn take(
+    scene: &Scene<'_>,
+    inventory: &dyn InventoryDescribed,
+    index: usize,
+    wish: &ScenarioVm,
+    cx: &StepCx,
+) -> Result<Migrating, Failure> {
     let session = scene.session;
-    let kind = session.profile.kind;
+    let kind = session.profile.kind();
     let found = session.inventory.wait_for_name(cx, &wish.name, session.settings.inventory_timeout).await?;
-    let source = session.source.describe_inventory(&found).map_err(provider_failure)?;
+    let source = inventory.describe_inventory(&found).map_err(provider_failure)?;
     let mut wish = wish.clone();
     wish.target_name.get_or_insert_with(|| names::clone(session.run(), &source.name, scene.index, index));
     if wish.source_vm_power.take() == Some(PowerWish::On) {
@@ -187,14 +194,16 @@ async fn make_clone(scene: &Scene<'_>, request: &CloneRequest, cx: &StepCx) -> R
         .journal()
         .intend(Entry::Clone {
             profile: session.profile.name.clone(),
-            provider: session.profile.kind,
+            provider: session.profile.kind(),
             name: request.name.clone(),
             scenario: Some(scene.scenario.name.clone()),
         })
         .await?;
     let (source, journal, request) = (session.source.clone(), session.journal().clone(), request.clone());
     let making = tokio::spawn(async move {
-        let made = source.clone_vm(&request).await.map_err(provider_failure);
+        // Asked for again: the task outlives this step, and so must what it borrows.
+        let cloner = source.cloner().ok_or_else(|| cannot(source.as_ref(), "makes no clones"))?;
+        let made = cloner.clone_vm(&request).await.map_err(provider_failure);
         if let Ok(id) = &made {
             journal.created(entry, id.clone()).await?;
         }

@@ -113,16 +113,20 @@ async fn check_vm(
     let mut target = TargetVm::read(&object, &claims);
     let told = guest::ask(scene, namespace, vm, &target, cx).await?;
     target.node = told.node;
-    let snapshots = if vm.source.snapshots.is_empty() {
-        None
-    } else {
-        Some(session.source.describe_vm(&vm.source.id).await.map_err(provider_failure)?.snapshots)
+    let snapshots = match session.source.cloner() {
+        Some(cloner) if !vm.source.snapshots.is_empty() => {
+            Some(cloner.describe_vm(&vm.source.id).await.map_err(provider_failure)?.snapshots)
+        }
+        _ => None,
     };
-    let stops = session.source.stopped_by_user(&vm.source.id).await.map_err(provider_failure)?;
+    let stops = match session.source.power_log() {
+        Some(log) => Some(log.stopped_by_user(&vm.source.id).await.map_err(provider_failure)?),
+        None => None,
+    };
     let results = verify::check(&Subject {
         scenario: scene.scenario,
         run: session.run(),
-        kind: session.profile.kind,
+        kind: session.profile.kind(),
         plan: &scene.object(vm.wish.plan),
         wish: &vm.wish,
         status,
@@ -190,7 +194,7 @@ async fn access_mode(scene: &Scene<'_>) -> Result<Option<String>, Failure> {
     if class == CEPH_RBD || scene.scenario.copies_offload() {
         return Ok(Some("ReadWriteMany".to_owned()));
     }
-    if scene.session.profile.kind != ProviderKind::Vsphere {
+    if scene.session.profile.kind() != ProviderKind::Vsphere {
         // Populators of other sources choose for themselves.
         return Ok(None);
     }
@@ -202,7 +206,7 @@ async fn access_mode(scene: &Scene<'_>) -> Result<Option<String>, Failure> {
 /// What the source Provider's Secret says about verifying certificates, where the source is reached by TLS.
 async fn provider_tls(scene: &Scene<'_>) -> Result<Option<ProviderTls>, Failure> {
     let session = scene.session;
-    if !matches!(session.profile.kind, ProviderKind::Vsphere | ProviderKind::Ovirt | ProviderKind::Openstack) {
+    if !matches!(session.profile.kind(), ProviderKind::Vsphere | ProviderKind::Ovirt | ProviderKind::Openstack) {
         return Ok(None);
     }
     let provider = &session.providers.source;

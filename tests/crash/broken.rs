@@ -76,8 +76,8 @@ async fn what_somebody_takes_away_is_told_and_the_rest_goes() {
     assert!(clean(&lab, &folder).status.success());
 
     let clone_goes = async |id: &str, _: &std::path::Path| {
-        for vm in eyes.source().of_run(id).await.unwrap() {
-            eyes.source().delete(&vm.id).await.unwrap();
+        for vm in eyes.source().cloner().unwrap().of_run(id).await.unwrap() {
+            eyes.source().cloner().unwrap().delete(&vm.id).await.unwrap();
         }
     };
     let (output, folder, id) = disturbed(&lab, "clone", clone_goes).await;

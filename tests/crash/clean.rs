@@ -122,7 +122,7 @@ async fn a_list_of_mtv_api_tests_is_carried_out_as_far_as_it_proves_anything() {
     let mut clones = Vec::new();
     for (name, run) in [("auto-ab12-mtv-tests-rhel8-q2w3", ""), ("mtv-tests-rhel8-mine", ""), ("auto-ab12-of-a-run", "someoneelse")] {
         let request = CloneRequest { source: "mtv-tests-rhel8".into(), name: name.into(), run: run.into(), ..CloneRequest::default() };
-        clones.push(eyes.source().clone_vm(&request).await.unwrap());
+        clones.push(eyes.source().cloner().unwrap().clone_vm(&request).await.unwrap());
     }
     let list = json!({
         "Namespace": [{"name": "auto-ab12-mtv", "namespace": null, "module": "ocp_resources.namespace"},
@@ -137,7 +137,7 @@ async fn a_list_of_mtv_api_tests_is_carried_out_as_far_as_it_proves_anything() {
     write(&list);
     let there = |name: &'static str| {
         let source = eyes.source();
-        async move { !source.find(&[name.to_owned()]).await.unwrap().is_empty() }
+        async move { !source.cloner().unwrap().find(&[name.to_owned()]).await.unwrap().is_empty() }
     };
 
     let dry = clean(&lab, &["old.json", "--dry-run"]);
@@ -157,5 +157,5 @@ async fn a_list_of_mtv_api_tests_is_carried_out_as_far_as_it_proves_anything() {
     assert_eq!(by_name.status.code(), Some(8), "{}", told(&by_name));
     assert!(!there("mtv-tests-rhel8-mine").await && there("auto-ab12-of-a-run").await, "{}", told(&by_name));
     assert_eq!(lab.objects().await, before);
-    eyes.source().delete(&clones[2]).await.unwrap();
+    eyes.source().cloner().unwrap().delete(&clones[2]).await.unwrap();
 }

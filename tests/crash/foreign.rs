@@ -209,15 +209,15 @@ async fn a_hundred_look_alikes_stay_as_they_are() {
     let name = names::clone(&id, "mtv-tests-rhel8", 0, 0);
     let request =
         CloneRequest { source: "mtv-tests-rhel8".into(), name: name.clone(), run: "someoneelse".into(), ..CloneRequest::default() };
-    let vm = eyes.source().clone_vm(&request).await.unwrap();
-    let was = eyes.source().describe_vm(&vm).await.unwrap();
+    let vm = eyes.source().cloner().unwrap().clone_vm(&request).await.unwrap();
+    let was = eyes.source().cloner().unwrap().describe_vm(&vm).await.unwrap();
     send(&run, "CONT");
     let failed = output(run).await;
     assert_eq!(failed.status.code(), Some(7), "{}", told(&failed));
     let cleaned = clean(&lab, &folder);
     assert!(cleaned.status.success(), "{}", told(&cleaned));
-    assert_eq!(eyes.source().describe_vm(&vm).await.unwrap(), was);
-    eyes.source().delete(&vm).await.unwrap();
+    assert_eq!(eyes.source().cloner().unwrap().describe_vm(&vm).await.unwrap(), was);
+    eyes.source().cloner().unwrap().delete(&vm).await.unwrap();
     count += 1;
 
     foreign.must_be_as_they_were("at the end").await;

@@ -11,7 +11,7 @@ use std::{
 use mtv_test::{
     config::profile_file::ProfileFile,
     journal,
-    providers::{CloneRequest, SourceProvider, connect},
+    providers::{CloneRequest, Source, connect},
 };
 use serde_json::json;
 
@@ -63,7 +63,7 @@ fn killed_at(lab: &Lab, provider: &str, point: &str, nth: usize) -> (PathBuf, St
     (folder, id)
 }
 
-async fn source(lab: &Lab, name: &str) -> Box<dyn SourceProvider> {
+async fn source(lab: &Lab, name: &str) -> Box<dyn Source> {
     let file = ProfileFile::load(&lab.path("lab/providers.toml")).unwrap();
     let (profile, _) = file.select(name, &|_| None).unwrap();
     connect(&profile).await.unwrap()
@@ -110,14 +110,14 @@ async fn lists_of_mtv_api_tests_with_vms_of_ovirt_and_openstack_are_carried_out(
         for (name, run) in names.iter().zip(["", "", "someoneelse"]) {
             let request =
                 CloneRequest { source: "mtv-tests-rhel8".into(), name: (*name).into(), run: run.into(), ..CloneRequest::default() };
-            clones.push(source.clone_vm(&request).await.unwrap());
+            clones.push(source.cloner().unwrap().clone_vm(&request).await.unwrap());
         }
         // The mark of no run is none; mtv-api-tests writes no mark at all.
         let mut list = json!({ provider: names.map(|name| json!({"name": name})),
             "Namespace": [{"name": "auto-ab12-mtv", "namespace": null, "module": "ocp_resources.namespace"}] });
         if provider == "openstack" {
             // Nova's snapshots of an image, which the old suite lists by id.
-            source.snapshot(&clones[0], "auto-ab12-rhel8-q2w3-snapshot").await.unwrap();
+            source.snapshots().unwrap().snapshot(&clones[0], "auto-ab12-rhel8-q2w3-snapshot").await.unwrap();
             let there = eyes.beside().await.0;
             let of_nova = there.iter().find(|name| name.starts_with("OpenStack snapshot snapshot for auto-ab12-rhel8")).unwrap();
             let (name, id) = of_nova.strip_prefix("OpenStack snapshot ").unwrap().rsplit_once(' ').unwrap();
@@ -140,7 +140,7 @@ async fn lists_of_mtv_api_tests_with_vms_of_ovirt_and_openstack_are_carried_out(
         let now: Vec<String> =
             eyes.beside().await.0.into_iter().filter(|shown| shown.contains("server ") || shown.contains("vm ")).collect();
         assert_eq!(there(&now), [false, false, true], "{}", told(&by_name));
-        source.delete(&clones[2]).await.unwrap();
+        source.cloner().unwrap().delete(&clones[2]).await.unwrap();
         // What the lab's client made beside the servers, and mtv-api-tests would have made and deleted otherwise.
         let after = eyes.beside().await.0;
         let snapshots: Vec<&String> = after.difference(&before.0).filter(|name| name.contains("snapshot for")).collect();

@@ -12,7 +12,7 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 use mtv_api::kinds::{self, Kind};
-use mtv_test::{config::profile_file::ProfileFile, journal::Entry, providers, providers::SourceProvider};
+use mtv_test::{config::profile_file::ProfileFile, journal::Entry, providers, providers::Source};
 use serde_json::Value;
 
 use crate::{sources::Sources, support::Lab};
@@ -63,7 +63,7 @@ const SOURCE_KINDS: &[&Kind] = &[
 pub struct Eyes {
     client: Client,
     another: Client,
-    source: Box<dyn SourceProvider>,
+    source: Box<dyn Source>,
     sources: Sources,
 }
 
@@ -84,7 +84,7 @@ impl Eyes {
         }
     }
 
-    pub fn source(&self) -> &dyn SourceProvider {
+    pub fn source(&self) -> &dyn Source {
         self.source.as_ref()
     }
 
@@ -96,7 +96,8 @@ impl Eyes {
     /// Everything that names a run, wherever: name, namespace, label, annotation, specification; and what it made on the sources.
     pub async fn traces(&self, run: &str) -> Vec<String> {
         let another = objects(&self.another, SOURCE_KINDS);
-        let (objects, another, vms, beside) = tokio::join!(self.all(), another, self.source.of_run(run), self.sources.all());
+        let (objects, another, vms, beside) =
+            tokio::join!(self.all(), another, self.source.cloner().unwrap().of_run(run), self.sources.all());
         let naming = |objects: BTreeMap<String, DynamicObject>| {
             objects.into_iter().filter(|(_, object)| serde_json::to_string(object).unwrap().contains(run)).map(|(key, _)| key)
         };

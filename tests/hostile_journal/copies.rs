@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
 use mtv_test::{
     config::profile_file::ProfileFile,
-    providers::{CloneRequest, SourceProvider, connect},
+    providers::{CloneRequest, Source, connect},
 };
 use serde_json::{Value, json};
 
@@ -25,10 +25,10 @@ async fn copy_of(eyes: &Eyes, kind: &'static Kind, (namespace, name): (&str, &st
     make(&lab.client().await, kind, Some(to.0), to.1, rest).await;
 }
 
-async fn clone(source: &dyn SourceProvider, of: &str, name: &str, run: &str) -> String {
+async fn clone(source: &dyn Source, of: &str, name: &str, run: &str) -> String {
     // As vCenter does with extraConfig, Nova and Cinder with metadata, and people with comments: the mark is in the copy.
     let request = CloneRequest { source: of.into(), name: name.into(), run: run.into(), ..CloneRequest::default() };
-    source.clone_vm(&request).await.unwrap()
+    source.cloner().unwrap().clone_vm(&request).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +42,7 @@ async fn copies_survive_a_clean_up_and_are_told() {
     {
         copy_of(&eyes, kind, (&namespace, name), ("debug", name), &lab).await;
     }
-    let theirs = [eyes.source().of_run(&run).await.unwrap()[0].name.clone(), format!("mtv-test-{run}-rhel8-0-0-copy")];
+    let theirs = [eyes.source().cloner().unwrap().of_run(&run).await.unwrap()[0].name.clone(), format!("mtv-test-{run}-rhel8-0-0-copy")];
     let copies = [clone(eyes.source(), &theirs[0], "my-debug-vm", &run).await, clone(eyes.source(), &theirs[0], &theirs[1], &run).await];
     let before = everything(&client).await;
     let debug = |all: &std::collections::BTreeMap<String, crate::bed::Victim>| {
@@ -74,11 +74,11 @@ async fn copies_survive_a_clean_up_and_are_told() {
         }
     }
     for (id, name) in copies.iter().zip(["my-debug-vm", &theirs[1]]) {
-        assert_eq!(eyes.source().describe_vm(id).await.unwrap().name, name);
-        eyes.source().delete(id).await.unwrap();
+        assert_eq!(eyes.source().cloner().unwrap().describe_vm(id).await.unwrap().name, name);
+        eyes.source().cloner().unwrap().delete(id).await.unwrap();
     }
     assert_eq!(debug(&everything(&client).await), kept);
-    assert!(eyes.source().of_run(&run).await.unwrap().is_empty());
+    assert!(eyes.source().cloner().unwrap().of_run(&run).await.unwrap().is_empty());
     let left = eyes.traces(&run).await;
     assert!(left.iter().all(|trace| trace.contains(" debug/")), "{left:?}");
 }
@@ -101,7 +101,7 @@ async fn copies_on_other_sources_survive_a_search_for_orphans() {
         let named = |name: &str| there.iter().filter(|shown| shown.contains(name)).count();
         assert_eq!(named(&format!("mtv-test-{RUN}")), 0, "{provider} {left}: {there:?}");
         // The server, and the volume or image that is its own.
-        assert!(named("my-precious-copy") >= 1 && source.describe_vm(&copy).await.is_ok(), "{provider}: {there:?}");
-        source.delete(&copy).await.unwrap();
+        assert!(named("my-precious-copy") >= 1 && source.cloner().unwrap().describe_vm(&copy).await.is_ok(), "{provider}: {there:?}");
+        source.cloner().unwrap().delete(&copy).await.unwrap();
     }
 }

@@ -139,7 +139,7 @@ async fn what_is_wrong_with_another_openshift_is_told_apart() {
     );
     sources.delete("rhel9", &DeleteParams::default()).await.unwrap();
     let request = CloneRequest { source: "any".into(), name: "vm".into(), run: "run1".into(), ..CloneRequest::default() };
-    let error = source.clone_vm(&request).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&request).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::NotFound) && error.to_string().contains("rhel9") && !error.hints().is_empty(), "{error}");
 }
 

@@ -189,7 +189,7 @@ impl Lab {
         let file = ProfileFile::load(&self.path("lab/providers.toml")).unwrap();
         let (profile, _) = file.select("vsphere", &|_| None).unwrap();
         let source = providers::connect(&profile).await.unwrap();
-        source.of_run(run).await.unwrap().into_iter().map(|vm| vm.name).collect()
+        source.cloner().unwrap().of_run(run).await.unwrap().into_iter().map(|vm| vm.name).collect()
     }
 
     /// Waits, by a watch, until an object of a kind satisfies a condition.

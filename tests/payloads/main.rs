@@ -25,14 +25,14 @@ use mtv_api::{
 use mtv_test::{
     config::{
         catalogue::Catalogue,
-        copyoffload::{CopyOffload, EsxiCloneMethod, StorageValue, StorageVendor},
-        profile::{Profile, ProviderKind},
+        copyoffload::{CopyOffload, EsxiCloneMethod, StorageVendor},
+        profile::{Details, Profile, ProviderKind, VsphereProfile},
         scenario::{Scenario, ScenarioVm},
     },
     forklift::{self, Cutover, NetworkTarget, PlanInput, PlannedVm, manifest},
     providers::{Disk, Nic, Power, VmDescription},
     run::{Offload, names, namespace_body, source_secret, storage_secret},
-    secrets::Secret,
+    secrets::{Secret, SecretValue},
     steps::{self, nad_body},
 };
 use mtv_testkit::{Options, RealCluster, assets, async_cases, crds, suite::Suite};
@@ -109,40 +109,27 @@ fn vm(name: &str) -> VmDescription {
 }
 
 fn profile() -> Profile {
+    let copyoffload = Some(CopyOffload {
+        vendor: Some(StorageVendor::Ontap),
+        datastore_id: Some("datastore-1".into()),
+        secondary_datastore_id: Some("datastore-2".into()),
+        non_xcopy_datastore_id: Some("datastore-3".into()),
+        storage: BTreeMap::from([("STORAGE_PASSWORD".to_owned(), SecretValue::Secret(Secret::new("of the array")))]),
+        clone_method: EsxiCloneMethod::Ssh,
+        ..CopyOffload::default()
+    });
+    let vddk_init_image = Some("registry.example.com/vddk:8".into());
     Profile {
-        name: "source".into(),
-        file: "providers.toml".into(),
-        kind: ProviderKind::Vsphere,
-        version: "8.0".into(),
-        fqdn: "vcenter.example.com".into(),
         api_url: "https://vcenter.example.com/sdk".into(),
         username: "admin".into(),
         password: Secret::new("secret"),
-        insecure_skip_verify: false,
-        allow_plain_http: false,
-        ca_file: None,
-        vddk_init_image: Some("registry.example.com/vddk:8".into()),
-        guest_linux: None,
-        guest_windows: None,
-        ca_pem: None,
-        extra: BTreeMap::default(),
-        extra_secrets: BTreeMap::default(),
-        clone_provider: None,
-        copyoffload: Some(CopyOffload {
-            vendor: Some(StorageVendor::Ontap),
-            datastore_id: Some("datastore-1".into()),
-            secondary_datastore_id: Some("datastore-2".into()),
-            non_xcopy_datastore_id: Some("datastore-3".into()),
-            storage: BTreeMap::from([("STORAGE_PASSWORD".to_owned(), StorageValue::Secret(Secret::new("of the array")))]),
-            clone_method: EsxiCloneMethod::Ssh,
-            ..CopyOffload::default()
-        }),
+        ..Profile::new("source", Details::from(VsphereProfile { vddk_init_image, copyoffload, clone_provider: None }))
     }
 }
 
 fn offload_map(profile: &Profile, needed: &BTreeSet<&str>) -> Vec<StorageEntry> {
     let offload = Offload { secret: "copyoffload-storage".into(), vendor: StorageVendor::Ontap.name().into() };
-    steps::offload_rows(profile.copyoffload.as_ref().unwrap(), &offload, needed, "standard", &["host-1".to_owned()])
+    steps::offload_rows(profile.copyoffload().unwrap(), &offload, needed, "standard", &["host-1".to_owned()])
 }
 
 async fn scenario(judge: &mut Judge, scenario: &Scenario, namespace: &str, providers: &ProviderPair) {
@@ -215,17 +202,17 @@ async fn every_object_of_every_scenario_is_valid() {
     judge.create(&kinds::NAMESPACE, namespace_body(&namespace)).await;
     let profile = profile();
     judge
-        .create(&kinds::SECRET, source_secret(profile.kind, &namespace, "vsphere-credentials", &forklift::access(&profile, Some("PEM"))))
+        .create(&kinds::SECRET, source_secret(profile.kind(), &namespace, "vsphere-credentials", &forklift::access(&profile, Some("PEM"))))
         .await;
     let providers = ProviderPair { source: ObjectRef::new(&namespace, "source"), destination: ObjectRef::new(&namespace, "host") };
     let source = ProviderSpec {
-        kind: profile.kind.to_string(),
+        kind: profile.kind().to_string(),
         url: profile.api_url.clone(),
         secret: ObjectRef::new(&namespace, "vsphere-credentials"),
         settings: forklift::settings(&profile),
     };
     assert_eq!(source.settings.keys().collect::<Vec<_>>(), ["esxiCloneMethod", "vddkInitImage"]);
-    judge.create(&kinds::SECRET, storage_secret(profile.copyoffload.as_ref().unwrap(), &namespace)).await;
+    judge.create(&kinds::SECRET, storage_secret(profile.copyoffload().unwrap(), &namespace)).await;
     let map = offload_map(&profile, &BTreeSet::from(["secondary_datastore_id", "non_xcopy_datastore_id"]));
     assert_eq!(map.len(), 3);
     let map = MapSpec { provider: providers.clone(), map };

@@ -1,6 +1,6 @@
 //! A server of oVirt or OpenStack in this process, without the rest of a lab.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use mtv_lab::{
     clock::Clock,
@@ -13,7 +13,7 @@ use mtv_lab::{
     world::World,
 };
 use mtv_test::{
-    config::profile::{Profile, ProviderKind},
+    config::profile::{Details, OpenstackProfile, OvirtProfile, Profile, ProviderKind},
     secrets::Secret,
 };
 use tokio::net::TcpListener;
@@ -57,8 +57,16 @@ pub async fn lab(kind: ProviderKind) -> Lab {
     let authority = Authority::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
-    let mut extra = BTreeMap::new();
-    let (handler, path, login, operation, names, twins, end_sessions): (Arc<dyn Handler>, _, Login, _, Names, Twins, Ending) = match kind {
+    let (handler, path, details, login, operation, names, twins, end_sessions): (
+        Arc<dyn Handler>,
+        _,
+        Details,
+        Login,
+        _,
+        Names,
+        Twins,
+        Ending,
+    ) = match kind {
         ProviderKind::Ovirt => {
             let engine = Engine::new(&world, authority.pem());
             let names = {
@@ -80,13 +88,25 @@ pub async fn lab(kind: ProviderKind) -> Lab {
             };
             let (login, ending) = (world.datacenter.ovirt.login.clone(), engine.clone());
             let end = Box::new(move || ending.end_sessions());
-            (Arc::new(engine), "/ovirt-engine/api", login, "clone", Box::new(names), Box::new(twins), end)
+            (
+                Arc::new(engine),
+                "/ovirt-engine/api",
+                Details::Ovirt(OvirtProfile::default()),
+                login,
+                "clone",
+                Box::new(names),
+                Box::new(twins),
+                end,
+            )
         }
         _ => {
             let file = &world.datacenter.openstack;
-            for (key, value) in [("user_domain_name", &file.domain), ("project_name", &file.project), ("region_name", &file.region)] {
-                extra.insert(key.to_owned(), value.clone());
-            }
+            let details = OpenstackProfile {
+                user_domain_name: file.domain.clone(),
+                project_name: file.project.clone(),
+                region_name: file.region.clone(),
+                ..OpenstackProfile::default()
+            };
             let cloud = Cloud::new(&world, &address);
             let names = {
                 let cloud = cloud.clone();
@@ -114,32 +134,27 @@ pub async fn lab(kind: ProviderKind) -> Lab {
             };
             let ending = cloud.clone();
             let end = Box::new(move || ending.end_sessions());
-            (Arc::new(cloud), "/identity/v3", file.login.clone(), "server", Box::new(names), Box::new(twins), end)
+            (
+                Arc::new(cloud),
+                "/identity/v3",
+                Details::Openstack(details),
+                file.login.clone(),
+                "server",
+                Box::new(names),
+                Box::new(twins),
+                end,
+            )
         }
     };
     let server = handler.server();
     let cancel = CancellationToken::new();
     tokio::spawn(web::serve(handler, listener, authority.server(&[]).unwrap(), cancel.clone()));
     let profile = Profile {
-        name: "lab".into(),
-        file: "providers.toml".into(),
-        kind,
-        version: "1".into(),
-        fqdn: "127.0.0.1".into(),
         api_url: format!("{address}{path}"),
         username: login.user,
         password: Secret::new(login.password),
-        insecure_skip_verify: false,
-        allow_plain_http: false,
-        ca_file: None,
-        vddk_init_image: None,
-        guest_linux: None,
-        guest_windows: None,
         ca_pem: Some(authority.pem().to_owned()),
-        extra,
-        extra_secrets: BTreeMap::default(),
-        copyoffload: None,
-        clone_provider: None,
+        ..Profile::new("lab", details)
     };
     Lab { profile, world, server, operation, twins, end_sessions, names, _stop: cancel.drop_guard() }
 }

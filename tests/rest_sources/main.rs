@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use mtv_lab::faults::{Effect, Rule};
 use mtv_test::{
-    config::profile::{Profile, ProviderKind},
+    config::{
+        profile::{Profile, ProviderKind},
+        scenario::PowerWish,
+    },
     providers::{CloneRequest, Leaving, Power, ProviderErrorKind, connect},
     retry::Policy,
     secrets::Secret,
@@ -26,29 +29,29 @@ async fn a_scenario_leaves_nothing(kind: ProviderKind, vm: &str) {
     let lab = lab(kind).await;
     let before = lab.names();
     let source = connect(&lab.profile).await.unwrap();
-    let id = source.clone_vm(&request(vm)).await.unwrap();
-    let cold = source.describe_vm(&id).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request(vm)).await.unwrap();
+    let cold = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert_eq!(cold.power, Power::Off);
     assert!(!cold.disks.is_empty() && !cold.nics.is_empty() && cold.memory_mib.is_some_and(|size| size > 0), "{cold:?}");
     assert!(cold.nics.iter().all(|nic| !nic.mac.is_empty() && !nic.network_id.is_empty() && !nic.network.is_empty()), "{cold:?}");
     assert!(cold.disks.iter().all(|disk| disk.bytes > 0 && !disk.storage.is_empty()), "{cold:?}");
-    source.set_power(&id, Power::On).await.unwrap();
-    assert_eq!(source.describe_vm(&id).await.unwrap().power, Power::On);
-    source.snapshot(&id, "run1-clone-snapshot-1").await.unwrap();
-    assert_eq!(source.of_run("run1").await.unwrap().iter().map(|vm| vm.id.as_str()).collect::<Vec<_>>(), [id.as_str()]);
-    source.delete(&id).await.unwrap();
-    source.delete(&id).await.expect("what is gone already is success");
+    source.cloner().unwrap().set_power(&id, PowerWish::On).await.unwrap();
+    assert_eq!(source.cloner().unwrap().describe_vm(&id).await.unwrap().power, Power::On);
+    source.snapshots().unwrap().snapshot(&id, "run1-clone-snapshot-1").await.unwrap();
+    assert_eq!(source.cloner().unwrap().of_run("run1").await.unwrap().iter().map(|vm| vm.id.as_str()).collect::<Vec<_>>(), [id.as_str()]);
+    source.cloner().unwrap().delete(&id).await.unwrap();
+    source.cloner().unwrap().delete(&id).await.expect("what is gone already is success");
     assert_eq!(lab.names(), before);
-    source.clone_vm(&request(vm)).await.unwrap();
+    source.cloner().unwrap().clone_vm(&request(vm)).await.unwrap();
     let there = lab.names();
-    assert!(!source.remove(Leaving::of_run("run2", "run1-clone", None)).await.unwrap(), "it is of another run");
-    let unmarked = source.remove(Leaving::of_run("run1", vm, None)).await;
+    assert!(!source.cloner().unwrap().remove(Leaving::of_run("run2", "run1-clone", None)).await.unwrap(), "it is of another run");
+    let unmarked = source.cloner().unwrap().remove(Leaving::of_run("run1", vm, None)).await;
     if kind == ProviderKind::Openstack {
         // An oVirt source is a template: no VM is called so.
         assert!(unmarked.unwrap_err().to_string().contains("does not carry the run's mark"));
     }
     assert_eq!(lab.names(), there);
-    assert!(source.remove(Leaving::of_run("run1", "run1-clone", None)).await.unwrap());
+    assert!(source.cloner().unwrap().remove(Leaving::of_run("run1", "run1-clone", None)).await.unwrap());
     assert_eq!(lab.names(), before);
 }
 
@@ -64,7 +67,7 @@ async fn a_clone_that_fails_leaves_nothing(kind: ProviderKind, vm: &str) {
         ..Rule::new(lab.server, Effect::Fail)
     };
     lab.world.faults.add(rule).unwrap();
-    let error = source.clone_vm(&request(vm)).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&request(vm)).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Operation) && error.to_string().contains("no space"), "{error}");
     assert_eq!(lab.names(), before);
 }
@@ -86,13 +89,13 @@ async fn what_is_wrong_is_told_apart(kind: ProviderKind, near: (&str, &str)) {
         "{error:?}"
     );
     let source = connect(&lab.profile).await.unwrap();
-    let missing = source.clone_vm(&request(near.0)).await.unwrap_err();
+    let missing = source.cloner().unwrap().clone_vm(&request(near.0)).await.unwrap_err();
     assert!(missing.is(ProviderErrorKind::NotFound) && missing.to_string().contains(near.1), "{missing}");
     let twins = (lab.twins)();
-    let double = source.find(&["twin".to_owned()]).await.unwrap_err().to_string();
+    let double = source.cloner().unwrap().find(&["twin".to_owned()]).await.unwrap_err().to_string();
     assert!(twins.iter().all(|id| double.contains(id.as_str())) && double.contains("rename"), "{double}");
     let special = CloneRequest { host: Some("esxi-0.lab".into()), ..request(near.1) };
-    assert!(source.clone_vm(&special).await.is_err_and(|error| error.is(ProviderErrorKind::Unsupported)));
+    assert!(source.cloner().unwrap().clone_vm(&special).await.is_err_and(|error| error.is(ProviderErrorKind::Unsupported)));
 }
 
 /// With pauses that a test can wait for.
@@ -108,7 +111,7 @@ async fn a_busy_service_is_asked_again(kind: ProviderKind, vm: &str) {
     let source = hasty(connect(&lab.profile)).await.unwrap();
     let before = lab.names();
     lab.world.faults.add(Rule { times: None, ..busy }).unwrap();
-    let error = hasty(source.clone_vm(&request(vm))).await.unwrap_err();
+    let error = hasty(source.cloner().unwrap().clone_vm(&request(vm))).await.unwrap_err();
     let told = error.to_string();
     assert!(error.is(ProviderErrorKind::Unreachable) && told.contains("503") && told.contains("12 times"), "{told}");
     assert_eq!(lab.names(), before);
@@ -122,10 +125,10 @@ async fn an_ended_session_is_renewed(kind: ProviderKind, vm: &str) {
         || source.requests().iter().filter(|(name, _)| name.contains("token") && name.starts_with("POST")).map(|(_, n)| n).sum::<u64>();
     assert_eq!(logins(), 1);
     (lab.end_sessions)();
-    let id = source.clone_vm(&request(vm)).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request(vm)).await.unwrap();
     assert_eq!(logins(), 2);
     (lab.end_sessions)();
-    let (one, two) = tokio::join!(source.describe_vm(&id), source.describe_vm(&id));
+    let (one, two) = tokio::join!(source.cloner().unwrap().describe_vm(&id), source.cloner().unwrap().describe_vm(&id));
     one.unwrap();
     two.unwrap();
     assert_eq!(logins(), 3, "who comes together logs in once");
@@ -142,10 +145,10 @@ async fn requests_are_few(kind: ProviderKind, vm: &str, most: (u64, u64)) {
         source.requests().into_iter().filter_map(grown).collect()
     };
     let before = source.requests();
-    let id = source.clone_vm(&request(vm)).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request(vm)).await.unwrap();
     let cloned = since(&before);
     let before = source.requests();
-    source.describe_vm(&id).await.unwrap();
+    source.cloner().unwrap().describe_vm(&id).await.unwrap();
     let described = since(&before);
     let (clone, describe) = (cloned.values().sum::<u64>(), described.values().sum::<u64>());
     println!("{kind} {vm}: clone {clone} {cloned:?}; description {describe} {described:?}");

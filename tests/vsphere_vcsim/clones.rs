@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use mtv_test::{
-    config::profile::Profile,
-    providers::{CloneRequest, Power, ProviderErrorKind, SourceProvider, connect, vsphere::Vsphere},
+    config::{
+        profile::{Details, Profile, VsphereProfile},
+        scenario::PowerWish,
+    },
+    providers::{CloneRequest, ProviderErrorKind, Source, connect, vsphere::Vsphere},
 };
 
 use crate::support::{Vcsim, total};
@@ -25,28 +28,31 @@ fn has_option(vcsim: &Vcsim, vm: &str, key: &str, value: &str) -> bool {
 pub async fn a_clone_is_off_marked_and_has_its_own_address() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    let id = source.clone_vm(&request("clone", false)).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request("clone", false)).await.unwrap();
     let path = "/DC0/vm/clone";
     assert_eq!(vcsim.property(path, "runtime.powerState"), "poweredOff");
     assert!(has_option(&vcsim, path, "mtv-test.run", "r1"));
     assert!(!has_option(&vcsim, path, "ctkEnabled", "true"));
-    let (clone, original) = (source.describe_vm(&id).await.unwrap(), source.find(&[SOURCE.to_owned()]).await.unwrap().remove(0));
-    let original = source.describe_vm(&original.id).await.unwrap();
+    let (clone, original) = (
+        source.cloner().unwrap().describe_vm(&id).await.unwrap(),
+        source.cloner().unwrap().find(&[SOURCE.to_owned()]).await.unwrap().remove(0),
+    );
+    let original = source.cloner().unwrap().describe_vm(&original.id).await.unwrap();
     assert_eq!(clone.disks.len(), original.disks.len());
     assert_eq!(clone.nics.len(), original.nics.len());
     assert_eq!(clone.nics[0].network, original.nics[0].network);
     assert_ne!(clone.nics[0].mac, original.nics[0].mac);
     assert_ne!(clone.uuid, original.uuid);
-    let mine = source.of_run("r1").await.unwrap();
+    let mine = source.cloner().unwrap().of_run("r1").await.unwrap();
     assert_eq!(mine.iter().map(|vm| (vm.id.as_str(), vm.run.as_deref())).collect::<Vec<_>>(), [(id.as_str(), Some("r1"))]);
-    assert_eq!(source.find(&["clone".to_owned()]).await.unwrap(), mine);
-    assert_eq!(source.of_run("r2").await.unwrap(), []);
+    assert_eq!(source.cloner().unwrap().find(&["clone".to_owned()]).await.unwrap(), mine);
+    assert_eq!(source.cloner().unwrap().of_run("r2").await.unwrap(), []);
 }
 
 pub async fn a_clone_for_warm_migration_tracks_changed_blocks() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    source.clone_vm(&request("warm", true)).await.unwrap();
+    source.cloner().unwrap().clone_vm(&request("warm", true)).await.unwrap();
     let path = "/DC0/vm/warm";
     assert_eq!(vcsim.property(path, "config.changeTrackingEnabled"), "true");
     assert!(has_option(&vcsim, path, "ctkEnabled", "true"));
@@ -57,7 +63,7 @@ pub async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     vcsim.govc(&["vm.markastemplate", SOURCE]);
     let source = vcsim.connect().await;
-    source.clone_vm(&request("from-template", false)).await.unwrap();
+    source.cloner().unwrap().clone_vm(&request("from-template", false)).await.unwrap();
     assert_eq!(vcsim.property("/DC0/vm/from-template", "config.template"), "false");
     let pool = vcsim.property("/DC0/vm/from-template", "resourcePool");
     assert_eq!(pool, vcsim.property("/DC0/host/DC0_C0", "resourcePool"));
@@ -66,16 +72,16 @@ pub async fn a_template_is_cloned_into_the_pool_of_its_hosts_cluster() {
 pub async fn a_taken_name_is_refused_and_stays_as_it_was() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    let error = source.clone_vm(&request("DC0_H0_VM0", false)).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&request("DC0_H0_VM0", false)).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Operation) && error.to_string().contains("DuplicateName"), "{error:?}");
-    assert_eq!(source.of_run("r1").await.unwrap(), []);
+    assert_eq!(source.cloner().unwrap().of_run("r1").await.unwrap(), []);
 }
 
 pub async fn a_broken_source_is_refused_with_the_reason() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     vcsim.govc(&["vm.change", "-vm", SOURCE, "-e", "SET.runtime.connectionState=inaccessible"]);
     let source = vcsim.connect().await;
-    let error = source.clone_vm(&request("clone", false)).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&request("clone", false)).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains(SOURCE) && text.contains("`inaccessible`"), "{text}");
 }
@@ -83,9 +89,9 @@ pub async fn a_broken_source_is_refused_with_the_reason() {
 pub async fn an_esxi_host_can_be_read_but_cannot_clone() {
     let Some(vcsim) = Vcsim::start(&["-esx"]) else { return };
     let source = Vsphere::connect(&vcsim.profile()).await.unwrap();
-    assert_eq!(source.find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
+    assert_eq!(source.cloner().unwrap().find(&["ha-host_VM0".to_owned()]).await.unwrap().len(), 1);
     let wanted = CloneRequest { source: "ha-host_VM0".into(), ..request("clone", false) };
-    let error = source.clone_vm(&wanted).await.unwrap_err();
+    let error = source.cloner().unwrap().clone_vm(&wanted).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::Unsupported) && error.to_string().contains("its vCenter can"), "{error:?}");
     let error = connect(&vcsim.profile()).await.err().unwrap();
     assert!(error.is(ProviderErrorKind::Unsupported) && error.hints()[0].contains("endpoint_type = \"esxi\""), "{error:?}");
@@ -94,7 +100,10 @@ pub async fn an_esxi_host_can_be_read_but_cannot_clone() {
 pub async fn an_endpoint_is_what_its_profile_says() {
     let Some(host) = Vcsim::start(&["-esx"]) else { return };
     let Some(center) = Vcsim::start(&[]) else { return };
-    let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile { clone_provider: Some(Box::new(cloner.profile())), ..host.profile() };
+    let endpoint = |host: &Vcsim, cloner: &Vcsim| Profile {
+        details: Details::from(VsphereProfile { clone_provider: Some(Box::new(cloner.profile())), ..VsphereProfile::default() }),
+        ..host.profile()
+    };
     let strangers = connect(&endpoint(&host, &center)).await.err().unwrap();
     assert!(strangers.is(ProviderErrorKind::NotFound) && strangers.to_string().contains("does not manage"), "{strangers:?}");
     let two_centers = connect(&endpoint(&center, &center)).await.err().unwrap();
@@ -113,22 +122,22 @@ pub async fn an_endpoint_is_what_its_profile_says() {
 pub async fn a_whole_scenario_takes_at_most_thirty_requests() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    let id = source.clone_vm(&request("warm", true)).await.unwrap();
-    source.set_power(&id, Power::On).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&request("warm", true)).await.unwrap();
+    source.cloner().unwrap().set_power(&id, PowerWish::On).await.unwrap();
     let change = ["vm.change", "-vm", "warm", "-e", "SET.guest.toolsRunningStatus=guestToolsRunning", "-e", "SET.guest.ipAddress=10.0.0.7"];
     vcsim.govc(&change);
-    assert!(source.wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
-    let description = source.describe_vm(&id).await.unwrap();
+    assert!(source.cloner().unwrap().wait_for_guest(&id, Duration::from_mins(1)).await.unwrap());
+    let description = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert!(description.tools_running);
     assert_eq!(description.nics[0].addresses, ["10.0.0.7"]);
-    source.delete(&id).await.unwrap();
+    source.cloner().unwrap().delete(&id).await.unwrap();
     source.disconnect().await;
     assert!(total(source.as_ref()) <= 30 + vcsim_needs_a_repair(source.as_ref()), "{:#?}", source.requests());
     println!("{:#?}", source.requests());
 }
 
 /// vcsim leaves `changeTrackingEnabled` out of a clone, which a vCenter does not; mending that is a task of its own.
-fn vcsim_needs_a_repair(source: &dyn SourceProvider) -> u64 {
+fn vcsim_needs_a_repair(source: &dyn Source) -> u64 {
     // The call, its filter, and its answers.
     source.requests().get("ReconfigVM_Task").map_or(0, |n| n * 4)
 }

@@ -2,54 +2,62 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mtv_test::providers::{Power, ProviderErrorKind, SourceProvider};
+use mtv_test::{
+    config::scenario::PowerWish,
+    providers::{Power, ProviderErrorKind, Source},
+};
 
 use crate::support::{Vcsim, count, until};
 
 const VM: &str = "DC0_H0_VM0";
 
-async fn id(source: &dyn SourceProvider, name: &str) -> String {
-    source.find(&[name.to_owned()]).await.unwrap().remove(0).id
+async fn id(source: &dyn Source, name: &str) -> String {
+    source.cloner().unwrap().find(&[name.to_owned()]).await.unwrap().remove(0).id
 }
 
 pub async fn power_goes_on_and_off_and_twice_is_once() {
     let Some(vcsim) = Vcsim::start(&["-off"]) else { return };
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
-    for (power, state) in [(Power::On, "poweredOn"), (Power::On, "poweredOn"), (Power::Off, "poweredOff"), (Power::Off, "poweredOff")] {
-        source.set_power(&id, power).await.unwrap();
+    for (power, state) in
+        [(PowerWish::On, "poweredOn"), (PowerWish::On, "poweredOn"), (PowerWish::Off, "poweredOff"), (PowerWish::Off, "poweredOff")]
+    {
+        source.cloner().unwrap().set_power(&id, power).await.unwrap();
         assert_eq!(vcsim.property(&format!("/DC0/vm/{VM}"), "runtime.powerState"), state);
-        assert_eq!(source.describe_vm(&id).await.unwrap().power, power);
+        assert_eq!(
+            source.cloner().unwrap().describe_vm(&id).await.unwrap().power,
+            if power == PowerWish::On { Power::On } else { Power::Off }
+        );
     }
-    let error = source.set_power("vm-none", Power::On).await.unwrap_err();
+    let error = source.cloner().unwrap().set_power("vm-none", PowerWish::On).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::NotFound) && error.to_string().contains("vm-none"), "{error:?}");
 }
 
 pub async fn guest_information_is_awaited_until_address_and_tools_are_there() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
-    let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
+    let source: Arc<dyn Source> = Arc::from(vcsim.connect().await);
     let id = id(source.as_ref(), VM).await;
-    assert!(!source.wait_for_guest(&id, Duration::from_millis(50)).await.unwrap());
+    assert!(!source.cloner().unwrap().wait_for_guest(&id, Duration::from_millis(50)).await.unwrap());
     let waiting = tokio::spawn({
         let (source, id) = (source.clone(), id.clone());
-        async move { source.wait_for_guest(&id, Duration::from_mins(1)).await }
+        async move { source.cloner().unwrap().wait_for_guest(&id, Duration::from_mins(1)).await }
     });
     until("the second wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 4).await;
     vcsim.govc(&["vm.change", "-vm", VM, "-e", "SET.guest.ipAddress=10.0.0.7"]);
     vcsim.govc(&["vm.change", "-vm", VM, "-e", "SET.guest.toolsRunningStatus=guestToolsRunning"]);
     assert!(waiting.await.unwrap().unwrap());
-    let description = source.describe_vm(&id).await.unwrap();
+    let description = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert!(description.tools_running);
     assert_eq!(description.nics[0].addresses, ["10.0.0.7"]);
 }
 
 pub async fn waiting_for_the_guest_of_a_vm_that_goes_ends_with_an_error() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
-    let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
+    let source: Arc<dyn Source> = Arc::from(vcsim.connect().await);
     let id = id(source.as_ref(), VM).await;
     let waiting = tokio::spawn({
         let (source, id) = (source.clone(), id.clone());
-        async move { source.wait_for_guest(&id, Duration::from_mins(1)).await }
+        async move { source.cloner().unwrap().wait_for_guest(&id, Duration::from_mins(1)).await }
     });
     until("the wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 2).await;
     vcsim.govc(&["vm.destroy", VM]);
@@ -66,7 +74,7 @@ pub async fn a_description_agrees_with_govc() {
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
     let before: u64 = source.requests().values().sum();
-    let got = source.describe_vm(&id).await.unwrap();
+    let got = source.cloner().unwrap().describe_vm(&id).await.unwrap();
     assert_eq!(source.requests().values().sum::<u64>() - before, 1);
     let info: serde_json::Value = serde_json::from_str(&vcsim.govc(&["vm.info", "-json", VM])).unwrap();
     let vm = &info["virtualMachines"][0];
@@ -92,11 +100,11 @@ pub async fn snapshots_of_all_branches_are_described() {
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
     for name in ["first", "second"] {
-        source.snapshot(&id, name).await.unwrap();
+        source.snapshots().unwrap().snapshot(&id, name).await.unwrap();
     }
     vcsim.govc(&["snapshot.revert", "-vm", VM, "first"]);
-    source.snapshot(&id, "branch").await.unwrap();
-    let snapshots = source.describe_vm(&id).await.unwrap().snapshots;
+    source.snapshots().unwrap().snapshot(&id, "branch").await.unwrap();
+    let snapshots = source.cloner().unwrap().describe_vm(&id).await.unwrap().snapshots;
     assert_eq!(snapshots.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["first", "second", "branch"]);
     assert!(snapshots.iter().all(|s| s.state == "poweredOff" && s.created.contains('T')), "{snapshots:?}");
 }
@@ -105,29 +113,29 @@ pub async fn a_running_vm_is_deleted_and_one_that_is_gone_is_no_error() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
     let id = id(source.as_ref(), VM).await;
-    source.delete(&id).await.unwrap();
-    assert_eq!(source.find(&[VM.to_owned()]).await.unwrap(), []);
-    source.delete(&id).await.unwrap();
-    let error = source.describe_vm(&id).await.unwrap_err();
+    source.cloner().unwrap().delete(&id).await.unwrap();
+    assert_eq!(source.cloner().unwrap().find(&[VM.to_owned()]).await.unwrap(), []);
+    source.cloner().unwrap().delete(&id).await.unwrap();
+    let error = source.cloner().unwrap().describe_vm(&id).await.unwrap_err();
     assert!(error.is(ProviderErrorKind::NotFound) && error.to_string().contains(&id), "{error:?}");
 }
 
 pub async fn many_tasks_at_a_time_share_a_session() {
     let Some(vcsim) = Vcsim::start(&["-vm", "20", "-off"]) else { return };
-    let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
+    let source: Arc<dyn Source> = Arc::from(vcsim.connect().await);
     let names: Vec<_> = (0..20).map(|n| format!("DC0_H0_VM{n}")).collect();
-    let vms = source.find(&names).await.unwrap();
+    let vms = source.cloner().unwrap().find(&names).await.unwrap();
     assert_eq!(vms.len(), 20);
     let tasks = vms.iter().map(|vm| {
         let (source, id) = (source.clone(), vm.id.clone());
         tokio::spawn(async move {
-            source.set_power(&id, Power::On).await?;
-            source.delete(&id).await
+            source.cloner().unwrap().set_power(&id, PowerWish::On).await?;
+            source.cloner().unwrap().delete(&id).await
         })
     });
     for task in futures::future::join_all(tasks).await {
         task.unwrap().unwrap();
     }
-    assert_eq!(source.find(&names).await.unwrap(), []);
+    assert_eq!(source.cloner().unwrap().find(&names).await.unwrap(), []);
     assert_eq!(count(source.as_ref(), "Login"), 1);
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mtv_test::{
     config::profile::ProviderKind,
-    providers::{ProviderErrorKind, SourceProvider, connect},
+    providers::{ProviderErrorKind, Source, connect},
     secrets::Secret,
 };
 
@@ -36,11 +36,11 @@ pub async fn a_wrong_password_is_said_without_saying_it() {
 
 pub async fn one_new_login_serves_all_who_meet_the_end_of_a_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
-    let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
+    let source: Arc<dyn Source> = Arc::from(vcsim.connect().await);
     vcsim.end_sessions();
     let finders = (0..8).map(|_| {
         let source = source.clone();
-        tokio::spawn(async move { source.find(&["DC0_H0_VM0".to_owned()]).await })
+        tokio::spawn(async move { source.cloner().unwrap().find(&["DC0_H0_VM0".to_owned()]).await })
     });
     for finder in futures::future::join_all(finders).await {
         assert_eq!(finder.unwrap().unwrap().len(), 1);
@@ -51,19 +51,19 @@ pub async fn one_new_login_serves_all_who_meet_the_end_of_a_session() {
 pub async fn a_description_survives_the_end_of_a_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
     let source = vcsim.connect().await;
-    let vm = source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
+    let vm = source.cloner().unwrap().find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
     vcsim.end_sessions();
-    assert_eq!(source.describe_vm(&vm.id).await.unwrap().name, "DC0_H0_VM0");
+    assert_eq!(source.cloner().unwrap().describe_vm(&vm.id).await.unwrap().name, "DC0_H0_VM0");
     assert_eq!(count(source.as_ref(), "Login"), 2);
 }
 
 pub async fn a_wait_survives_the_end_of_its_session() {
     let Some(vcsim) = Vcsim::start(&[]) else { return };
-    let source: Arc<dyn SourceProvider> = Arc::from(vcsim.connect().await);
-    let vm = source.find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
+    let source: Arc<dyn Source> = Arc::from(vcsim.connect().await);
+    let vm = source.cloner().unwrap().find(&["DC0_H0_VM0".to_owned()]).await.unwrap().remove(0);
     let waiting = tokio::spawn({
         let source = source.clone();
-        async move { source.wait_for_guest(&vm.id, Duration::from_mins(1)).await }
+        async move { source.cloner().unwrap().wait_for_guest(&vm.id, Duration::from_mins(1)).await }
     });
     until("the wait", || count(source.as_ref(), "WaitForUpdatesEx") >= 2).await;
     vcsim.end_sessions();

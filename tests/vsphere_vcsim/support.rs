@@ -1,10 +1,10 @@
 //! vcsim as a child process, govc beside it, and profiles for it.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use mtv_test::{
-    config::profile::{Profile, ProviderKind},
-    providers::{SourceProvider, connect},
+    config::profile::{Details, Profile, VsphereProfile},
+    providers::{Source, connect},
     secrets::Secret,
 };
 pub use mtv_testkit::vcsim::{PASSWORD, USER};
@@ -57,7 +57,7 @@ impl Vcsim {
     }
 
     /// A connected client.
-    pub async fn connect(&self) -> Box<dyn SourceProvider> {
+    pub async fn connect(&self) -> Box<dyn Source> {
         connect(&self.profile()).await.unwrap()
     }
 }
@@ -65,25 +65,11 @@ impl Vcsim {
 /// A profile for an SDK URL.
 pub fn profile(url: &str) -> Profile {
     Profile {
-        name: "vcsim".into(),
-        file: "providers.toml".into(),
-        kind: ProviderKind::Vsphere,
-        version: "8.0".into(),
-        fqdn: "127.0.0.1".into(),
         api_url: url.into(),
         username: USER.into(),
         password: Secret::new(PASSWORD),
-        insecure_skip_verify: false,
         allow_plain_http: true,
-        ca_file: None,
-        vddk_init_image: None,
-        guest_linux: None,
-        guest_windows: None,
-        ca_pem: None,
-        extra: BTreeMap::default(),
-        extra_secrets: BTreeMap::default(),
-        copyoffload: None,
-        clone_provider: None,
+        ..Profile::new("vcsim", Details::from(VsphereProfile::default()))
     }
 }
 
@@ -98,11 +84,11 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Requests so far of one method.
-pub fn count(provider: &dyn SourceProvider, method: &str) -> u64 {
+pub fn count(provider: &dyn Source, method: &str) -> u64 {
     provider.requests().get(method).copied().unwrap_or_default()
 }
 
 /// All requests so far.
-pub fn total(provider: &dyn SourceProvider) -> u64 {
+pub fn total(provider: &dyn Source) -> u64 {
     provider.requests().values().sum()
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use self::model::{NEEDS, ONLY, PROFILE};
 use super::{
@@ -23,7 +24,7 @@ use super::{
     copyoffload_file::{self, Given},
     diagnostics::{Problem, Problems, Source},
     endpoint,
-    profile::{Profile, ProviderKind},
+    profile::{Details, OpenstackProfile, OvirtProfile, Profile, ProviderKind, VsphereProfile},
     read::{self, At},
 };
 use crate::secrets::{MASK, Secret};
@@ -75,7 +76,8 @@ pub struct ProfileFile {
 impl ProfileFile {
     /// Reads a file. Fails only if it cannot be read or is not TOML; problems of a profile are told when it is selected.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let text = read::text(path).map_err(|problem| problem.help("providers.example.toml shows what the file holds"))?;
+        // It holds passwords.
+        let text = Zeroizing::new(read::text(path).map_err(|problem| problem.help("providers.example.toml shows what the file holds"))?);
         Self::parse(path, &text, world_readable(path))
     }
 
@@ -177,7 +179,7 @@ impl ProfileFile {
         for entry in &self.entries {
             let mut found = Problems::default();
             let profile = self.complete(entry, env, &mut found);
-            if let (Some(offload), Some(given)) = (profile.and_then(|profile| profile.copyoffload), &entry.offload) {
+            if let (Some(offload), Some(given)) = (profile.as_ref().and_then(Profile::copyoffload), &entry.offload) {
                 // Only scenarios with copy-offload need it, but nobody writes the section for anything else.
                 let missing = offload.missing();
                 if let (false, Some(at)) = (missing.is_empty(), &entry.offload_at) {
@@ -234,7 +236,6 @@ impl ProfileFile {
             &raw.guest_vm_win_password_env,
             &raw.guest_vm_win_password_file,
         );
-        let smb = secrets.one("smb_password", &raw.smb_password, &raw.smb_password_env, &raw.smb_password_file);
         let copyoffload = entry.offload.as_ref().map(|offload| offload.select(env, &mut secrets));
         let guest_linux = secrets.login("linux", &raw.guest_vm_linux_user, linux);
         let guest_windows = secrets.login("win", &raw.guest_vm_win_user, windows);
@@ -244,22 +245,27 @@ impl ProfileFile {
         let text = |found: &Option<At<String>>| found.as_ref().map(|found| found.value.clone());
         // Blanks at its ends are a slip that no API forgives.
         let api_url = text(&raw.api_url).unwrap_or_default().trim().to_owned();
-        let extra = [
-            "data_center",
-            "user_domain_name",
-            "region_name",
-            "project_name",
-            "user_domain_id",
-            "project_domain_id",
-            "smb_url",
-            "smb_user",
-        ];
+        let details = match kind {
+            ProviderKind::Vsphere => Details::from(VsphereProfile {
+                vddk_init_image: text(&raw.vddk_init_image),
+                copyoffload,
+                clone_provider: cloner.map(Box::new),
+            }),
+            ProviderKind::Ovirt => Details::Ovirt(OvirtProfile { data_center: text(&raw.data_center) }),
+            ProviderKind::Openstack => Details::Openstack(OpenstackProfile {
+                user_domain_name: text(&raw.user_domain_name).unwrap_or_default(),
+                user_domain_id: text(&raw.user_domain_id).unwrap_or_default(),
+                project_name: text(&raw.project_name).unwrap_or_default(),
+                project_domain_id: text(&raw.project_domain_id).unwrap_or_default(),
+                region_name: text(&raw.region_name).unwrap_or_default(),
+            }),
+            ProviderKind::Openshift => Details::Openshift,
+            ProviderKind::Ova => Details::Ova,
+            // Refused above.
+            ProviderKind::Hyperv => return None,
+        };
         let profile = Profile {
             name: entry.name.value.clone(),
-            file: self.path.clone(),
-            kind,
-            version: text(&raw.version).unwrap_or_default(),
-            fqdn: text(&raw.fqdn).unwrap_or_else(|| host(&api_url)),
             api_url,
             username: text(&raw.username).unwrap_or_default(),
             password: password.unwrap_or_else(|| Secret::new("")),
@@ -267,13 +273,9 @@ impl ProfileFile {
             allow_plain_http: raw.allow_plain_http.as_ref().is_some_and(|allow| allow.value),
             ca_file: raw.ca_file.as_ref().map(|file| self.beside(&file.value)),
             ca_pem: text(&raw.ca_pem),
-            vddk_init_image: text(&raw.vddk_init_image),
             guest_linux,
             guest_windows,
-            extra: extra.iter().filter_map(|key| Some(((*key).to_owned(), raw.text(key)?.value.clone()))).collect(),
-            extra_secrets: smb.into_iter().map(|smb| ("smb_password".to_owned(), smb)).collect(),
-            copyoffload,
-            clone_provider: cloner.map(Box::new),
+            details,
         };
         self.check_ca(entry, &profile, problems);
         self.check_url(entry, kind, problems);
@@ -330,7 +332,7 @@ impl ProfileFile {
         let cloner = entry.esxi && entry.raw.clone_provider.as_ref().is_none_or(|name| name.value.trim().is_empty());
         let missing: Vec<String> = NEEDS
             .iter()
-            .filter(|(key, kinds, _)| kinds.contains(&kind) && entry.raw.text(key).is_none_or(|found| found.value.trim().is_empty()))
+            .filter(|(key, kinds, _)| kinds.contains(&kind) && entry.raw.given(key).is_none_or(|found| found.blank))
             .map(|(key, _, what)| format!("`{key}`: {what}"))
             .chain(cloner.then(|| {
                 "`clone_provider`: name of the profile of the vCenter that manages the host, which cannot clone itself".to_owned()
@@ -384,26 +386,16 @@ fn shown_keys(source: &Arc<Source>, table: &DeTable<'_>) -> Vec<ShownKey> {
 /// Keys that another kind of source knows.
 fn misplaced(source: &Arc<Source>, raw: &RawProfile, kind: ProviderKind, at: &Range<usize>, problems: &mut Problems) {
     for (key, kinds) in ONLY {
-        if let (false, Some(found)) = (kinds.contains(&kind), raw.text(key)) {
+        if let (false, Some(found)) = (kinds.contains(&kind), raw.given(key)) {
             let owners: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
             problems.push(
                 Problem::error(format!("`{key}` has no meaning for {kind}"))
-                    .at(source, found.span.clone(), format!("for {} only", owners.join(", ")))
+                    .at(source, found.span, format!("for {} only", owners.join(", ")))
                     .also(source, at.clone(), "type of this profile")
                     .help("remove the key, or correct the type"),
             );
         }
     }
-}
-
-/// Host of `https://host:port/path` or `host:/path`.
-fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    if authority.starts_with('[') {
-        return authority.split_inclusive(']').next().unwrap_or_default().to_owned();
-    }
-    authority.split(':').next().unwrap_or_default().to_owned()
 }
 
 /// Whether every user of the machine can read the file.

@@ -1,14 +1,17 @@
 //! The keys of a profile: what they are, which kinds need them, and which kinds only know them.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{
-    copyoffload_file::RawCopyOffload,
-    profile::ProviderKind,
-    read::{At, Kind, LATER, Refused},
+use crate::{
+    config::{
+        copyoffload_file::RawCopyOffload,
+        profile::ProviderKind,
+        read::{At, Kind, LATER, Refused},
+    },
+    secrets::Sealed,
 };
 
 /// A source of virtual machines. Each secret is given in exactly one of three ways: inline, by `…_env` (name of an environment
@@ -21,16 +24,18 @@ pub(in crate::config) struct RawProfile {
     #[serde(rename = "type")]
     #[schemars(with = "Option<ProviderKind>")]
     pub(super) kind: Option<At<String>>,
-    /// Version of the source, used in names only.
+    /// Version of the source, as profiles of mtv-api-tests have it. Without effect.
+    #[expect(dead_code, reason = "nothing is named after it; it stands here for the schema and the known keys")]
     pub(super) version: Option<At<String>>,
-    /// Host name of the source. Default: the host of `api_url`.
+    /// Host name of the source, as profiles of mtv-api-tests have it. Without effect: `api_url` says it.
+    #[expect(dead_code, reason = "`api_url` says it; it stands here for the schema and the known keys")]
     pub(super) fqdn: Option<At<String>>,
     /// URL of the API: `https://HOST/sdk` (vsphere), `https://HOST/ovirt-engine/api` (ovirt), `https://HOST:5000/v3` (openstack), `HOST:/PATH` of the NFS share (ova).
     pub(super) api_url: Option<At<String>>,
     /// User name.
     pub(super) username: Option<At<String>>,
     /// Password, inline. Keep the file readable by yourself only.
-    pub(super) password: Option<At<String>>,
+    pub(super) password: Option<At<Sealed>>,
     /// Environment variable that holds the password.
     pub(super) password_env: Option<At<String>>,
     /// File that holds the password.
@@ -53,7 +58,7 @@ pub(in crate::config) struct RawProfile {
     /// User of Linux guests.
     pub(super) guest_vm_linux_user: Option<At<String>>,
     /// Password of Linux guests, inline.
-    pub(super) guest_vm_linux_password: Option<At<String>>,
+    pub(super) guest_vm_linux_password: Option<At<Sealed>>,
     /// Environment variable that holds the password of Linux guests.
     pub(super) guest_vm_linux_password_env: Option<At<String>>,
     /// File that holds the password of Linux guests.
@@ -61,7 +66,7 @@ pub(in crate::config) struct RawProfile {
     /// User of Windows guests.
     pub(super) guest_vm_win_user: Option<At<String>>,
     /// Password of Windows guests, inline.
-    pub(super) guest_vm_win_password: Option<At<String>>,
+    pub(super) guest_vm_win_password: Option<At<Sealed>>,
     /// Environment variable that holds the password of Windows guests.
     pub(super) guest_vm_win_password_env: Option<At<String>>,
     /// File that holds the password of Windows guests.
@@ -83,7 +88,7 @@ pub(in crate::config) struct RawProfile {
     /// User of the SMB share (hyperv).
     pub(super) smb_user: Option<At<String>>,
     /// Password of the SMB share (hyperv), inline.
-    pub(super) smb_password: Option<At<String>>,
+    pub(super) smb_password: Option<At<Sealed>>,
     /// Environment variable that holds the password of the SMB share (hyperv).
     pub(super) smb_password_env: Option<At<String>>,
     /// File that holds the password of the SMB share (hyperv).
@@ -151,27 +156,36 @@ pub(super) const ONLY: &[(&str, &[ProviderKind])] = &[
     ("smb_password_file", &[ProviderKind::Hyperv]),
 ];
 
+/// A key that stands in the file: where, and whether it holds nothing but blanks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) span: Range<usize>,
+    pub(super) blank: bool,
+}
+
 impl RawProfile {
-    /// Texts by key; secrets only by whether they are there.
-    pub(super) fn text(&self, key: &str) -> Option<&At<String>> {
+    /// A key that only some kinds have or need, if it is there. A secret is there in whichever way it is given.
+    pub(super) fn given(&self, key: &str) -> Option<Given> {
+        let text = |found: &Option<At<String>>| found.as_ref().map(|at| Given { span: at.span.clone(), blank: at.value.trim().is_empty() });
+        let secret = |found: &Option<At<Sealed>>| found.as_ref().map(|at| Given { span: at.span.clone(), blank: at.value.is_blank() });
         match key {
-            "api_url" => self.api_url.as_ref(),
-            "username" => self.username.as_ref(),
-            "password" => self.password.as_ref().or(self.password_env.as_ref()).or(self.password_file.as_ref()),
-            "vddk_init_image" => self.vddk_init_image.as_ref(),
-            "endpoint_type" => self.endpoint_type.as_ref(),
-            "clone_provider" => self.clone_provider.as_ref(),
-            "data_center" => self.data_center.as_ref(),
-            "user_domain_name" => self.user_domain_name.as_ref(),
-            "region_name" => self.region_name.as_ref(),
-            "project_name" => self.project_name.as_ref(),
-            "user_domain_id" => self.user_domain_id.as_ref(),
-            "project_domain_id" => self.project_domain_id.as_ref(),
-            "smb_url" => self.smb_url.as_ref(),
-            "smb_user" => self.smb_user.as_ref(),
-            "smb_password" => self.smb_password.as_ref(),
-            "smb_password_env" => self.smb_password_env.as_ref(),
-            "smb_password_file" => self.smb_password_file.as_ref(),
+            "api_url" => text(&self.api_url),
+            "username" => text(&self.username),
+            "password" => secret(&self.password).or_else(|| text(&self.password_env)).or_else(|| text(&self.password_file)),
+            "vddk_init_image" => text(&self.vddk_init_image),
+            "endpoint_type" => text(&self.endpoint_type),
+            "clone_provider" => text(&self.clone_provider),
+            "data_center" => text(&self.data_center),
+            "user_domain_name" => text(&self.user_domain_name),
+            "region_name" => text(&self.region_name),
+            "project_name" => text(&self.project_name),
+            "user_domain_id" => text(&self.user_domain_id),
+            "project_domain_id" => text(&self.project_domain_id),
+            "smb_url" => text(&self.smb_url),
+            "smb_user" => text(&self.smb_user),
+            "smb_password" => secret(&self.smb_password),
+            "smb_password_env" => text(&self.smb_password_env),
+            "smb_password_file" => text(&self.smb_password_file),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
         read::{self, At},
     },
     files,
-    secrets::Secret,
+    secrets::{Sealed, Secret},
 };
 
 /// Fetches secrets and remembers what went wrong.
@@ -23,17 +23,19 @@ pub(in crate::config) struct Secrets<'a> {
 }
 
 type MaybeText = Option<At<String>>;
+type MaybeSecret = Option<At<Sealed>>;
 
 impl Secrets<'_> {
     /// At most one of the three ways.
-    fn exactly_one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> bool {
+    fn exactly_one(&mut self, key: &str, inline: &MaybeSecret, env: &MaybeText, file: &MaybeText) -> bool {
         let source = &self.file.source;
-        let mut given = [inline, env, file].into_iter().flatten();
+        let text = |found: &MaybeText| found.as_ref().map(|at| at.span.clone());
+        let mut given = [inline.as_ref().map(|at| at.span.clone()), text(env), text(file)].into_iter().flatten();
         if let (Some(first), Some(second)) = (given.next(), given.next()) {
             self.problems.push(
                 Problem::error(format!("`{key}` is given in two ways"))
-                    .at(source, second.span.clone(), "second")
-                    .also(source, first.span.clone(), "first")
+                    .at(source, second, "second")
+                    .also(source, first, "first")
                     .help(format!("keep one of `{key}`, `{key}_env` and `{key}_file`")),
             );
             return false;
@@ -45,13 +47,13 @@ impl Secrets<'_> {
     }
 
     /// The secret, if one is given.
-    pub(in crate::config) fn one(&mut self, key: &str, inline: &MaybeText, env: &MaybeText, file: &MaybeText) -> Option<Secret> {
+    pub(in crate::config) fn one(&mut self, key: &str, inline: &MaybeSecret, env: &MaybeText, file: &MaybeText) -> Option<Secret> {
         if !self.exactly_one(key, inline, env, file) {
             return None;
         }
         let source = &self.file.source;
         if let Some(inline) = inline {
-            return Some(Secret::new(inline.value.clone()));
+            return Some(inline.value.open());
         }
         if let Some(name) = env {
             let value = (self.env)(&name.value).filter(|value| !value.is_empty());

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::api::DynamicObject;
 use mtv_api::kinds::{self, Kind};
-use serde::de::Error as _;
 use serde_json::Value;
 use tokio::sync::RwLock;
 
@@ -13,10 +12,12 @@ use super::{
     watch::{self, refused},
 };
 use crate::{
-    cluster::{Cluster, fate, is_conflict, name_of},
-    config::profile::{GuestLogin, ProviderKind},
-    providers::{CloneRequest, Power, ProviderError, ProviderResult},
-    retry::Fate,
+    cluster::{Cluster, NotCreated, name_of},
+    config::{
+        profile::{GuestLogin, ProviderKind},
+        scenario::PowerWish,
+    },
+    providers::{CloneRequest, ProviderError, ProviderResult},
 };
 
 /// Longest wait for a new VM's disk: a copy of the boot source, 20 minutes as for clones elsewhere (mtv-api-tests).
@@ -58,19 +59,18 @@ pub async fn vm(cluster: &Cluster, gate: &RwLock<()>, request: &CloneRequest, gu
     .await?;
     if text(&volume, "/status/phase") != "Succeeded" {
         // The storage class binds a claim when somebody uses it: the VM has to run once.
-        switch(cluster, &made, Power::On).await?;
-        switch(cluster, &made, Power::Off).await?;
+        switch(cluster, &made, PowerWish::On).await?;
+        switch(cluster, &made, PowerWish::Off).await?;
     }
     made.metadata.uid.ok_or_else(|| ProviderError::operation(format!("{doing}: the VM has no UID")))
 }
 
 /// Switches a VM on or off and waits until it is.
-pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: Power) -> ProviderResult<()> {
+pub async fn switch(cluster: &Cluster, vm: &DynamicObject, power: PowerWish) -> ProviderResult<()> {
     let (namespace, name) = (vm.metadata.namespace.as_deref().unwrap_or_default(), vm.metadata.name.as_deref().unwrap_or_default());
     let (verb, state) = match power {
-        Power::On => ("start", "Running"),
-        Power::Off => ("stop", "Stopped"),
-        Power::Other => return Ok(()),
+        PowerWish::On => ("start", "Running"),
+        PowerWish::Off => ("stop", "Stopped"),
     };
     let doing = format!("{verb} VM {namespace}/{name}");
     if text(vm, "/status/printableStatus") != state {
@@ -105,40 +105,22 @@ async fn create(cluster: &Cluster, kind: &'static Kind, body: Value, run: &str, 
     let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let namespace = body["metadata"]["namespace"].as_str().map(str::to_owned);
     let object = name_of(kind, namespace.as_deref(), &name);
-    let mut tries = cluster.policy().start();
     loop {
-        let patience = tries.begin();
-        let error = match cluster.post(kind, namespace.as_deref(), &body, patience).await {
-            Ok(made) if made.metadata.uid.is_some() => return Ok(made),
-            Ok(_) => kube::Error::SerdeError(serde_json::Error::custom("it is no object with a UID")),
-            Err(error) => error,
-        };
-        let after = match fate(&error) {
-            Fate::Final if !is_conflict(&error) => return Err(refused(&error, &format!("{doing}: {object}"))),
-            Fate::NotNow(after) if tries.again(after).await => continue,
-            Fate::Unclear(after) => after,
-            _ => None,
-        };
-        // The name is taken, or it is not known whether it is by now: what is there is ours only if it carries the run's label.
-        let found = cluster.get(kind, namespace.as_deref(), &name).await;
-        match found.map_err(|error| super::failed(doing, &error))? {
-            // The scenario of the last VM in it is deleting the namespace: it comes back once it does not exist any more.
-            Some(found) if is_of(&found, run) && kind == &kinds::NAMESPACE && found.metadata.deletion_timestamp.is_some() => {
-                watch::gone(cluster, kind, "", &name, found.metadata.uid.as_deref(), NAMESPACE_GONE).await?;
-                tries = cluster.policy().start();
-                continue;
-            }
-            Some(found) if is_of(&found, run) => return Ok(found),
-            Some(_) => {
+        let found = match cluster.create_once(kind, &body, |found| is_of(found, run)).await {
+            Ok(found) => found,
+            Err(NotCreated::Failed { error, .. }) => return Err(refused(&error, &format!("{doing}: {object}"))),
+            Err(NotCreated::Foreign) => {
                 return Err(ProviderError::operation(format!(
                     "{doing}: {object} exists already and is not of this run; it was left alone"
                 )));
             }
-            None => {}
+            Err(NotCreated::Unseen(error)) => return Err(super::failed(doing, &error)),
+        };
+        if kind != &kinds::NAMESPACE || found.metadata.deletion_timestamp.is_none() {
+            return Ok(found);
         }
-        if !tries.again(after).await {
-            return Err(refused(&error, &format!("{doing}: {object}")));
-        }
+        // The scenario of the last VM in it is deleting the namespace: it comes back once it does not exist any more.
+        watch::gone(cluster, kind, "", &name, found.metadata.uid.as_deref(), NAMESPACE_GONE).await?;
     }
 }
 

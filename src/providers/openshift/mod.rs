@@ -17,13 +17,17 @@ use mtv_api::kinds;
 use tokio::sync::RwLock;
 
 use super::{
-    Abilities, Access, CloneRequest, Field, Leaving, MarkedVm, Power, ProviderError, ProviderErrorKind, ProviderResult, SourceProvider,
-    SourceVm, VmDescription, http,
+    Access, CloneRequest, Cloner, Leaving, Machines, MarkedVm, ProviderError, ProviderErrorKind, ProviderResult, Source, SourceVm,
+    VmDescription, http,
 };
 use crate::{
     cluster::{Cluster, ConnectOptions, PasswordLogin},
-    config::profile::{GuestLogin, Profile, ProviderKind},
+    config::{
+        profile::{GuestLogin, Profile, ProviderKind},
+        scenario::PowerWish,
+    },
     diagnosis::{Diagnosis, Id},
+    secrets::SecretValue,
 };
 
 /// Label on everything that a run makes; the one of [`crate::run::names::RUN_LABEL`].
@@ -143,7 +147,7 @@ fn listed(vm: &DynamicObject) -> SourceVm {
     }
 }
 
-impl SourceProvider for Openshift {
+impl Source for Openshift {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Openshift
     }
@@ -152,21 +156,17 @@ impl SourceProvider for Openshift {
         self.description.clone()
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { clones: true, snapshots: false, guest_commands: false }
-    }
-
     /// By URL and token. A login without a token reaches the cluster of the run as Forklift itself does, without a Secret.
     fn access(&self) -> Option<Access> {
         let Some(token) = self.cluster.token() else {
             return Some(Access { url: String::new(), secret: Vec::new() });
         };
-        let plain = |text: &str| Field::Plain(text.to_owned());
+        let plain = |text: &str| SecretValue::Plain(text.to_owned());
         let url = self.cluster.server();
         let insecure = if self.cluster.tls_verified() { "false" } else { "true" };
-        let mut secret = vec![("url", plain(&url)), ("token", Field::Secret(token)), ("insecureSkipVerify", plain(insecure))];
+        let mut secret = vec![("url", plain(&url)), ("token", SecretValue::Secret(token)), ("insecureSkipVerify", plain(insecure))];
         if self.cluster.tls_verified() {
-            secret.extend(self.cluster.trusted().filter(|ca| !ca.is_empty()).map(|ca| ("cacert", Field::Plain(ca))));
+            secret.extend(self.cluster.trusted().filter(|ca| !ca.is_empty()).map(|ca| ("cacert", SecretValue::Plain(ca))));
         }
         Some(Access { url, secret })
     }
@@ -175,6 +175,21 @@ impl SourceProvider for Openshift {
         async { Ok(self.cluster.trusted().filter(|ca| !ca.is_empty())) }.boxed()
     }
 
+    fn requests(&self) -> BTreeMap<String, u64> {
+        // On the cluster of the run they are counted there.
+        if self.home { BTreeMap::new() } else { self.cluster.requests() }
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+
+    fn machines(&self) -> Machines<'_> {
+        Machines::Cloned(self)
+    }
+}
+
+impl Cloner for Openshift {
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         async move {
             let made = make::vm(&self.cluster, &self.gate, request, self.guest.as_ref()).await;
@@ -189,7 +204,7 @@ impl SourceProvider for Openshift {
         .boxed()
     }
 
-    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+    fn set_power<'a>(&'a self, id: &'a str, power: PowerWish) -> BoxFuture<'a, ProviderResult<()>> {
         async move {
             let doing = format!("switch VM {id}");
             let vm = self.by_id(id, &doing).await?;
@@ -204,11 +219,6 @@ impl SourceProvider for Openshift {
             watch::guest(&self.cluster, &vm, patience).await
         }
         .boxed()
-    }
-
-    fn snapshot<'a>(&'a self, id: &'a str, _name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        let text = format!("take a snapshot of VM {id}: Forklift keeps no snapshots of OpenShift sources, so none is taken");
-        async move { Err(ProviderError::unsupported(text)) }.boxed()
     }
 
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
@@ -265,15 +275,6 @@ impl SourceProvider for Openshift {
 
     fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
         remove::remains(&self.cluster, leaving).boxed()
-    }
-
-    fn disconnect(&self) -> BoxFuture<'_, ()> {
-        async {}.boxed()
-    }
-
-    fn requests(&self) -> BTreeMap<String, u64> {
-        // On the cluster of the run they are counted there.
-        if self.home { BTreeMap::new() } else { self.cluster.requests() }
     }
 }
 

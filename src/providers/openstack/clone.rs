@@ -13,8 +13,8 @@ use super::{
     wire::{escaped, items, number, text},
 };
 use crate::{
-    config::profile::ProviderKind,
-    providers::{CloneRequest, Leaving, Power, ProviderError, ProviderResult, poll::Wait},
+    config::{profile::ProviderKind, scenario::PowerWish},
+    providers::{CloneRequest, Leaving, ProviderError, ProviderResult, poll::Wait},
 };
 
 /// Longest wait for a volume, a snapshot or an image; mtv-api-tests gave volumes 300 s, which copies of big ones miss.
@@ -74,7 +74,7 @@ async fn whole(session: &Session, request: &CloneRequest) -> ProviderResult<Stri
     let new = New { service: Service::Compute, name: "POST servers", path: "/servers", body: &body, id: "/server/id", doing: &doing };
     let id = session.make(new, &look).await?;
     wait_for_boot(session, &id, &doing).await?;
-    operate::set_power(session, &id, Power::Off).await?;
+    operate::set_power(session, &id, PowerWish::Off).await?;
     Ok(id)
 }
 

@@ -16,8 +16,14 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::{session::Session, wire::text};
-use super::{CloneRequest, Leaving, MarkedVm, Power, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::Wait};
-use crate::config::profile::{Profile, ProviderKind};
+use super::{
+    CloneRequest, Cloner, Leaving, Machines, MarkedVm, ProviderResult, Snapshots, Source, SourceVm, VmDescription, VolumeSnapshots,
+    poll::Wait,
+};
+use crate::config::{
+    profile::{OpenstackProfile, Profile, ProviderKind},
+    scenario::PowerWish,
+};
 
 /// A cloud with a login to one project.
 #[derive(Debug)]
@@ -28,8 +34,8 @@ pub struct Openstack {
 
 impl Openstack {
     /// Logs in, and looks whether the compute service answers.
-    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
-        let session = Session::open(profile).await?;
+    pub async fn connect(profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Self> {
+        let session = Session::open(profile, cloud).await?;
         let address = session.rest().address();
         session.look(&format!("list servers of {address}")).await?;
         let description = format!("openstack {address}, project {}", session.project().await);
@@ -37,7 +43,7 @@ impl Openstack {
     }
 }
 
-impl SourceProvider for Openstack {
+impl Source for Openstack {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Openstack
     }
@@ -50,11 +56,33 @@ impl SourceProvider for Openstack {
         self.session.rest().ca_chain().boxed()
     }
 
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.session.rest().requests()
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        self.session.close().boxed()
+    }
+
+    fn machines(&self) -> Machines<'_> {
+        Machines::Cloned(self)
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn volume_snapshots(&self) -> Option<&dyn VolumeSnapshots> {
+        Some(self)
+    }
+}
+
+impl Cloner for Openstack {
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         clone::clone(&self.session, request).boxed()
     }
 
-    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+    fn set_power<'a>(&'a self, id: &'a str, power: PowerWish) -> BoxFuture<'a, ProviderResult<()>> {
         operate::set_power(&self.session, id, power).boxed()
     }
 
@@ -73,10 +101,6 @@ impl SourceProvider for Openstack {
             }
         }
         .boxed()
-    }
-
-    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        operate::snapshot(&self.session, id, name).boxed()
     }
 
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
@@ -110,20 +134,20 @@ impl SourceProvider for Openstack {
     fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
         operate::remains(&self.session, leaving).boxed()
     }
+}
 
+impl Snapshots for Openstack {
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::snapshot(&self.session, id, name).boxed()
+    }
+}
+
+impl VolumeSnapshots for Openstack {
     fn volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<String>>> {
         remains::snapshot(&self.session, id).boxed()
     }
 
     fn delete_volume_snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
         remains::delete_snapshot(&self.session, id).boxed()
-    }
-
-    fn disconnect(&self) -> BoxFuture<'_, ()> {
-        self.session.close().boxed()
-    }
-
-    fn requests(&self) -> BTreeMap<String, u64> {
-        self.session.rest().requests()
     }
 }

@@ -12,9 +12,12 @@ use super::{
     session::{New, Request, Service, Session},
     wire::{escaped, fault, text},
 };
-use crate::providers::{
-    Leaving, Power, ProviderError, ProviderResult,
-    poll::{Wait, until_quiet},
+use crate::{
+    config::scenario::PowerWish,
+    providers::{
+        Leaving, Power, ProviderError, ProviderResult,
+        poll::{Wait, until_quiet},
+    },
 };
 
 /// Starting and stopping; Nova gives a guest 60 s to shut down before it cuts it off.
@@ -39,11 +42,10 @@ async fn find(session: &Session, id: &str, doing: &str) -> ProviderResult<Option
 }
 
 /// Brings a server to a power state.
-pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
+pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> ProviderResult<()> {
     let (action, word, state) = match wanted {
-        Power::On => ("os-start", "on", "ACTIVE"),
-        Power::Off => ("os-stop", "off", "SHUTOFF"),
-        Power::Other => return Err(ProviderError::unsupported("a server can be powered on or off only".into())),
+        PowerWish::On => ("os-start", "on", "ACTIVE"),
+        PowerWish::Off => ("os-stop", "off", "SHUTOFF"),
     };
     let doing = format!("power {word} {id}");
     let mut tries = session.rest().policy().start();

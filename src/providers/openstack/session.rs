@@ -1,20 +1,19 @@
 //! One login with Keystone: a token for a project, renewed when it has expired, and the services of a region.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use futures::FutureExt as _;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, RwLock};
 
 use super::wire::{fault, text};
 use crate::{
-    config::profile::Profile,
+    config::profile::{OpenstackProfile, Profile},
     limits::{Total, weight},
     providers::{
         ProviderError, ProviderResult,
         http::{self, Safety},
-        rest::{Body, Call, Dialect, Look, Making, Reads, Reply, Rest, Sent},
+        rest::{Body, Call, Dialect, Reads, Rest},
+        session::{self, Addressed, Login, TokenSession},
     },
     secrets::Secret,
 };
@@ -99,107 +98,97 @@ fn reads(name: &str) -> Reads<'static> {
     }
 }
 
-/// A request of a service.
-#[derive(Debug, Clone)]
-pub struct Request<'a> {
-    service: Service,
-    name: &'a str,
-    method: Method,
-    path: &'a str,
-    body: Option<&'a Value>,
-    safety: Safety,
-    reads: Reads<'a>,
-}
-
-impl<'a> Request<'a> {
-    /// Reads. `name` is what the request is counted as, `path` begins after the service's endpoint.
-    pub fn get(service: Service, name: &'a str, path: &'a str) -> Self {
-        Self { service, name, method: Method::GET, path, body: None, safety: Safety::Repeatable, reads: reads(name) }
-    }
-
-    /// Deletes.
-    pub fn delete(service: Service, name: &'a str, path: &'a str) -> Self {
-        Self { method: Method::DELETE, ..Self::get(service, name, path) }
-    }
-
-    /// Asks for something that may be asked for again.
-    pub fn post(service: Service, name: &'a str, path: &'a str, body: &'a Value) -> Self {
-        Self { method: Method::POST, body: Some(body), ..Self::get(service, name, path) }
-    }
-}
-
-/// Something to be made.
-#[derive(Debug, Clone, Copy)]
-pub struct New<'a> {
-    /// Who makes it.
-    pub service: Service,
-    /// What the request is counted as.
-    pub name: &'a str,
-    /// Where to, behind the service's endpoint.
-    pub path: &'a str,
-    /// What is sent.
-    pub body: &'a Value,
-    /// JSON pointer to the id in the answer.
-    pub id: &'a str,
-    /// Why, for errors.
-    pub doing: &'a str,
-}
-
-/// A login.
+/// What a login gives.
 #[derive(Debug)]
-struct Login {
+pub struct Ticket {
     token: Secret,
     endpoints: BTreeMap<Service, Url>,
     project: String,
 }
 
-/// The session.
+/// How to log in to a project of a cloud.
 #[derive(Debug)]
-pub struct Session {
-    rest: Rest,
+pub struct Keystone {
     profile: Profile,
-    login: RwLock<Arc<Login>>,
-    renewal: Mutex<()>,
+    cloud: OpenstackProfile,
+}
+
+/// The session.
+pub type Session = TokenSession<Keystone>;
+/// A request of a service.
+pub type Request<'a> = session::Request<'a, Service>;
+/// Something that a service is to make.
+pub type New<'a> = session::New<'a, Service>;
+
+impl Login for Keystone {
+    type Ticket = Ticket;
+    type Service = Service;
+    const NAME: &'static str = "OpenStack";
+    const LOOKS: u32 = LOOKS;
+
+    async fn log_in(&self, rest: &Rest) -> ProviderResult<Ticket> {
+        login(rest, &self.profile, &self.cloud).await
+    }
+
+    fn address(&self, rest: &Rest, login: &Ticket, request: &Request<'_>) -> ProviderResult<Addressed> {
+        let Request { service, path, .. } = *request;
+        let endpoint = login.endpoints.get(&service).ok_or_else(|| {
+            ProviderError::not_found(format!(
+                "the catalogue of {} has no {} service in region `{}`",
+                rest.address(),
+                service.name(),
+                self.cloud.region_name
+            ))
+            .hint("check `region_name` of the profile")
+        })?;
+        let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
+        let url =
+            Url::parse(&text).map_err(|error| ProviderError::operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
+        http::require_tls(&url, &self.profile, &format!("the {} endpoint in the catalogue of {},", service.name(), rest.address()))?;
+        let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
+        if service == Service::Compute {
+            // 2.60 (Queens): flavors inside servers since 2.47, the image's id in the answer since 2.45.
+            headers.push(("OpenStack-API-Version", "compute 2.60".to_owned()));
+        }
+        let name = request.name.replacen(' ', &format!(" {}/", service.name()), 1);
+        Ok(Addressed { name, url, headers })
+    }
+
+    fn reads(name: &str) -> Reads<'static> {
+        reads(name)
+    }
+
+    fn rights(&self) -> String {
+        format!("check the roles of user `{}` in the project", self.profile.username)
+    }
 }
 
 impl Session {
     /// Logs in.
-    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+    pub async fn open(profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Self> {
         let rest = Rest::new(profile, SHAPE, DIALECT)?;
-        let login = RwLock::new(Arc::new(login(&rest, profile).await?));
-        Ok(Self { rest, profile: profile.clone(), login, renewal: Mutex::default() })
-    }
-
-    /// The endpoint.
-    pub const fn rest(&self) -> &Rest {
-        &self.rest
+        Self::begin(rest, Keystone { profile: profile.clone(), cloud: cloud.clone() }).await
     }
 
     /// Name of the project, for people.
     pub async fn project(&self) -> String {
-        self.login.read().await.project.clone()
+        self.ticket().await.project.clone()
     }
 
     /// Reads something. `path` begins after the service's endpoint; `doing` says why, for errors.
     pub async fn get(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
-        let reply = self.call(&Request::get(service, name, path)).await?;
-        if reply.status.is_success() { Ok(reply.body) } else { Err(self.refused(&reply, doing)) }
+        self.read(&Request::get(service, name, path), doing).await
     }
 
     /// Reads something that may not be there.
     pub async fn get_if_there(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
-        let reply = self.call(&Request::get(service, name, path)).await?;
-        match reply.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(reply.body)),
-            _ => Err(self.refused(&reply, doing)),
-        }
+        self.find(&Request::get(service, name, path), doing).await
     }
 
     /// Asks for one server, to see that Nova answers.
     pub async fn look(&self, doing: &str) -> ProviderResult<()> {
         let request = Request::get(Service::Compute, "GET servers", "/servers?limit=1");
-        let reply = self.call(&Request { reads: Reads::List("servers"), ..request }).await?;
+        let reply = self.call(&Request { reads: Some(Reads::List("servers")), ..request }).await?;
         if reply.status.is_success() { Ok(()) } else { Err(self.refused(&reply, doing)) }
     }
 
@@ -209,14 +198,14 @@ impl Session {
         let mut path = path.to_owned();
         let (mut all, mut total) = (Vec::new(), Total::default());
         loop {
-            let reply = self.call(&Request { reads: Reads::List(member), ..Request::get(service, &name, &path) }).await?;
+            let reply = self.call(&Request { reads: Some(Reads::List(member)), ..Request::get(service, &name, &path) }).await?;
             if !reply.status.is_success() {
                 return Err(self.refused(&reply, doing));
             }
             let mut body = reply.body;
             let Value::Array(items) = body[member].take() else { return Ok(all) };
             let weight = items.iter().map(weight).sum();
-            total.add(weight).map_err(|why| ProviderError::operation(format!("failed to {doing}: {}: {why}", self.rest.address())))?;
+            total.add(weight).map_err(|why| ProviderError::operation(format!("failed to {doing}: {}: {why}", self.rest().address())))?;
             // A page without anything is the last one, whatever it says of a next one.
             if items.is_empty() {
                 return Ok(all);
@@ -233,107 +222,21 @@ impl Session {
         }
     }
 
-    /// Makes something of which there must not be two; `id` is where the answer names it. `look` tells whether a request whose
-    /// answer was lost has made it. Returns its id.
-    pub async fn make<'a>(&'a self, new: New<'a>, look: Look<'_, 'a>) -> ProviderResult<String> {
-        let request = Request { safety: Safety::Once, ..Request::post(new.service, new.name, new.path, new.body) };
-        let send = || {
-            let request = request.clone();
-            async move { self.sent(&request).await }.boxed()
-        };
-        let read = |reply: &Reply| match text(&reply.body, new.id) {
-            id if reply.status.is_success() && !id.is_empty() => Ok(id.to_owned()),
-            _ => Err(self.refused(reply, new.doing)),
-        };
-        Making { policy: self.rest.policy(), send: &send, look, read: &read, looks: LOOKS }.once().await
-    }
-
     /// Deletes something; gone already is success.
     pub async fn delete(&self, service: Service, name: &str, path: &str, doing: &str) -> ProviderResult<()> {
         let reply = self.call(&Request::delete(service, name, path)).await?;
         if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND { Ok(()) } else { Err(self.refused(&reply, doing)) }
     }
 
-    /// One request with a token; an expired one is renewed once.
-    pub async fn call(&self, request: &Request<'_>) -> ProviderResult<Reply> {
-        match self.sent(request).await? {
-            Sent::Answered(reply) => Ok(reply),
-            Sent::Unclear(error) => Err(error),
-        }
-    }
-
-    async fn sent(&self, request: &Request<'_>) -> ProviderResult<Sent> {
-        let used = self.login.read().await.clone();
-        match self.once(&used, request).await? {
-            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
-            other => return Ok(other),
-        }
-        // Refused before anything was done, so even what may not be repeated can be sent again.
-        let fresh = self.renew(&used).await?;
-        self.once(&fresh, request).await
-    }
-
-    async fn once(&self, login: &Login, request: &Request<'_>) -> ProviderResult<Sent> {
-        let Request { service, path, .. } = *request;
-        let endpoint = login.endpoints.get(&service).ok_or_else(|| {
-            let region = self.profile.extra.get("region_name").map(String::as_str).unwrap_or_default();
-            ProviderError::not_found(format!(
-                "the catalogue of {} has no {} service in region `{region}`",
-                self.rest.address(),
-                service.name()
-            ))
-            .hint("check `region_name` of the profile")
-        })?;
-        let text = format!("{}{path}", endpoint.as_str().trim_end_matches('/'));
-        let url =
-            Url::parse(&text).map_err(|error| ProviderError::operation(format!("`{}` is no URL: {error}", http::without_login(&text))))?;
-        http::require_tls(&url, &self.profile, &format!("the {} endpoint in the catalogue of {},", service.name(), self.rest.address()))?;
-        let mut headers = vec![("X-Auth-Token", login.token.expose().to_owned())];
-        if service == Service::Compute {
-            // 2.60 (Queens): flavors inside servers since 2.47, the image's id in the answer since 2.45.
-            headers.push(("OpenStack-API-Version", "compute 2.60".to_owned()));
-        }
-        let name = request.name.replacen(' ', &format!(" {}/", service.name()), 1);
-        let (method, safety) = (request.method.clone(), request.safety);
-        let body = request.body.map_or(Body::None, Body::Json);
-        self.rest.tried(&Call { name: &name, method, url, headers, body, safety, reads: request.reads }).await
-    }
-
-    async fn renew(&self, old: &Login) -> ProviderResult<Arc<Login>> {
-        let _one_at_a_time = self.renewal.lock().await;
-        let current = self.login.read().await.clone();
-        if current.token.expose() != old.token.expose() {
-            return Ok(current);
-        }
-        tracing::debug!("the OpenStack token expired; logging in again");
-        let fresh = Arc::new(login(&self.rest, &self.profile).await?);
-        *self.login.write().await = fresh.clone();
-        Ok(fresh)
-    }
-
-    /// A refusal in the tool's words.
-    pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let said = fault(&reply.body);
-        let why = said.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
-        match reply.status {
-            StatusCode::NOT_FOUND => ProviderError::not_found(text),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ProviderError::login(text).hint(format!("check the roles of user `{}` in the project", self.profile.username))
-            }
-            _ => ProviderError::operation(text).said(said.unwrap_or_default()),
-        }
-    }
-
     /// Gives the token back. What fails is not worth a word: tokens expire by themselves.
     pub async fn close(&self) {
-        let login = self.login.read().await.clone();
-        let Ok(url) = tokens(&self.rest.url) else { return };
+        let login = self.ticket().await;
+        let Ok(url) = tokens(&self.rest().url) else { return };
         let token = login.token.expose().to_owned();
         let headers = vec![("X-Auth-Token", token.clone()), ("X-Subject-Token", token)];
         let name = "DELETE auth/tokens";
         let call = Call { name, method: Method::DELETE, url, headers, body: Body::None, safety: Safety::Once, reads: Reads::Text };
-        let _ = self.rest.send(&call).await;
+        let _ = self.rest().send(&call).await;
     }
 }
 
@@ -346,25 +249,25 @@ fn tokens(api: &Url) -> ProviderResult<Url> {
 }
 
 /// The question for a token of a project, as Keystone v3 has it.
-fn question(profile: &Profile) -> Value {
-    let extra = |key: &str| profile.extra.get(key).filter(|value| !value.is_empty());
+fn question(profile: &Profile, cloud: &OpenstackProfile) -> Value {
     // An id is exact; a name can be renamed.
-    let domain = |id: &str, name: &str| match (extra(id), extra(name)) {
-        (Some(id), _) => json!({"id": id}),
-        (None, Some(name)) => json!({"name": name}),
-        (None, None) => json!({"id": "default"}),
+    let domain = |id: &str| match (id, cloud.user_domain_name.as_str()) {
+        ("", "") => json!({"id": "default"}),
+        ("", name) => json!({"name": name}),
+        (id, _) => json!({"id": id}),
     };
+    let project = Some(&cloud.project_name).filter(|name| !name.is_empty());
     json!({"auth": {
         "identity": {"methods": ["password"], "password": {"user": {
-            "name": profile.username, "password": profile.password.expose(), "domain": domain("user_domain_id", "user_domain_name"),
+            "name": profile.username, "password": profile.password.expose(), "domain": domain(&cloud.user_domain_id),
         }}},
-        "scope": {"project": {"name": extra("project_name"), "domain": domain("project_domain_id", "user_domain_name")}},
+        "scope": {"project": {"name": project, "domain": domain(&cloud.project_domain_id)}},
     }})
 }
 
-async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
+async fn login(rest: &Rest, profile: &Profile, cloud: &OpenstackProfile) -> ProviderResult<Ticket> {
     let doing = format!("log in to {} with profile `{}`", rest.address(), profile.name);
-    let body = question(profile);
+    let body = question(profile, cloud);
     let call = Call {
         name: "POST auth/tokens",
         method: Method::POST,
@@ -377,9 +280,9 @@ async fn login(rest: &Rest, profile: &Profile) -> ProviderResult<Login> {
     let reply = rest.send(&call).await?;
     let token = reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
     match (reply.status, token) {
-        (status, Some(token)) if status.is_success() => Ok(Login {
+        (status, Some(token)) if status.is_success() => Ok(Ticket {
             token: Secret::new(token),
-            endpoints: endpoints(&reply.body["token"], profile.extra.get("region_name").map(String::as_str).unwrap_or_default()),
+            endpoints: endpoints(&reply.body["token"], &cloud.region_name),
             project: text(&reply.body, "/token/project/name").to_owned(),
         }),
         (StatusCode::UNAUTHORIZED, _) => Err(ProviderError::login(format!(

@@ -3,7 +3,7 @@
 
 mod describe;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures::{
     FutureExt as _,
@@ -11,7 +11,7 @@ use futures::{
 };
 use serde_json::Value;
 
-use super::{Abilities, CloneRequest, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription};
+use super::{InventoryDescribed, Machines, ProviderError, ProviderResult, Source, VmDescription};
 use crate::config::profile::{Profile, ProviderKind};
 
 /// A share.
@@ -25,20 +25,17 @@ impl Ova {
     pub fn new(profile: &Profile) -> ProviderResult<Self> {
         let share = profile.api_url.trim();
         match share.split_once(":/") {
-            Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(Self { share: share.to_owned() }),
+            // `https://…` is a URL, not a share.
+            Some((host, path)) if !host.is_empty() && !host.contains('/') && !path.starts_with('/') => Ok(Self { share: share.to_owned() }),
             _ => Err(ProviderError::unreachable(format!(
                 "api_url `{share}` of profile `{}` is no NFS share; expected HOST:/PATH",
                 profile.name
             ))),
         }
     }
-
-    fn cannot<T>(&self, what: &str) -> ProviderResult<T> {
-        Err(ProviderError::unsupported(format!("{what}: a VM in an OVA file on {} cannot be changed", self.share)))
-    }
 }
 
-impl SourceProvider for Ova {
+impl Source for Ova {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Ova
     }
@@ -47,59 +44,43 @@ impl SourceProvider for Ova {
         format!("ova {}", self.share)
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { clones: false, snapshots: false, guest_commands: false }
-    }
-
     fn ca_chain(&self) -> BoxFuture<'_, ProviderResult<Option<String>>> {
         ready(Ok(None)).boxed()
     }
 
-    fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
-        ready(self.cannot(&format!("clone {}", request.source))).boxed()
-    }
-
-    fn set_power<'a>(&'a self, id: &'a str, _power: Power) -> BoxFuture<'a, ProviderResult<()>> {
-        ready(self.cannot(&format!("switch {id}"))).boxed()
-    }
-
-    fn wait_for_guest<'a>(&'a self, _id: &'a str, _patience: Duration) -> BoxFuture<'a, ProviderResult<bool>> {
-        ready(Ok(false)).boxed()
-    }
-
-    fn snapshot<'a>(&'a self, id: &'a str, _name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        ready(self.cannot(&format!("take a snapshot of {id}"))).boxed()
-    }
-
-    fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
-        ready(Err(ProviderError::unsupported(format!("VM {id} of an OVA source is described by the inventory only")))).boxed()
-    }
-
-    fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {
-        describe::vm(vm)
-    }
-
-    fn find<'a>(&'a self, _names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
-        ready(Ok(Vec::new())).boxed()
-    }
-
-    fn of_run<'a>(&'a self, _run: &'a str) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
-        ready(Ok(Vec::new())).boxed()
-    }
-
-    fn marked(&self) -> BoxFuture<'_, ProviderResult<Vec<super::MarkedVm>>> {
-        ready(Ok(Vec::new())).boxed()
-    }
-
-    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        ready(self.cannot(&format!("delete {id}"))).boxed()
+    fn requests(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 
     fn disconnect(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
 
-    fn requests(&self) -> BTreeMap<String, u64> {
-        BTreeMap::new()
+    fn machines(&self) -> Machines<'_> {
+        Machines::Taken(self)
+    }
+}
+
+impl InventoryDescribed for Ova {
+    fn describe_inventory(&self, vm: &Value) -> ProviderResult<VmDescription> {
+        describe::vm(vm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::profile::Details;
+
+    #[test]
+    fn a_share_only_has_what_forklift_reads_from_it() {
+        let profile = Profile { api_url: "nfs.example.com:/ova".to_owned(), ..Profile::new("x", Details::Ova) };
+        let share = Ova::new(&profile).unwrap();
+        assert!(matches!(share.machines(), Machines::Taken(_)) && share.cloner().is_none());
+        assert!(share.snapshots().is_none() && share.guest_exec().is_none() && share.power_log().is_none());
+        assert!(share.volume_snapshots().is_none() && share.offload_host().is_none());
+        for url in ["nfs.example.com", "https://nfs.example.com/ova", ":/ova", ""] {
+            assert!(Ova::new(&Profile { api_url: url.to_owned(), ..profile.clone() }).is_err(), "{url}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     lookup, operate,
-    session::Session,
+    session::{New, Session},
     wire::{members, number, search, term, text},
 };
 use crate::{
@@ -41,7 +41,7 @@ pub async fn clone(session: &Session, request: &CloneRequest) -> ProviderResult<
     let path = format!("/vms?clone=true&correlation_id={correlation}");
     // It may not be known whether the engine began: the mark tells whether a VM of that name is this one.
     let look = || mine(session, request).boxed();
-    let id = session.make("POST vms", &path, &body, &doing, &look).await?;
+    let id = session.make(New { service: (), name: "POST vms", path: &path, body: &body, id: "/id", doing: &doing }, &look).await?;
     match wait_for_copy(session, &id, &doing, &correlation).await {
         Ok(()) => Ok(id),
         Err(error) => {
@@ -110,8 +110,7 @@ async fn check_data_center(session: &Session, cluster: &str, template: &str) -> 
     let doing = format!("read the data center of template `{template}`");
     let body = session.get("GET clusters/ID", &format!("/clusters/{cluster}?follow=data_center"), &doing).await?;
     let (name, status) = (text(&body, "/data_center/name"), text(&body, "/data_center/status"));
-    let wanted = session.profile().extra.get(DATA_CENTER);
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
+    if let Some(wanted) = session.data_center().filter(|wanted| *wanted != name) {
         return Err(ProviderError::not_found(format!(
             "template `{template}` is in data center `{name}`, not in `{wanted}` that the profile names with `{DATA_CENTER}`"
         )));
@@ -125,7 +124,7 @@ async fn check_data_center(session: &Session, cluster: &str, template: &str) -> 
 
 /// At connection time: a data center that the profile names must exist.
 pub async fn find_data_center(session: &Session) -> ProviderResult<()> {
-    let Some(wanted) = session.profile().extra.get(DATA_CENTER) else { return Ok(()) };
+    let Some(wanted) = session.data_center() else { return Ok(()) };
     let body = session.get("GET datacenters", "/datacenters", "list data centers").await?;
     let all = members(&body, "data_center");
     if all.iter().any(|center| text(center, "/name") == wanted) {

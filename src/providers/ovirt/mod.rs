@@ -16,9 +16,13 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use self::{session::Session, wire::text};
 use super::{
-    CloneRequest, Leaving, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm, VmDescription, poll::until_quiet,
+    CloneRequest, Cloner, Leaving, Machines, MarkedVm, PowerLog, ProviderError, ProviderResult, Snapshots, Source, SourceVm, VmDescription,
+    poll::until_quiet,
 };
-use crate::config::profile::{Profile, ProviderKind};
+use crate::config::{
+    profile::{OvirtProfile, Profile, ProviderKind},
+    scenario::PowerWish,
+};
 
 /// A connected engine.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ pub struct Ovirt {
 
 impl Ovirt {
     /// Logs in and looks at the engine.
-    pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
-        let session = Session::open(profile).await?;
+    pub async fn connect(profile: &Profile, engine: &OvirtProfile) -> ProviderResult<Self> {
+        let session = Session::open(profile, engine).await?;
         let address = session.rest().address();
         let api = session.get("GET api", "", &format!("read the API of {address}")).await?;
         let version = text(&api, "/product_info/version/full_version");
@@ -45,7 +49,7 @@ impl Ovirt {
     }
 }
 
-impl SourceProvider for Ovirt {
+impl Source for Ovirt {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Ovirt
     }
@@ -58,11 +62,33 @@ impl SourceProvider for Ovirt {
         self.session.ca_chain().boxed()
     }
 
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.session.rest().requests()
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        self.session.close().boxed()
+    }
+
+    fn machines(&self) -> Machines<'_> {
+        Machines::Cloned(self)
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn power_log(&self) -> Option<&dyn PowerLog> {
+        Some(self)
+    }
+}
+
+impl Cloner for Ovirt {
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         clone::clone(&self.session, request).boxed()
     }
 
-    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+    fn set_power<'a>(&'a self, id: &'a str, power: PowerWish) -> BoxFuture<'a, ProviderResult<()>> {
         operate::set_power(&self.session, id, power).boxed()
     }
 
@@ -70,16 +96,8 @@ impl SourceProvider for Ovirt {
         operate::wait_for_guest(&self.session, id, patience).boxed()
     }
 
-    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        operate::snapshot(&self.session, id, name).boxed()
-    }
-
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
         describe::vm(&self.session, id).boxed()
-    }
-
-    fn stopped_by_user<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Option<Vec<String>>>> {
-        operate::stopped_by_user(&self.session, id).boxed()
     }
 
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
@@ -108,12 +126,16 @@ impl SourceProvider for Ovirt {
         }
         .boxed()
     }
+}
 
-    fn disconnect(&self) -> BoxFuture<'_, ()> {
-        self.session.close().boxed()
+impl Snapshots for Ovirt {
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::snapshot(&self.session, id, name).boxed()
     }
+}
 
-    fn requests(&self) -> BTreeMap<String, u64> {
-        self.session.rest().requests()
+impl PowerLog for Ovirt {
+    fn stopped_by_user<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
+        operate::stopped_by_user(&self.session, id).boxed()
     }
 }

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     lookup,
-    session::Session,
+    session::{New, Request, Session},
     wire::{fault, members, search, term, text},
 };
-use crate::providers::{Leaving, Power, ProviderError, ProviderErrorKind, ProviderResult, http::Safety, poll::Wait};
+use crate::{
+    config::scenario::PowerWish,
+    providers::{Leaving, Power, ProviderError, ProviderErrorKind, ProviderResult, poll::Wait},
+};
 
 /// Number of the event that says that a user stopped a VM. A shutdown, by whom ever, has another one.
 const USER_STOPPED: &str = "33";
@@ -43,7 +46,7 @@ async fn status(session: &Session, id: &str, doing: &str) -> ProviderResult<Opti
 /// Calls an action of a VM; the engine's words if it refuses because of the state that the VM is in.
 async fn act(session: &Session, id: &str, action: &str, doing: &str) -> ProviderResult<Option<String>> {
     let path = format!("/vms/{id}/{action}");
-    let reply = session.call(&format!("POST vms/ID/{action}"), Method::POST, &path, Some(&json!({})), Safety::Repeatable).await?;
+    let reply = session.call(&Request::post((), &format!("POST vms/ID/{action}"), &path, &json!({}))).await?;
     match reply.status {
         status if status.is_success() => Ok(None),
         StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Ok(Some(fault(&reply.body).unwrap_or_default())),
@@ -53,11 +56,10 @@ async fn act(session: &Session, id: &str, action: &str, doing: &str) -> Provider
 
 /// Brings a VM to a power state. A running guest is asked to shut down and not cut off: the engine writes event 33 for the
 /// latter, which is what a check after the migration looks for.
-pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
+pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> ProviderResult<()> {
     let (action, word, from, to) = match wanted {
-        Power::On => ("start", "on", "down", "up"),
-        Power::Off => ("shutdown", "off", "up", "down"),
-        Power::Other => return Err(ProviderError::unsupported("a VM can be powered on or off only".into())),
+        PowerWish::On => ("start", "on", "down", "up"),
+        PowerWish::Off => ("shutdown", "off", "up", "down"),
     };
     let doing = format!("power {word} {id}");
     switch(session, id, action, (from, to), &doing).await.map(drop)
@@ -123,7 +125,8 @@ pub async fn snapshot(session: &Session, id: &str, name: &str) -> ProviderResult
     let all = format!("/vms/{id}/snapshots");
     // Its description is the run's own, so that it tells whether a request without an answer has made it.
     let look = || taken(session, &all, name, &doing).boxed();
-    let made = session.make("POST vms/ID/snapshots", &all, &body, &doing, &look).await?;
+    let made =
+        session.make(New { service: (), name: "POST vms/ID/snapshots", path: &all, body: &body, id: "/id", doing: &doing }, &look).await?;
     let path = format!("{all}/{made}");
     let mut wait = Wait::new(format!("to {doing}"), SNAPSHOT);
     loop {
@@ -175,7 +178,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     }
     let mut wait = Wait::new(format!("to {doing}"), DELETE);
     loop {
-        let reply = session.call("DELETE vms/ID", Method::DELETE, &format!("/vms/{id}"), None, Safety::Repeatable).await?;
+        let reply = session.call(&Request::delete((), "DELETE vms/ID", &format!("/vms/{id}"))).await?;
         match reply.status {
             status if status.is_success() => break,
             StatusCode::NOT_FOUND => return session.missing(&reply).await,
@@ -193,10 +196,10 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
 }
 
 /// Events that say that a user stopped a VM.
-pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Option<Vec<String>>> {
+pub async fn stopped_by_user(session: &Session, id: &str) -> ProviderResult<Vec<String>> {
     let query = search(&term("Vms.id", id));
     let doing = format!("read the events of VM {id}");
     let events = session.get("GET events", &format!("/events?{query}&max={EVENTS}"), &doing).await?;
     let stops = members(&events, "event").iter().filter(|event| text(event, "/code") == USER_STOPPED);
-    Ok(Some(stops.map(|event| text(event, "/description").to_owned()).collect()))
+    Ok(stops.map(|event| text(event, "/description").to_owned()).collect())
 }

@@ -1,17 +1,16 @@
 //! One session with an engine: a token of its SSO, renewed when it has expired.
 
-use futures::FutureExt as _;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
-use tokio::sync::{Mutex, RwLock};
 
-use super::wire::{fault, text};
+use super::wire::fault;
 use crate::{
-    config::profile::Profile,
+    config::profile::{OvirtProfile, Profile},
     providers::{
         ProviderError, ProviderResult,
         http::{self, Safety},
-        rest::{Body, Call, Dialect, Look, Making, Reads, Reply, Rest, Sent},
+        rest::{Body, Call, Dialect, Reads, Rest},
+        session::{self, Addressed, Login, TokenSession},
     },
     secrets::Secret,
 };
@@ -41,147 +40,86 @@ fn reads(name: &str) -> Reads<'static> {
     }
 }
 
-/// The session.
+/// How to log in to an engine.
 #[derive(Debug)]
-pub struct Session {
-    rest: Rest,
+pub struct Engine {
     profile: Profile,
-    token: RwLock<Secret>,
-    login: Mutex<()>,
+    data_center: Option<String>,
+}
+
+/// The session.
+pub type Session = TokenSession<Engine>;
+/// A request of the engine.
+pub type Request<'a> = session::Request<'a, ()>;
+/// Something that the engine is to make.
+pub type New<'a> = session::New<'a, ()>;
+
+impl Login for Engine {
+    type Ticket = Secret;
+    type Service = ();
+    const NAME: &'static str = "oVirt";
+    // Names are unique: a request that arrives late makes the next one a conflict.
+    const LOOKS: u32 = 1;
+
+    async fn log_in(&self, rest: &Rest) -> ProviderResult<Secret> {
+        login(rest, &self.profile).await
+    }
+
+    fn address(&self, rest: &Rest, token: &Secret, request: &Request<'_>) -> ProviderResult<Addressed> {
+        let (base, path) = (rest.url.as_str().trim_end_matches('/'), request.path);
+        let url =
+            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::operation(format!("`{path}` is no path: {error}")))?;
+        let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
+        Ok(Addressed { name: request.name.to_owned(), url, headers })
+    }
+
+    fn reads(name: &str) -> Reads<'static> {
+        reads(name)
+    }
+
+    fn proof(&self) -> Option<Request<'static>> {
+        Some(Request { reads: Some(Reads::Object("/product_info/name")), ..Request::get((), "GET api", "") })
+    }
+
+    fn rights(&self) -> String {
+        format!("check the permissions of user `{}`", self.profile.username)
+    }
 }
 
 impl Session {
     /// Logs in.
-    pub async fn open(profile: &Profile) -> ProviderResult<Self> {
+    pub async fn open(profile: &Profile, engine: &OvirtProfile) -> ProviderResult<Self> {
         let rest = Rest::new(profile, SHAPE, DIALECT)?;
-        let token = login(&rest, profile).await?;
-        Ok(Self { rest, profile: profile.clone(), token: RwLock::new(token), login: Mutex::default() })
-    }
-
-    /// The endpoint.
-    pub const fn rest(&self) -> &Rest {
-        &self.rest
+        Self::begin(rest, Engine { profile: profile.clone(), data_center: engine.data_center.clone() }).await
     }
 
     /// Profile that the session was opened with.
     pub const fn profile(&self) -> &Profile {
-        &self.profile
+        &self.login().profile
+    }
+
+    /// Data center that clones are made in, where the profile names one.
+    pub fn data_center(&self) -> Option<&str> {
+        self.login().data_center.as_deref()
     }
 
     /// Reads something. `path` begins after `/api`, with its query; `doing` says why, for errors.
     pub async fn get(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Value> {
-        let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
-        if !reply.status.is_success() {
-            return Err(self.refused(&reply, doing));
-        }
-        if reply.body.as_object().is_some_and(serde_json::Map::is_empty) {
-            self.vouch().await?;
-        }
-        Ok(reply.body)
+        self.read(&Request::get((), name, path), doing).await
     }
 
     /// Reads something that may not be there.
     pub async fn get_if_there(&self, name: &str, path: &str, doing: &str) -> ProviderResult<Option<Value>> {
-        let reply = self.call(name, Method::GET, path, None, Safety::Repeatable).await?;
-        match reply.status {
-            StatusCode::NOT_FOUND => self.missing(&reply).await.map(|()| None),
-            status if status.is_success() => Ok(Some(reply.body)),
-            _ => Err(self.refused(&reply, doing)),
-        }
-    }
-
-    /// Believes that something does not exist. A reason in the engine's own form is proof.
-    pub async fn missing(&self, reply: &Reply) -> ProviderResult<()> {
-        if reply.is_bare() { self.vouch().await } else { Ok(()) }
-    }
-
-    /// Asks who answers. The engine writes an empty list as `{}` and may say 404 without a word, and
-    /// so may anything between us and it: both are believed only while the engine itself answers.
-    async fn vouch(&self) -> ProviderResult<()> {
-        let reads = Reads::Object("/product_info/name");
-        match self.sent_for("GET api", Method::GET, "", None, Safety::Repeatable, reads).await? {
-            Sent::Answered(reply) if reply.status.is_success() => Ok(()),
-            Sent::Answered(reply) => Err(self.refused(&reply, "see whether the engine itself answers")),
-            Sent::Unclear(error) => Err(error),
-        }
-    }
-
-    /// Makes something of which there must not be two. `look` tells whether a request whose answer was lost has made it. Returns
-    /// its id.
-    pub async fn make<'a>(
-        &'a self,
-        name: &'a str,
-        path: &'a str,
-        body: &'a Value,
-        doing: &'a str,
-        look: Look<'_, 'a>,
-    ) -> ProviderResult<String> {
-        let send = || self.sent(name, Method::POST, path, Some(body), Safety::Once).boxed();
-        let read = |reply: &Reply| match text(&reply.body, "/id") {
-            id if reply.status.is_success() && !id.is_empty() => Ok(id.to_owned()),
-            _ => Err(self.refused(reply, doing)),
-        };
-        Making { policy: self.rest.policy(), send: &send, look, read: &read, looks: 1 }.once().await
-    }
-
-    /// One request with a token; an expired one is renewed once.
-    pub async fn call(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Reply> {
-        match self.sent(name, method, path, body, safety).await? {
-            Sent::Answered(reply) => Ok(reply),
-            Sent::Unclear(error) => Err(error),
-        }
-    }
-
-    async fn sent(&self, name: &str, method: Method, path: &str, body: Option<&Value>, safety: Safety) -> ProviderResult<Sent> {
-        self.sent_for(name, method, path, body, safety, reads(name)).await
-    }
-
-    async fn sent_for(
-        &self,
-        name: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        safety: Safety,
-        reads: Reads<'_>,
-    ) -> ProviderResult<Sent> {
-        let base = self.rest.url.as_str().trim_end_matches('/');
-        let url =
-            Url::parse(&format!("{base}{path}")).map_err(|error| ProviderError::operation(format!("`{path}` is no path: {error}")))?;
-        let once = async |token: &Secret| {
-            let headers = vec![("Authorization", format!("Bearer {}", token.expose())), ("Version", "4".to_owned())];
-            let body = body.map_or(Body::None, Body::Json);
-            self.rest.tried(&Call { name, method: method.clone(), url: url.clone(), headers, body, safety, reads }).await
-        };
-        let used = self.token.read().await.clone();
-        match once(&used).await? {
-            Sent::Answered(reply) if reply.status == StatusCode::UNAUTHORIZED => {}
-            other => return Ok(other),
-        }
-        // Refused before anything was done, so even what may not be repeated can be sent again.
-        let fresh = self.renew(&used).await?;
-        once(&fresh).await
-    }
-
-    async fn renew(&self, old: &Secret) -> ProviderResult<Secret> {
-        let _one_at_a_time = self.login.lock().await;
-        let current = self.token.read().await.clone();
-        if current.expose() != old.expose() {
-            return Ok(current);
-        }
-        tracing::debug!("the oVirt token expired; logging in again");
-        let fresh = login(&self.rest, &self.profile).await?;
-        *self.token.write().await = fresh.clone();
-        Ok(fresh)
+        self.find(&Request::get((), name, path), doing).await
     }
 
     /// The certificates by which Forklift can verify the engine. Its image transfers need them even where the user switched
     /// verification off: then the engine itself is asked for its CA.
     pub async fn ca_chain(&self) -> ProviderResult<Option<String>> {
-        if let Some(chain) = self.rest.ca_chain().await? {
+        if let Some(chain) = self.rest().ca_chain().await? {
             return Ok(Some(chain));
         }
-        let mut url = sso(&self.rest.url, "services/pki-resource")?;
+        let mut url = sso(&self.rest().url, "services/pki-resource")?;
         url.set_query(Some("resource=ca-certificate&format=X509-PEM-CA"));
         let call = Call {
             name: "GET pki-resource",
@@ -192,28 +130,14 @@ impl Session {
             safety: Safety::Repeatable,
             reads: Reads::Text,
         };
-        let reply = self.rest.send(&call).await?;
+        let reply = self.rest().send(&call).await?;
         Ok(Some(reply.text()).filter(|text| text.contains("BEGIN CERTIFICATE")))
-    }
-
-    /// A refusal in the tool's words.
-    pub fn refused(&self, reply: &Reply, doing: &str) -> ProviderError {
-        let said = fault(&reply.body);
-        let why = said.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let text = format!("failed to {doing}: {} answered HTTP {}{why}", self.rest.address(), reply.status);
-        match reply.status {
-            StatusCode::NOT_FOUND => ProviderError::not_found(text),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ProviderError::login(text).hint(format!("check the permissions of user `{}`", self.profile.username))
-            }
-            _ => ProviderError::operation(text).said(said.unwrap_or_default()),
-        }
     }
 
     /// Ends the session. What fails is not worth a word: the engine ends idle sessions by itself.
     pub async fn close(&self) {
-        let token = self.token.read().await.clone();
-        let Ok(url) = sso(&self.rest.url, "services/sso-logout") else { return };
+        let token = self.ticket().await;
+        let Ok(url) = sso(&self.rest().url, "services/sso-logout") else { return };
         let fields = [("scope", SCOPE), ("token", token.expose())];
         let call = Call {
             name: "POST sso-logout",
@@ -224,7 +148,7 @@ impl Session {
             safety: Safety::Once,
             reads: Reads::Text,
         };
-        let _ = self.rest.send(&call).await;
+        let _ = self.rest().send(&call).await;
     }
 }
 

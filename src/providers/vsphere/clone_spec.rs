@@ -8,7 +8,7 @@ use super::{
     describe::is_disk,
     disk_spec::{self, Empty},
     lookup::MARK,
-    place::Place,
+    placement::Place,
     props::Object,
     slot::{self, Slots},
     wire::MoRef,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         config::scenario::{DiskController, DiskMode, DiskType},
-        providers::{NewDisk, vsphere::place::Store},
+        providers::{NewDisk, vsphere::placement::Store},
     };
 
     fn source() -> Object {

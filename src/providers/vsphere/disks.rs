@@ -6,7 +6,7 @@ use super::{
     clone_spec::tracked,
     collector::retrieve,
     disk_spec, operate,
-    place::Place,
+    placement::Place,
     props::{Object, along, filter, properties, start},
     session::{CALL, CallError, Safety, Session},
     slot::Slots,

@@ -17,10 +17,13 @@ use super::{
     wire::MoRef,
 };
 use crate::{
-    config::profile::{Profile, ProviderKind},
+    config::{
+        profile::{Profile, ProviderKind},
+        scenario::PowerWish,
+    },
     providers::{
-        CloneRequest, Concerns, Leaving, MarkedVm, Power, ProviderError, ProviderErrorKind, ProviderResult, SourceProvider, SourceVm,
-        VmDescription, poll::Wait,
+        CloneRequest, Cloner, Concerns, Leaving, Machines, MarkedVm, ProviderError, ProviderErrorKind, ProviderResult, Snapshots, Source,
+        SourceVm, VmDescription, poll::Wait,
     },
 };
 
@@ -165,7 +168,7 @@ async fn by_instance(session: &Session, instance: &str) -> ProviderResult<Option
     Ok(objects.iter().find(same).map(|vm| vm.id.value.clone()))
 }
 
-impl SourceProvider for Endpoint {
+impl Source for Endpoint {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Vsphere
     }
@@ -178,21 +181,44 @@ impl SourceProvider for Endpoint {
         self.host.ca_chain()
     }
 
+    /// Of both together, by the name of the call.
+    fn requests(&self) -> BTreeMap<String, u64> {
+        let mut all = self.host.requests();
+        for (call, count) in self.center.requests() {
+            *all.entry(call).or_default() += count;
+        }
+        all
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        async {
+            join!(self.host.disconnect(), self.center.disconnect());
+        }
+        .boxed()
+    }
+
+    fn machines(&self) -> Machines<'_> {
+        Machines::Cloned(self)
+    }
+
+    /// By the host itself.
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(&self.host)
+    }
+}
+
+impl Cloner for Endpoint {
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         self.make(request).boxed()
     }
 
     /// By the host itself: a vCenter with DRS may choose another host when it powers a machine on.
-    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+    fn set_power<'a>(&'a self, id: &'a str, power: PowerWish) -> BoxFuture<'a, ProviderResult<()>> {
         self.host.set_power(id, power)
     }
 
     fn wait_for_guest<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, ProviderResult<bool>> {
         self.host.wait_for_guest(id, patience)
-    }
-
-    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        self.host.snapshot(id, name)
     }
 
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
@@ -233,25 +259,5 @@ impl SourceProvider for Endpoint {
 
     fn remains<'a>(&'a self, leaving: Leaving<'a>) -> BoxFuture<'a, ProviderResult<Vec<String>>> {
         self.center.remains(Leaving { id: None, ..leaving })
-    }
-
-    fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
-        self.host.datastore_name(id)
-    }
-
-    fn disconnect(&self) -> BoxFuture<'_, ()> {
-        async {
-            join!(self.host.disconnect(), self.center.disconnect());
-        }
-        .boxed()
-    }
-
-    /// Of both together, by the name of the call.
-    fn requests(&self) -> BTreeMap<String, u64> {
-        let mut all = self.host.requests();
-        for (call, count) in self.center.requests() {
-            *all.entry(call).or_default() += count;
-        }
-        all
     }
 }

@@ -1,16 +1,18 @@
 //! The ESXi host that copies: MTV's SSH key is let in for the time of a run, for one command only.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures::{FutureExt as _, future::BoxFuture};
 use russh::keys::PublicKey;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
+use super::{place, placement, session::Session};
 use crate::{
     config::{copyoffload::CopyOffload, profile::GuestLogin},
     guest::{HostKey, Output, Ssh, SshError, Unverified, unverified},
     kill_points,
-    providers::{ProviderError, ProviderResult},
+    providers::{OffloadHost, ProviderError, ProviderResult},
 };
 
 /// Where an ESXi host keeps the keys of root.
@@ -24,11 +26,45 @@ const ROUNDS: usize = 3;
 /// Port of the SSH server.
 const PORT: u16 = 22;
 
+/// The ESXi host that copies for a vCenter, as the profile's copyoffload section names it.
+#[derive(Debug)]
+pub struct Offload {
+    section: CopyOffload,
+    /// The vCenter, which knows the datastores.
+    session: Arc<Session>,
+}
+
+impl Offload {
+    /// Contacts nobody.
+    pub const fn new(section: CopyOffload, session: Arc<Session>) -> Self {
+        Self { section, session }
+    }
+}
+
+impl OffloadHost for Offload {
+    fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
+        async move { Ok(placement::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
+    }
+
+    fn authorize_key<'a>(&'a self, key: &'a str, run: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
+        authorize(&self.section, key, run, datastore).boxed()
+    }
+
+    fn revoke_key<'a>(&'a self, key: &'a str, run: &'a str, look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
+        revoke(&self.section, key, run, look_only).boxed()
+    }
+
+    /// Taken without proof where the profile names no host key.
+    fn unverified_host_key(&self) -> Option<Unverified> {
+        unverified(&address(&self.section))
+    }
+}
+
 /// Lets a key of a run in. False if it was in already, by somebody else's hand.
 ///
 /// # Errors
 /// The key is not a public key, or those of the host.
-pub async fn authorize(offload: &CopyOffload, key: &str, run: &str, datastore: &str) -> ProviderResult<bool> {
+async fn authorize(offload: &CopyOffload, key: &str, run: &str, datastore: &str) -> ProviderResult<bool> {
     let line = line(key, run, datastore)?;
     let ssh = log_in(offload).await?;
     let added = add(&ssh, offload, key, &line).await;
@@ -41,7 +77,7 @@ pub async fn authorize(offload: &CopyOffload, key: &str, run: &str, datastore: &
 ///
 /// # Errors
 /// The key is not a public key, or those of the host.
-pub async fn revoke(offload: &CopyOffload, key: &str, run: &str, look_only: bool) -> ProviderResult<bool> {
+async fn revoke(offload: &CopyOffload, key: &str, run: &str, look_only: bool) -> ProviderResult<bool> {
     let mine = Mine::new(key, run)?;
     let ssh = log_in(offload).await?;
     let removed = if look_only { looked(&ssh, offload, &mine).await } else { remove(&ssh, offload, &mine).await };
@@ -55,11 +91,6 @@ fn address(offload: &CopyOffload) -> String {
     let given = esxi.ssh_address.as_deref().or(esxi.host.as_deref()).unwrap_or_default();
     let has_port = given.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
     if has_port { given.to_owned() } else { format!("{given}:{PORT}") }
-}
-
-/// The host key that was taken without proof, because the profile names none; once.
-pub fn unverified_key(offload: &CopyOffload) -> Option<Unverified> {
-    unverified(&address(offload))
 }
 
 async fn log_in(offload: &CopyOffload) -> ProviderResult<Ssh> {

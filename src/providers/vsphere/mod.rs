@@ -17,35 +17,33 @@ mod health;
 mod lookup;
 mod operate;
 mod place;
+mod placement;
 mod props;
 mod session;
 mod slot;
 mod task;
 mod wire;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 
 use self::session::Session;
 use super::{
-    Abilities, CloneRequest, Concerns, GuestAnswer, GuestCommand, MarkedVm, Power, ProviderError, ProviderResult, SourceProvider, SourceVm,
-    VmDescription,
+    CloneRequest, Cloner, Concerns, GuestAnswer, GuestCommand, GuestExec, Machines, MarkedVm, OffloadHost, ProviderError, ProviderResult,
+    Snapshots, Source, SourceVm, VmDescription,
 };
-use crate::{
-    config::{
-        copyoffload::CopyOffload,
-        profile::{GuestLogin, Profile, ProviderKind},
-    },
-    guest::Unverified,
+use crate::config::{
+    profile::{GuestLogin, Profile, ProviderKind},
+    scenario::PowerWish,
 };
 
 /// Connects to what a profile names: a vCenter, or an ESXi host with the vCenter that clones for it.
 ///
 /// # Errors
 /// Those of logging in, and an endpoint that is not of the kind that the profile says.
-pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider>> {
-    if let Some(cloner) = &profile.clone_provider {
+pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn Source>> {
+    if let Some(cloner) = profile.clone_provider() {
         return Ok(Box::new(endpoint::Endpoint::connect(profile, cloner).await?));
     }
     let connected = Vsphere::connect(profile).await?;
@@ -61,28 +59,24 @@ pub async fn connect(profile: &Profile) -> ProviderResult<Box<dyn SourceProvider
 /// A connected vCenter (or ESXi host, which can do all but clone).
 #[derive(Debug)]
 pub struct Vsphere {
-    session: Session,
+    session: Arc<Session>,
     description: String,
-    offload: Option<CopyOffload>,
+    /// Where the profile has a copyoffload section.
+    offload: Option<esxi::Offload>,
 }
 
 impl Vsphere {
     /// Logs in.
     pub async fn connect(profile: &Profile) -> ProviderResult<Self> {
-        let session = Session::open(profile).await?;
+        let session = Arc::new(Session::open(profile).await?);
         let (host, port) = session.endpoint();
         let description = format!("vsphere {host}:{port}, {}", session.live().await.product);
-        Ok(Self { session, description, offload: profile.copyoffload.clone() })
+        let offload = profile.copyoffload().cloned().map(|offload| esxi::Offload::new(offload, session.clone()));
+        Ok(Self { session, description, offload })
     }
 }
 
-impl Vsphere {
-    fn offload(&self) -> ProviderResult<&CopyOffload> {
-        self.offload.as_ref().ok_or_else(|| ProviderError::unsupported("the provider profile has no copyoffload section".to_owned()))
-    }
-}
-
-impl SourceProvider for Vsphere {
+impl Source for Vsphere {
     fn kind(&self) -> ProviderKind {
         ProviderKind::Vsphere
     }
@@ -95,11 +89,37 @@ impl SourceProvider for Vsphere {
         self.session.ca_chain().boxed()
     }
 
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.session.requests()
+    }
+
+    fn disconnect(&self) -> BoxFuture<'_, ()> {
+        self.session.close().boxed()
+    }
+
+    fn machines(&self) -> Machines<'_> {
+        Machines::Cloned(self)
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn guest_exec(&self) -> Option<&dyn GuestExec> {
+        Some(self)
+    }
+
+    fn offload_host(&self) -> Option<&dyn OffloadHost> {
+        self.offload.as_ref().map(|offload| offload as &dyn OffloadHost)
+    }
+}
+
+impl Cloner for Vsphere {
     fn clone_vm<'a>(&'a self, request: &'a CloneRequest) -> BoxFuture<'a, ProviderResult<String>> {
         clone::clone(&self.session, request).boxed()
     }
 
-    fn set_power<'a>(&'a self, id: &'a str, power: Power) -> BoxFuture<'a, ProviderResult<()>> {
+    fn set_power<'a>(&'a self, id: &'a str, power: PowerWish) -> BoxFuture<'a, ProviderResult<()>> {
         operate::set_power(&self.session, id, power).boxed()
     }
 
@@ -107,25 +127,8 @@ impl SourceProvider for Vsphere {
         operate::wait_for_guest(&self.session, id, patience).boxed()
     }
 
-    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
-        operate::snapshot(&self.session, id, name).boxed()
-    }
-
     fn describe_vm<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<VmDescription>> {
         describe::vm(&self.session, id).boxed()
-    }
-
-    fn abilities(&self) -> Abilities {
-        Abilities { clones: true, snapshots: true, guest_commands: true }
-    }
-
-    fn run_in_guest<'a>(
-        &'a self,
-        id: &'a str,
-        login: &'a GuestLogin,
-        command: &'a GuestCommand,
-    ) -> BoxFuture<'a, ProviderResult<GuestAnswer>> {
-        guest_ops::run(&self.session, id, login, command).boxed()
     }
 
     fn find<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ProviderResult<Vec<SourceVm>>> {
@@ -147,29 +150,22 @@ impl SourceProvider for Vsphere {
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
         operate::delete(&self.session, id).boxed()
     }
+}
 
-    fn datastore_name<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ProviderResult<String>> {
-        async move { Ok(place::store(&place::all_stores(&self.session).await?, id)?.name.clone()) }.boxed()
+impl Snapshots for Vsphere {
+    fn snapshot<'a>(&'a self, id: &'a str, name: &'a str) -> BoxFuture<'a, ProviderResult<()>> {
+        operate::snapshot(&self.session, id, name).boxed()
     }
+}
 
-    fn authorize_key<'a>(&'a self, key: &'a str, run: &'a str, datastore: &'a str) -> BoxFuture<'a, ProviderResult<bool>> {
-        async move { esxi::authorize(self.offload()?, key, run, datastore).await }.boxed()
-    }
-
-    fn revoke_key<'a>(&'a self, key: &'a str, run: &'a str, look_only: bool) -> BoxFuture<'a, ProviderResult<bool>> {
-        async move { esxi::revoke(self.offload()?, key, run, look_only).await }.boxed()
-    }
-
-    fn unverified_host_key(&self) -> Option<Unverified> {
-        esxi::unverified_key(self.offload().ok()?)
-    }
-
-    fn disconnect(&self) -> BoxFuture<'_, ()> {
-        self.session.close().boxed()
-    }
-
-    fn requests(&self) -> BTreeMap<String, u64> {
-        self.session.requests()
+impl GuestExec for Vsphere {
+    fn run_in_guest<'a>(
+        &'a self,
+        id: &'a str,
+        login: &'a GuestLogin,
+        command: &'a GuestCommand,
+    ) -> BoxFuture<'a, ProviderResult<GuestAnswer>> {
+        guest_ops::run(&self.session, id, login, command).boxed()
     }
 }
 

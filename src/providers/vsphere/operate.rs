@@ -13,7 +13,10 @@ use super::{
     task::{self, Outcome},
     wire::{Fault, MoRef, request},
 };
-use crate::providers::{Power, ProviderError, ProviderErrorKind, ProviderResult};
+use crate::{
+    config::scenario::PowerWish,
+    providers::{Power, ProviderError, ProviderErrorKind, ProviderResult},
+};
 
 /// Powering on or off. Hosts under load take a minute; the suite of old gave up after one.
 const POWER: Duration = Duration::from_mins(3);
@@ -52,11 +55,10 @@ async fn run(
 }
 
 /// Brings a VM to a power state. The method is called without asking first: "it is so already" is a fault of its own.
-pub async fn set_power(session: &Session, id: &str, wanted: Power) -> ProviderResult<()> {
+pub async fn set_power(session: &Session, id: &str, wanted: PowerWish) -> ProviderResult<()> {
     let (method, word, state) = match wanted {
-        Power::On => ("PowerOnVM_Task", "on", "poweredOn"),
-        Power::Off => ("PowerOffVM_Task", "off", "poweredOff"),
-        Power::Other => return Err(ProviderError::unsupported("a VM can be powered on or off only".into())),
+        PowerWish::On => ("PowerOnVM_Task", "on", "poweredOn"),
+        PowerWish::Off => ("PowerOffVM_Task", "off", "poweredOff"),
     };
     let doing = format!("power {word} {id}");
     match run(session, Safety::Repeatable, POWER, &doing, || request(method, &MoRef::vm(id))).await? {
@@ -141,7 +143,7 @@ pub async fn delete(session: &Session, id: &str) -> ProviderResult<()> {
     };
     let Some(object) = objects.first() else { return Ok(()) };
     if power(object.text("runtime.powerState")) != Power::Off {
-        match set_power(session, id, Power::Off).await {
+        match set_power(session, id, PowerWish::Off).await {
             Err(error) if error.is(ProviderErrorKind::NotFound) => return Ok(()),
             other => other?,
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mtv_api::xml::Node;
-use reqwest::{StatusCode, Url, header};
+use reqwest::{Url, header};
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
         http::{self, CONNECT, Counts, Lost, address, host_port},
         tls::Trust,
     },
-    retry::{Fate as RetryFate, Policy, Story},
+    retry::{self, Fate as RetryFate, Policy, Story},
     secrets::excerpt,
     trace::Exchange,
 };
@@ -91,29 +91,16 @@ pub struct Session {
     policy: Policy,
 }
 
-/// Why one try gave no response.
-enum TryError {
+/// An answer that refuses.
+#[derive(Debug)]
+enum Refusal {
     Fault(Fault),
-    /// 429, 502, 503, 504: vCenter is busy, or somebody in front of it answered.
-    Busy(StatusCode, RetryFate),
-    /// No answer.
-    Lost(Lost),
-    /// An answer that vCenter does not give: of a proxy that failed, or cut; the request may have been carried out.
-    Garbled(String),
-    /// An answer that vCenter does not give, and that refuses.
+    /// One that vCenter does not give.
     Foreign(String),
 }
 
-impl TryError {
-    fn fate(&self, safety: Safety) -> RetryFate {
-        match self {
-            Self::Lost(lost) => lost.fate(safety),
-            Self::Busy(_, fate) => *fate,
-            Self::Garbled(_) => RetryFate::Unclear(None),
-            Self::Fault(_) | Self::Foreign(_) => RetryFate::Final,
-        }
-    }
-}
+/// Why one try gave no response.
+type TryError = retry::TryError<Lost, Refusal>;
 
 impl Session {
     /// Logs in.
@@ -197,21 +184,22 @@ impl Session {
                 let answer = http::read(response, Limit::File, Form::Text).await.map_err(TryError::Lost)?;
                 let status = answer.status;
                 if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&answer.headers)) {
-                    return Err(TryError::Busy(status, fate));
+                    return Err(TryError::Busy(status, fate, String::new()));
                 }
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
-                if status.is_success() { Ok(text) } else { Err(TryError::Foreign(format!("HTTP {status}"))) }
+                if status.is_success() { Ok(text) } else { Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status}")))) }
             }
         };
-        match self.policy.run(Safety::Repeatable, |error: &TryError| error.fate(Safety::Repeatable), get).await {
+        let fate = |error: &TryError| error.fate(|lost| lost.fate(Safety::Repeatable));
+        match self.policy.run(Safety::Repeatable, fate, get).await {
             Ok(text) => Ok(text),
             Err(gave_up) => Err(match gave_up.error {
                 TryError::Lost(lost) => lost.explained(url, gave_up.story).await,
-                TryError::Busy(status, _) => {
+                TryError::Busy(status, ..) => {
                     ProviderError::unreachable(format!("{} answered HTTP {status}{}", address(url), gave_up.story))
                 }
-                TryError::Fault(fault) => explain(&fault, "read a file of the guest"),
-                TryError::Garbled(why) | TryError::Foreign(why) => {
+                TryError::Refused(Refusal::Fault(fault)) => explain(&fault, "read a file of the guest"),
+                TryError::Garbled(_, why) | TryError::Refused(Refusal::Foreign(why)) => {
                     ProviderError::operation(format!("{} does not give a file of the guest: {why}{}", address(url), gave_up.story))
                 }
             }),
@@ -389,7 +377,7 @@ impl Send<'_> {
         let text = &envelope(body);
         let sent = self.policy.run(
             safety,
-            |error: &TryError| error.fate(safety),
+            |error: &TryError| error.fate(|lost| lost.fate(safety)),
             |ordinary| {
                 self.counts.add(&body.name);
                 async move {
@@ -426,19 +414,19 @@ impl Send<'_> {
         let http::Answer { status, headers, body } = http::read(response, limit(method), Form::Xml).await.map_err(lost)?;
         if let Some(fate) = RetryFate::of_status(status.as_u16(), http::asked_pause(&headers)) {
             exchange.answer(status.as_str(), "", b"");
-            return Err(TryError::Busy(status, fate));
+            return Err(TryError::Busy(status, fate, String::new()));
         }
         exchange.answer(status.as_str(), "text/xml", &body);
         match answer(&String::from_utf8_lossy(&body)) {
             Ok(Answer::Response(node)) if status.is_success() && node.name.strip_suffix("Response") == Some(method) => Ok(node),
             Ok(Answer::Response(node)) if status.is_success() => {
-                Err(TryError::Garbled(format!("HTTP {status} with the answer `{}` to {method}", excerpt(&node.name, NAMED))))
+                Err(TryError::Garbled(status, format!(" with the answer `{}` to {method}", excerpt(&node.name, NAMED))))
             }
-            Ok(Answer::Fault(fault)) => Err(TryError::Fault(fault)),
-            Ok(Answer::Response(_)) => Err(TryError::Foreign(format!("HTTP {status} with an answer that is no fault"))),
+            Ok(Answer::Fault(fault)) => Err(TryError::Refused(Refusal::Fault(fault))),
+            Ok(Answer::Response(_)) => Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status} with an answer that is no fault")))),
             // Faults come with 500, so that a 500 without one is not vCenter's own.
-            Err(why) if status.is_success() || status.is_server_error() => Err(TryError::Garbled(format!("HTTP {status}: {why}"))),
-            Err(why) => Err(TryError::Foreign(format!("HTTP {status}: {why}"))),
+            Err(why) if status.is_success() || status.is_server_error() => Err(TryError::Garbled(status, format!(": {why}"))),
+            Err(why) => Err(TryError::Refused(Refusal::Foreign(format!("HTTP {status}: {why}")))),
         }
     }
 
@@ -449,17 +437,180 @@ impl Send<'_> {
             Hinted::new(format!("{address} does not answer like a vCenter: {why}{story}"), "`api_url` should read https://HOST/sdk")
         };
         match error {
-            TryError::Fault(fault) => CallError::Fault(fault),
+            TryError::Refused(Refusal::Fault(fault)) => CallError::Fault(fault),
             TryError::Lost(Lost::Unclear(why)) => CallError::Unclear(format!("{address}: {why}{story}").into()),
             // Only what may be sent twice has ended with it for good.
             TryError::Lost(Lost::TooLarge(why)) => CallError::Unclear(format!("{address}: {why}{story}").into()),
-            TryError::Busy(status, RetryFate::NotNow(_)) => {
+            TryError::Busy(status, RetryFate::NotNow(_), _) => {
                 CallError::Other(ProviderError::unreachable(format!("{address} answered HTTP {status}{story}")))
             }
-            TryError::Busy(status, _) => CallError::Unclear(format!("{address} answered HTTP {status}{story}").into()),
+            TryError::Busy(status, ..) => CallError::Unclear(format!("{address} answered HTTP {status}{story}").into()),
             TryError::Lost(lost) => CallError::Other(lost.explained(self.url, story).await),
-            TryError::Garbled(why) => CallError::Unclear(foreign(&why)),
-            TryError::Foreign(why) => CallError::Other(ProviderError::from_hinted(ProviderErrorKind::Unreachable, foreign(&why))),
+            TryError::Garbled(status, what) => CallError::Unclear(foreign(&format!("HTTP {status}{what}"))),
+            TryError::Refused(Refusal::Foreign(why)) => {
+                CallError::Other(ProviderError::from_hinted(ProviderErrorKind::Unreachable, foreign(&why)))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::profile::{Details, VsphereProfile},
+        providers::{
+            scripted::{Asked, Say, Scripted},
+            vsphere::{
+                collector::retrieve,
+                props::{filter, properties, start},
+            },
+        },
+    };
+
+    /// Whether this session ends at this method.
+    type Ends = fn(usize, &str) -> bool;
+
+    /// A vCenter that counts sessions: each has a property collector of its own.
+    struct Vcenter {
+        ends: Ends,
+        refuses: bool,
+    }
+
+    fn envelope_of(body: &str) -> String {
+        format!(
+            "<soapenv:Envelope xmlns:soapenv=\"s\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
+        )
+    }
+
+    fn fault(kind: &str) -> Say {
+        let body =
+            format!("<soapenv:Fault><faultstring>{kind}</faultstring><detail><{kind}Fault xsi:type=\"{kind}\"/></detail></soapenv:Fault>");
+        Say::Answer(500, envelope_of(&body))
+    }
+
+    fn vms(ids: &[&str], token: &str) -> String {
+        let objects = ids.iter().map(|id| {
+            format!("<objects><obj type=\"VirtualMachine\">{id}</obj><propSet><name>name</name><val>name of {id}</val></propSet></objects>")
+        });
+        format!("{}{}", if token.is_empty() { String::new() } else { format!("<token>{token}</token>") }, objects.collect::<String>())
+    }
+
+    impl Vcenter {
+        async fn serve(self) -> Scripted {
+            let logins = std::sync::atomic::AtomicUsize::new(0);
+            Scripted::serve(move |asked, _| {
+                use std::sync::atomic::Ordering::Relaxed;
+                let method = method_of(asked);
+                let session = logins.load(Relaxed);
+                let response = |inner: &str| {
+                    Say::Answer(200, envelope_of(&format!("<{method}Response><returnval>{inner}</returnval></{method}Response>")))
+                };
+                match method.as_str() {
+                    "RetrieveServiceContent" => {
+                        let part = |name: &str, kind: &str| format!("<{name} type=\"{kind}\">{kind}-of-session-{}</{name}>", session + 1);
+                        response(&format!(
+                            "{}{}{}{}<about><fullName>test</fullName><apiVersion>8.0</apiVersion><apiType>VirtualCenter</apiType></about>",
+                            part("rootFolder", "Folder"),
+                            part("propertyCollector", "PropertyCollector"),
+                            part("viewManager", "ViewManager"),
+                            part("sessionManager", "SessionManager")
+                        ))
+                    }
+                    "Login" if self.refuses => fault("InvalidLogin"),
+                    "Login" => {
+                        logins.fetch_add(1, Relaxed);
+                        response("")
+                    }
+                    "CreateContainerView" => Say::Answer(
+                        200,
+                        envelope_of(&format!(
+                            "<{method}Response><returnval type=\"ContainerView\">view-{session}</returnval></{method}Response>"
+                        )),
+                    ),
+                    // What comes with an old collector, or at the end of a session, is refused.
+                    _ if !asked.body.contains(&format!("PropertyCollector-of-session-{session}<")) => fault("NotAuthenticated"),
+                    method if (self.ends)(session, method) => fault("NotAuthenticated"),
+                    "RetrievePropertiesEx" => response(&vms(&["vm-1", "vm-2"], "page-2")),
+                    "ContinueRetrievePropertiesEx" => response(&vms(&["vm-3"], "")),
+                    _ => fault("NotSupported"),
+                }
+            })
+            .await
+        }
+    }
+
+    fn method_of(asked: &Asked) -> String {
+        let (_, body) = asked.body.split_once("Body><").unwrap();
+        body.split([' ', '>', '/']).next().unwrap().to_owned()
+    }
+
+    async fn opened(server: &Scripted) -> ProviderResult<Session> {
+        Session::open(&server.profile("/sdk", Details::from(VsphereProfile::default()))).await
+    }
+
+    async fn names(session: &Session) -> Result<Vec<String>, String> {
+        let spec = |live: &Live| filter("specSet", [properties("VirtualMachine", &["name"])], [start(&live.view, true, [])]);
+        let found = retrieve(session, spec).await.map_err(|error| error.explained("list").to_string())?;
+        Ok(found.iter().map(|object| object.id.value.clone()).collect())
+    }
+
+    /// How many requests there were, by method.
+    fn count(server: &Scripted, method: &str) -> usize {
+        server.asked().iter().filter(|asked| method_of(asked) == method).count()
+    }
+
+    /// Where sessions end; logins, first pages and further pages that it takes to read everything once.
+    #[tokio::test]
+    async fn all_pages_are_read_in_one_session_wherever_another_ends() {
+        let cases: [(&str, Ends, [usize; 3]); 4] = [
+            ("none ends", |_, _| false, [1, 1, 1]),
+            ("at the first page", |session, method| session == 1 && method == "RetrievePropertiesEx", [2, 2, 1]),
+            ("at the second page", |session, method| session == 1 && method.starts_with("Continue"), [2, 2, 2]),
+            (
+                "at the second page, and the next at its first",
+                |session, method| session < 3 && method.starts_with(if session == 1 { "Continue" } else { "Retrieve" }),
+                [3, 3, 2],
+            ),
+        ];
+        for (case, ends, expected) in cases {
+            Policy::STANDARD
+                .faster(20)
+                .scope(async {
+                    let server = Vcenter { ends, refuses: false }.serve().await;
+                    let session = opened(&server).await.unwrap();
+                    assert_eq!(names(&session).await.unwrap(), ["vm-1", "vm-2", "vm-3"], "{case}: each once");
+                    let seen =
+                        [count(&server, "Login"), count(&server, "RetrievePropertiesEx"), count(&server, "ContinueRetrievePropertiesEx")];
+                    assert_eq!(seen, expected, "{case}");
+                })
+                .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vcenter_that_ends_every_session_is_not_asked_for_ever() {
+        let server = Vcenter { ends: |_, _| true, refuses: false }.serve().await;
+        let session = opened(&server).await.unwrap();
+        let error = names(&session).await.unwrap_err();
+        assert!(error.contains("a new session may not read properties either"), "{error}");
+        assert_eq!(count(&server, "Login"), SESSIONS as usize);
+    }
+
+    #[tokio::test]
+    async fn all_who_meet_the_end_of_a_session_share_the_new_one() {
+        let server = Vcenter { ends: |session, _| session == 1, refuses: false }.serve().await;
+        let session = opened(&server).await.unwrap();
+        let (one, two, three) = tokio::join!(names(&session), names(&session), names(&session));
+        assert_eq!((one.unwrap().len(), two.unwrap().len(), three.unwrap().len()), (3, 3, 3));
+        assert_eq!(count(&server, "Login"), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_not_repeated() {
+        let server = Vcenter { ends: |_, _| false, refuses: true }.serve().await;
+        let error = opened(&server).await.unwrap_err();
+        assert!(error.is(ProviderErrorKind::Login) && error.to_string().contains("refused for user `joe`"), "{error:?}");
+        assert_eq!(count(&server, "Login"), 1, "more would lock the account");
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     engine::{Failure, Leftover, StepCx},
     exit,
     journal::{Entry, Header, Journal, Read, Record},
-    providers::SourceProvider,
+    providers::Source,
     run::{
         Done, Sources, Teardown,
         names::{RUN_LABEL, is_of_the_system},
@@ -185,7 +185,8 @@ impl List<'_> {
                     Ok(found) => found,
                     Err(reason) => return Ok(Look::Doubtful(reason)),
                 };
-                let found = source.find(std::slice::from_ref(name)).await.map_err(crate::run::provider_failure)?;
+                let Some(cloner) = source.cloner() else { return Ok(Look::Absent) };
+                let found = cloner.find(std::slice::from_ref(name)).await.map_err(crate::run::provider_failure)?;
                 Ok(match found.into_iter().next() {
                     None => Look::Absent,
                     Some(vm) if vm.run.is_some() => Look::Doubtful("the VM of this name is a clone of mtv-test".to_owned()),
@@ -200,8 +201,11 @@ impl List<'_> {
                     Ok(found) => found,
                     Err(reason) => return Ok(Look::Doubtful(reason)),
                 };
+                let Some(snapshots) = source.volume_snapshots() else {
+                    return Ok(Look::Doubtful(format!("a source of type {provider} keeps no volume snapshots")));
+                };
                 let id = record.reference.clone().unwrap_or_default();
-                Ok(match source.volume_snapshot(&id).await.map_err(crate::run::provider_failure)? {
+                Ok(match snapshots.volume_snapshot(&id).await.map_err(crate::run::provider_failure)? {
                     None => Look::Absent,
                     Some(other) if other != *name => Look::Doubtful(format!("the volume snapshot of this id is called `{other}`")),
                     Some(_) if self.by_name || self.names_session(&record.entry) => {
@@ -249,7 +253,7 @@ impl List<'_> {
 }
 
 /// The source that the user names, if it is of the kind that an entry is of; else why not.
-fn source_of(sources: &Sources, provider: ProviderKind) -> Result<(&str, &dyn SourceProvider), String> {
+fn source_of(sources: &Sources, provider: ProviderKind) -> Result<(&str, &dyn Source), String> {
     match sources.iter().next() {
         None => Err(format!("name the profile of its source ({provider}) with --provider")),
         Some((profile, Ok(source))) if source.kind() == provider => Ok((profile, source.as_ref())),

@@ -12,7 +12,7 @@ use crate::{
     config::profile::ProviderKind,
     engine::Leftover,
     journal::Entry,
-    providers::{ProviderResult, SourceProvider},
+    providers::{ProviderResult, Source},
     run::{
         names::{self, RUN_LABEL, SCENARIO_LABEL},
         proof::{self, KINDS, SHARED, Whose},
@@ -153,11 +153,9 @@ impl Found {
     ///
     /// # Errors
     /// The source cannot list its VMs.
-    pub async fn add_source(&mut self, source: &dyn SourceProvider, profile: &str) -> ProviderResult<()> {
-        if !source.abilities().clones {
-            return Ok(());
-        }
-        for marked in source.marked().await? {
+    pub async fn add_source(&mut self, source: &dyn Source, profile: &str) -> ProviderResult<()> {
+        let Some(cloner) = source.cloner() else { return Ok(()) };
+        for marked in cloner.marked().await? {
             let Some(run) = marked.vm.run else { continue };
             if !(names::is_clone(&run, &marked.vm.name) || marked.vm.name == names::source_namespace(&run)) {
                 self.kept.push(copy(profile, &marked.vm.name, &marked.vm.id, &run));

@@ -36,7 +36,7 @@ use crate::{
     engine::{Deadline, Emitter, Failure, Leftover, StepCx, human, signals},
     exit,
     journal::{self, Entry, Header, Journal, Record, State},
-    providers::{self, SourceProvider, SourceVm},
+    providers::{self, Source, SourceVm},
     report,
     secrets::mask,
 };
@@ -251,7 +251,10 @@ async fn unlisted(
         let mut kept = found.kept;
         for (profile, source) in &teardown.sources {
             let searched = match source {
-                Ok(source) => source.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(Diagnosis::from),
+                Ok(source) => match source.cloner() {
+                    Some(cloner) => cloner.of_run(&header.run).await.map(|vms| (source.kind(), vms)).map_err(Diagnosis::from),
+                    None => continue,
+                },
                 Err(why) => Err(why.clone()),
             };
             match searched {
@@ -417,9 +420,9 @@ async fn connect_sources(request: &CleanRequest, cluster: &Cluster, header: &Hea
     sources
 }
 
-async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn SourceProvider>, Diagnosis> {
+async fn connect_source(profile: &Profile, cluster: &Cluster) -> Result<Arc<dyn Source>, Diagnosis> {
     // Boxed: each source has a large future of its own.
-    let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn SourceProvider>::from) });
+    let connect = Box::pin(async { providers::connect_at(profile, Some(cluster)).await.map(Arc::<dyn Source>::from) });
     in_its_share(connect, Diagnosis::from).await
 }
 
@@ -457,11 +460,11 @@ fn load_profile(request: &CleanRequest, journal: Option<&Header>, name: &str) ->
     })?;
     let known = journal.map(|header| header.profiles.as_slice()).unwrap_or_default();
     match known.iter().find(|known| known.name == name) {
-        Some(of_run) if of_run.kind != profile.kind || address(&of_run.endpoint) != address(&profile.api_url) => {
+        Some(of_run) if of_run.kind != profile.kind() || address(&of_run.endpoint) != address(&profile.api_url) => {
             return Err(unusable(format!(
                 "profile `{shown}` of {} is of another source ({}) than that of the run ({}), which was not contacted",
                 file.display(),
-                place(profile.kind, &profile.api_url),
+                place(profile.kind(), &profile.api_url),
                 place(of_run.kind, &of_run.endpoint),
             ))
             .hint("choose the run's file with --providers")

@@ -7,33 +7,34 @@ use crate::{
     diagnosis::{Diagnosis, Id},
     engine::{Failure, StepCx},
     guest::{GuestNic, LINUX_ADDRESSES, linux_adapters},
-    providers::{GuestCommand, Power, VmDescription},
+    providers::{GuestCommand, GuestExec, Power, VmDescription},
     run::provider_failure,
     verify::{MARKER_PATH, marker_text},
 };
 
 /// Whether anything can be done in this guest, and by whom.
-fn login<'a>(scene: &'a Scene<'_>, source: &VmDescription) -> Result<&'a GuestLogin, String> {
+fn login<'a>(scene: &'a Scene<'_>, source: &VmDescription) -> Result<(&'a dyn GuestExec, &'a GuestLogin), String> {
     let session = scene.session;
-    if !session.source.abilities().guest_commands {
-        return Err(format!("a source of type {} runs no commands in guests", session.profile.kind));
-    }
+    let Some(guests) = session.source.guest_exec() else {
+        return Err(format!("a source of type {} runs no commands in guests", session.profile.kind()));
+    };
     if source.windows {
         return Err("the guest is Windows".to_owned());
     }
     if source.power != Power::On || !source.tools_running {
         return Err("the guest's tools do not run".to_owned());
     }
-    session.profile.guest_linux.as_ref().ok_or_else(|| "the profile has no guest_vm_linux_user and guest_vm_linux_password".to_owned())
+    let login = session.profile.guest_linux.as_ref();
+    Ok((guests, login.ok_or_else(|| "the profile has no guest_vm_linux_user and guest_vm_linux_password".to_owned())?))
 }
 
 /// Asks a guest what its adapters are called and which of its addresses come by DHCP: vCenter does not tell. A guest that does not
 /// answer is no failure: what it does not tell is not compared.
 pub async fn ask(scene: &Scene<'_>, source: &mut VmDescription, cx: &StepCx) -> Result<(), Failure> {
-    let Ok(login) = login(scene, source) else { return Ok(()) };
+    let Ok((guests, login)) = login(scene, source) else { return Ok(()) };
     cx.progress(format!("asking the guest of VM {} for its adapters", source.name), None);
     let command = GuestCommand { name: format!("{}-adapters", scene.session.run()), line: LINUX_ADDRESSES.to_owned(), fetch: true };
-    let asked = scene.session.source.run_in_guest(&source.id, login, &command);
+    let asked = guests.run_in_guest(&source.id, login, &command);
     let answer = tokio::select! {
         () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
         answer = asked => answer,
@@ -78,12 +79,12 @@ pub async fn mark(scene: &Scene<'_>, source: &VmDescription, cx: &StepCx) -> Res
                 .hint("data_marker needs a running Linux guest with open-vm-tools, and its login in the profile"),
         )
     };
-    let login = login(scene, source).map_err(cannot)?;
+    let (guests, login) = login(scene, source).map_err(cannot)?;
     cx.progress(format!("writing the data marker into VM {}", source.name), None);
     let (folder, text) = (MARKER_PATH.rsplit_once('/').map_or("/", |(folder, _)| folder), marker_text(scene.session.run()));
     let line = format!("mkdir -p {folder} && echo {text} > {MARKER_PATH} && sync && test -s {MARKER_PATH}");
     let command = GuestCommand { name: format!("{}-marker", scene.session.run()), line, fetch: false };
-    let written = scene.session.source.run_in_guest(&source.id, login, &command);
+    let written = guests.run_in_guest(&source.id, login, &command);
     let answer = tokio::select! {
         () = cx.cancel.cancelled() => return Err(Failure::Interrupted),
         answer = written => answer.map_err(provider_failure)?,

@@ -8,8 +8,9 @@ use mtv_api::kinds;
 use mtv_lab::faults::{Rule, Server};
 use mtv_test::{
     cluster::Cluster,
+    config::scenario::PowerWish,
     config::{profile::Profile, profile_file::ProfileFile},
-    providers::{CloneRequest, Power, ProviderResult, SourceProvider, connect_at},
+    providers::{CloneRequest, Power, ProviderResult, Source, connect_at},
 };
 use tokio::sync::Mutex;
 
@@ -60,12 +61,12 @@ enum Act {
     Delete,
 }
 
-async fn act(source: &dyn SourceProvider, act: Act, run: &str, id: &str) -> ProviderResult<()> {
+async fn act(source: &dyn Source, act: Act, run: &str, id: &str) -> ProviderResult<()> {
     match act {
         Act::Connect => Ok(()),
-        Act::Clone => source.clone_vm(&clone_of(run, "second")).await.map(drop),
-        Act::PowerOn => source.set_power(id, Power::On).await,
-        Act::Delete => source.delete(id).await,
+        Act::Clone => source.cloner().unwrap().clone_vm(&clone_of(run, "second")).await.map(drop),
+        Act::PowerOn => source.cloner().unwrap().set_power(id, PowerWish::On).await,
+        Act::Delete => source.cloner().unwrap().delete(id).await,
     }
 }
 
@@ -94,7 +95,7 @@ async fn cell(bed: Arc<Bed>, alone: Arc<Mutex<()>>, call: Call, rule: Rule, run:
     let source = connect_at(&profile, Some(&home)).await.unwrap();
     drop(connecting);
     let count = |verb: &str| counts(source.as_ref(), &home, verb);
-    let id = source.clone_vm(&clone_of(&run, "first")).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&clone_of(&run, "first")).await.unwrap();
     let namespace = format!("mtv-test-{run}-source-vms");
     let (sends, looks) = (count(verb), count("get"));
     let rule = Rule { verb: Some(verb.to_owned()), resource: Some(resource.to_owned()), namespace: Some(namespace.clone()), ..rule };
@@ -111,14 +112,14 @@ async fn cell(bed: Arc<Bed>, alone: Arc<Mutex<()>>, call: Call, rule: Rule, run:
         assert_eq!(named("first"), 0, "still there after a delete that passed");
     }
     if (what, result.is_ok()) == (Act::PowerOn, true) {
-        assert_eq!(source.describe_vm(&id).await.unwrap().power, Power::On);
+        assert_eq!(source.cloner().unwrap().describe_vm(&id).await.unwrap().power, Power::On);
     }
     let made = (what == Act::Clone && verb == "create").then(|| named("second"));
     Seen { result: result.map_err(|error| error.to_string()), sends, looked, made }
 }
 
 /// Requests of a verb: on the cluster of the run they are counted there.
-fn counts(source: &dyn SourceProvider, home: &Cluster, verb: &str) -> u64 {
+fn counts(source: &dyn Source, home: &Cluster, verb: &str) -> u64 {
     let of = |counts: BTreeMap<String, u64>| counts.get(verb).copied().unwrap_or_default();
     of(source.requests()) + of(home.requests())
 }

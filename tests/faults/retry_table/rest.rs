@@ -3,8 +3,8 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use mtv_lab::faults::{Rule, Server};
 use mtv_test::{
-    config::profile::ProviderKind,
-    providers::{CloneRequest, Power, ProviderErrorKind, ProviderResult, SourceProvider, connect},
+    config::{profile::ProviderKind, scenario::PowerWish},
+    providers::{CloneRequest, Power, ProviderErrorKind, ProviderResult, Source, connect},
 };
 
 use super::{Row, Seen};
@@ -41,14 +41,14 @@ fn clone_of(source: &str, name: &str) -> CloneRequest {
     CloneRequest { source: source.into(), name: name.into(), run: "r1".into(), ..CloneRequest::default() }
 }
 
-async fn act(source: &dyn SourceProvider, verb: &Verb, id: &str) -> ProviderResult<()> {
+async fn act(source: &dyn Source, verb: &Verb, id: &str) -> ProviderResult<()> {
     match verb.act {
         Act::LogIn => Ok(()),
-        Act::Find => source.of_run("r1").await.map(|found| assert_eq!(found.len(), 1)),
-        Act::Clone => source.clone_vm(&clone_of(verb.source, "second")).await.map(drop),
-        Act::Snapshot => source.snapshot(id, "first-snapshot-1").await,
-        Act::PowerOn => source.set_power(id, Power::On).await,
-        Act::Delete => source.delete(id).await,
+        Act::Find => source.cloner().unwrap().of_run("r1").await.map(|found| assert_eq!(found.len(), 1)),
+        Act::Clone => source.cloner().unwrap().clone_vm(&clone_of(verb.source, "second")).await.map(drop),
+        Act::Snapshot => source.snapshots().unwrap().snapshot(id, "first-snapshot-1").await,
+        Act::PowerOn => source.cloner().unwrap().set_power(id, PowerWish::On).await,
+        Act::Delete => source.cloner().unwrap().delete(id).await,
     }
 }
 
@@ -65,7 +65,7 @@ async fn cell(verb: Verb, rule: Rule) -> Seen {
         };
     }
     let source = connect(&lab.profile).await.unwrap();
-    let id = source.clone_vm(&clone_of(verb.source, "first")).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&clone_of(verb.source, "first")).await.unwrap();
     let count = |call: &str| source.requests().get(call).copied().unwrap_or_default();
     let looks = || verb.look.map_or(0, |(look, _)| count(look));
     let (sent, looked) = (count(verb.call), looks());
@@ -75,7 +75,7 @@ async fn cell(verb: Verb, rule: Rule) -> Seen {
     let looked = looks() - looked > verb.look.map_or(0, |(_, usual)| usual);
     let made = verb.makes.map(|(begin, end)| lab.names().iter().filter(|name| name.starts_with(begin) && name.ends_with(end)).count());
     match (verb.act, &result) {
-        (Act::PowerOn, Ok(())) => assert_eq!(source.describe_vm(&id).await.unwrap().power, Power::On),
+        (Act::PowerOn, Ok(())) => assert_eq!(source.cloner().unwrap().describe_vm(&id).await.unwrap().power, Power::On),
         // Whatever happened to the request, nothing of the clone is left.
         (Act::Delete, Ok(())) => assert_eq!(lab.names(), before),
         (Act::Clone, Err(_)) => {

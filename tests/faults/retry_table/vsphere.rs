@@ -12,8 +12,9 @@ use mtv_lab::{
     world::World,
 };
 use mtv_test::{
+    config::scenario::PowerWish,
     config::{profile::Profile, profile_file::ProfileFile},
-    providers::{CloneRequest, Power, ProviderError, SourceProvider, connect},
+    providers::{CloneRequest, Power, ProviderError, Source, connect},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -91,14 +92,14 @@ struct Call {
 }
 
 /// Does it with a machine that is there already.
-async fn act(source: &dyn SourceProvider, act: Act, id: &str) -> Result<(), ProviderError> {
+async fn act(source: &dyn Source, act: Act, id: &str) -> Result<(), ProviderError> {
     match act {
         Act::LogIn => Ok(()),
-        Act::Find => source.find(&["mtv-tests-rhel8".to_owned()]).await.map(|found| assert_eq!(found.len(), 1)),
-        Act::Clone => source.clone_vm(&clone_of("second")).await.map(drop),
-        Act::Snapshot => source.snapshot(id, "s").await,
-        Act::PowerOn => source.set_power(id, Power::On).await,
-        Act::Delete => source.delete(id).await,
+        Act::Find => source.cloner().unwrap().find(&["mtv-tests-rhel8".to_owned()]).await.map(|found| assert_eq!(found.len(), 1)),
+        Act::Clone => source.cloner().unwrap().clone_vm(&clone_of("second")).await.map(drop),
+        Act::Snapshot => source.snapshots().unwrap().snapshot(id, "s").await,
+        Act::PowerOn => source.cloner().unwrap().set_power(id, PowerWish::On).await,
+        Act::Delete => source.cloner().unwrap().delete(id).await,
     }
 }
 
@@ -121,7 +122,7 @@ async fn cell(call: Call, rule: Rule) -> Seen {
     let source = connect(&lab.profile).await.unwrap();
     let count = |method: &str| source.requests().get(method).copied().unwrap_or_default();
     let before = count(LOOK);
-    let id = source.clone_vm(&clone_of("first")).await.unwrap();
+    let id = source.cloner().unwrap().clone_vm(&clone_of("first")).await.unwrap();
     // What the call looks at without faults: a delete reads the power state, and that of a host's machine looks for it in the vCenter.
     let usual = match (what, endpoint) {
         (Act::Clone, _) => count(LOOK) - before,
@@ -138,13 +139,13 @@ async fn cell(call: Call, rule: Rule) -> Seen {
     let sends = count(counted) - before.0;
     let (sends, looked) = if method == LOOK { (sends.saturating_sub(usual) + 1, false) } else { (sends, count(LOOK) - before.1 > usual) };
     let made = match what {
-        Act::Clone => Some(source.of_run("r1").await.unwrap().len() - 1),
-        Act::Snapshot => Some(source.describe_vm(&id).await.unwrap().snapshots.len()),
+        Act::Clone => Some(source.cloner().unwrap().of_run("r1").await.unwrap().len() - 1),
+        Act::Snapshot => Some(source.cloner().unwrap().describe_vm(&id).await.unwrap().snapshots.len()),
         _ => None,
     };
     match (what, &result) {
-        (Act::PowerOn, Ok(())) => assert_eq!(source.describe_vm(&id).await.unwrap().power, Power::On),
-        (Act::Delete, Ok(())) => assert!(source.of_run("r1").await.unwrap().is_empty()),
+        (Act::PowerOn, Ok(())) => assert_eq!(source.cloner().unwrap().describe_vm(&id).await.unwrap().power, Power::On),
+        (Act::Delete, Ok(())) => assert!(source.cloner().unwrap().of_run("r1").await.unwrap().is_empty()),
         _ => {}
     }
     Seen { result: result.map_err(|error| error.to_string()), sends, looked, made }
