@@ -233,9 +233,12 @@ pub fn junit(path: &Path) -> Vec<(String, String)> {
 /// Cases of a JUnit file that are not as they should be in a run that passes: every step passes, and of checks that do not apply to a
 /// VM the report says so.
 pub fn not_well(cases: &[(String, String)]) -> Vec<&(String, String)> {
-    // `suite/scenario/verify/vm/check`
-    let is_check = |name: &str| name.matches('/').count() > 2;
     cases.iter().filter(|(name, ended)| ended != "passed" && !(is_check(name) && ended == "skipped")).collect()
+}
+
+/// Whether a case is that of a check, `suite/scenario/verify/vm/check`, and not of a step.
+pub fn is_check(name: &str) -> bool {
+    name.matches('/').count() > 2
 }
 
 /// What a process printed, for messages of failed assertions.
