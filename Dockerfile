@@ -7,6 +7,8 @@ COPY api api
 COPY lab lab
 COPY fuzz fuzz
 COPY testkit testkit
+# Not compiled, but the manifest names those with a harness of their own.
+COPY tests tests
 COPY src src
 COPY scenarios scenarios
 COPY providers.example.toml ./

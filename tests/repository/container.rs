@@ -58,6 +58,24 @@ fn cargo_accepts_exactly_what_the_build_stage_copies() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// `cargo metadata` does not mind, but `cargo build` refuses a manifest that names a test without a file.
+#[test]
+fn every_test_that_a_manifest_names_is_copied() {
+    let stage = build_stage();
+    let mut named = 0;
+    for folder in ["", "api", "lab", "testkit"] {
+        let package = stage.path().join(folder);
+        let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
+        for entry in manifest.split("[[test]]").skip(1) {
+            let name = entry.split('"').nth(1).unwrap();
+            let tests = package.join("tests");
+            assert!(tests.join(name).join("main.rs").is_file() || tests.join(format!("{name}.rs")).is_file(), "{folder}: {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 0);
+}
+
 #[test]
 fn every_file_that_the_compiler_embeds_is_copied() {
     let stage = build_stage();

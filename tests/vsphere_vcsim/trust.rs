@@ -74,7 +74,7 @@ pub async fn an_unknown_certificate_is_named_with_two_ways_on() {
     let Some(vcsim) = certificates.start() else { return };
     let Err(error) = connect(&vcsim.profile()).await else { panic!("connected") };
     assert!(error.is(ProviderErrorKind::Certificate), "{error:?}");
-    let text = error.to_string();
+    let text = format!("{error}; {}", error.hints().join("; "));
     for words in [
         "the certificate of 127.0.0.1:",
         "SHA-256 ",
