@@ -154,6 +154,32 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the key, the quotes and the value look like, and whatever stands around it.
+        #[test]
+        fn a_secret_value_is_not_in_what_is_shown(
+            key in "(guest_vm_linux_|storage_|a\\.)?(password|passwort|token|secret)|\"password\"",
+            equals in " ?[=:] ?",
+            quotes in 0_usize..7,
+            first in "Zq[A-Za-z0-9]{4,8}",
+            second in "Zw[A-Za-zé0-9]{4,8}",
+            before in "(\\[provider\\.x\\]\n|username = \"u\"\n|# note\n)?",
+            after in "(\ntype = \"ova\"|\r\nversion = 1| # note)?",
+        ) {
+            // What opens and closes the value, and what stands inside of it.
+            let (open, close, inner) = [
+                ("\"", "\"", ""),
+                ("'", "'", " # "),
+                ("\"", "\"", "\\\""),
+                ("\"\"\"", "\"\"\"", "\n"),
+                ("'''", "'''", "\n\""),
+                ("", "", ""),
+                ("\"", "", " "),
+            ][quotes];
+            let text = format!("{before}{key}{equals}{open}{first}{inner}{second}{close}{after}\n");
+            let blotted = blot(&text, Show::Harmless);
+            prop_assert!(!blotted.contains(&first) && !blotted.contains(&second), "{text} became {blotted}");
+        }
+
         #[test]
         fn places_stay(text in "(\\PC|\n|password = |\"\"\"){0,60}") {
             let blotted = blot(&text, Show::Harmless);

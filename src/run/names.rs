@@ -207,6 +207,13 @@ mod tests {
             prop_assert!(!is_clone_of("abcdefghik", &source, &name));
         }
 
+        /// Names of other sources are no clones of this one, also where one is the beginning of the other.
+        #[test]
+        fn a_clone_is_not_one_of_another_source(source in "[a-z][a-z0-9]{1,20}", more in "[a-z0-9]{1,10}", scenario in 0usize..500, vm in 0usize..20) {
+            let name = clone("abcdefghij", &format!("{source}{more}"), scenario, vm);
+            prop_assert!(!is_clone_of("abcdefghij", &source, &name), "{name}");
+        }
+
         #[test]
         fn names_are_dns_labels(source in ".{0,80}", scenario in 0usize..500, vm in 0usize..20) {
             for name in [clone("abcdefghij", &source, scenario, vm), namespace("mtv-test", "abcdefghij"), nad_base("r", &source)] {
