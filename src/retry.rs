@@ -9,7 +9,10 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822};
 use tokio::time::Instant;
 
-use crate::engine::{Deadline, human};
+use crate::{
+    engine::{Deadline, emit_here, human},
+    events::What,
+};
 
 /// Whether a request may be sent a second time when it is not known whether the first one was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,16 +106,6 @@ impl std::error::Error for NoAnswer {}
 tokio::task_local! {
     /// Another policy for what runs in this task.
     static POLICY: Policy;
-    /// Learns of each attempt of this task that is repeated.
-    static OBSERVER: Observer;
-}
-
-/// Gets the number of an attempt that failed, from 1, and the pause before the next one.
-pub type Observer = std::sync::Arc<dyn Fn(u32, Duration) + Send + Sync>;
-
-/// Runs something whose repeated attempts are reported.
-pub async fn observed<F: Future>(observer: Observer, work: F) -> F::Output {
-    OBSERVER.scope(observer, work).await
 }
 
 /// How often, how long, with which pauses.
@@ -232,7 +225,7 @@ impl Tries {
             self.asked_for = after.filter(|after| *after == pause);
             return false;
         }
-        let _ = OBSERVER.try_with(|observer| observer(self.made, pause));
+        emit_here(What::Retried { attempt: self.made, pause: pause.as_secs_f64() });
         tokio::time::sleep(pause).await;
         true
     }
@@ -441,15 +434,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn repeated_attempts_are_reported_and_the_last_one_is_not() {
-        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let observer: Observer = {
-            let seen = std::sync::Arc::clone(&seen);
-            std::sync::Arc::new(move |attempt, pause| seen.lock().unwrap().push((attempt, pause)))
-        };
-        observed(observer, attempts(POLICY, Safety::Repeatable, Fate::NotNow(None))).await;
-        let seen = seen.lock().unwrap();
+        let (send, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let emitter = crate::engine::Emitter::new("r1", send);
+        emitter.scope(attempts(POLICY, Safety::Repeatable, Fate::NotNow(None))).await;
+        let mut seen = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            let What::Retried { attempt, pause } = event.what else { panic!("{event:?}") };
+            seen.push((attempt, pause));
+        }
         assert_eq!(seen.iter().map(|(attempt, _)| *attempt).collect::<Vec<_>>(), (1..12).collect::<Vec<_>>());
-        assert!(seen.iter().all(|(_, pause)| *pause >= POLICY.first_pause / 2));
+        assert!(seen.iter().all(|(_, pause)| *pause >= (POLICY.first_pause / 2).as_secs_f64()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs one piece of work of the workload to its verdict: within its deadline, stopped by its token, panics caught.
 
-use std::{any::Any, future::Future, sync::Arc, time::Duration};
+use std::{any::Any, future::Future, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::task::{JoinError, JoinHandle};
@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Emitter, Failure, StepCx};
 use crate::{
     diagnosis::{Diagnosis, Id},
-    events::{Verdict, What},
-    retry,
+    events::Verdict,
 };
 
 /// How long work may take to come back after its token said stop, before it is dropped: a request in flight may end, so
@@ -55,12 +54,7 @@ where
 {
     let started = Instant::now();
     let (emitter, cancel, deadline) = (cx.emitter.clone(), cx.cancel.clone(), cx.deadline);
-    let observer: retry::Observer = {
-        let emitter = emitter.clone();
-        Arc::new(move |attempt, pause| emitter.emit(What::Retried { attempt, pause: pause.as_secs_f64() }))
-    };
-    let work = retry::observed(observer, emitter.clone().scope(work(cx)));
-    let mut task = Task(tokio::spawn(deadline.scope(work)));
+    let mut task = Task(tokio::spawn(deadline.scope(emitter.clone().scope(work(cx)))));
 
     let stopped = async {
         cancel.cancelled().await;

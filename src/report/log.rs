@@ -19,7 +19,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{Sink, model::Run, screen::Screen};
+use super::{
+    Sink,
+    console::{count, word},
+    model::Run,
+    screen::Screen,
+};
 use crate::{
     checks::CheckVerdict,
     engine::human,
@@ -182,11 +187,11 @@ fn words(what: &What) -> (bool, Vec<String>) {
     let mib = |bytes: u64| bytes >> 20;
     match what {
         What::RunStarted { version, results, scenarios } => {
-            good(format!("mtv-test {version} runs {} scenarios; results in {}", scenarios.len(), results.display()))
+            good(format!("mtv-test {version} runs {}; results in {}", count(scenarios.len(), "scenario"), results.display()))
         }
         What::Facts { facts } => (false, facts.iter().map(|(name, value)| format!("{name}: {value}")).collect()),
         What::ScenarioStarted => good("scenario started".to_owned()),
-        What::ScenarioFinished { verdict, took } => good(format!("scenario {} after {}", word(*verdict), human(*took))),
+        What::ScenarioFinished { verdict, took } => good(format!("scenario {} after {}", word(*verdict).to_lowercase(), human(*took))),
         What::StepStarted => good("started".to_owned()),
         What::StepProgress { doing, percent } => good(match percent {
             Some(percent) => format!("{doing} ({percent:.0}%)"),
@@ -194,7 +199,7 @@ fn words(what: &What) -> (bool, Vec<String>) {
         }),
         What::StepSkipped { reason } => good(format!("skipped: {reason}")),
         What::StepFinished { verdict, took, trouble, notes } => {
-            let mut lines = vec![format!("{} after {}", word(*verdict), human(*took))];
+            let mut lines = vec![format!("{} after {}", word(*verdict).to_lowercase(), human(*took))];
             if let Some(trouble) = trouble {
                 lines.push(trouble.summary.clone());
                 lines.extend(trouble.details().cloned());
@@ -230,7 +235,7 @@ fn words(what: &What) -> (bool, Vec<String>) {
         What::Deleted { object } => good(format!("deleted {object}")),
         What::Restored { object } => good(format!("restored {object}")),
         What::Retried { attempt, pause } => good(format!("attempt {attempt} of a request failed; next one in {pause:.1}s")),
-        What::Collected { folder, files } => good(format!("collected {files} files in {}", folder.display())),
+        What::Collected { folder, files } => good(format!("collected {} in {}", count(*files, "file"), folder.display())),
         What::Warning { message, hints } => {
             let hints = hints.iter().map(|hint| format!("hint: {hint}"));
             (true, std::iter::once(format!("warning: {message}")).chain(hints).collect())
@@ -241,16 +246,6 @@ fn words(what: &What) -> (bool, Vec<String>) {
             let total: u64 = requests.values().sum();
             good(format!("run ended after {} with exit code {}: {}; {total} requests", human(*took), exit.code, exit.meaning))
         }
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Failed => "failed",
-        Verdict::Errored => "errored",
-        Verdict::Skipped => "skipped",
-        Verdict::Interrupted => "interrupted",
     }
 }
 

@@ -5,7 +5,9 @@ mod plain;
 mod style;
 mod summary;
 
+pub(super) use plain::count;
 pub use style::use_live_lines;
+pub(super) use style::word;
 pub use summary::{clean_command, summary};
 
 use std::io::{ErrorKind, Write};

@@ -78,7 +78,7 @@ pub(super) fn why_skipped(event: &Event, run: &Run) -> String {
 }
 
 /// `1 scenario`, `2 scenarios`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
